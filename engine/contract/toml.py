@@ -1,0 +1,162 @@
+"""`config.toml` read and written; every error names file, key and what was expected."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import tomli_w
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.text import did_you_mean, plain
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """The config in the file at `path`, with `key=value` overrides applied.
+
+    Raises `UserError` where the file can't be read, isn't TOML, or doesn't fit.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{plain(path)}: the config can't be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{plain(path)}: the config is not UTF-8 text.") from None
+    return parse(text, source=str(path), overrides=overrides)
+
+
+def parse(text: str, source: str = "config.toml", overrides: Iterable[str] = ()) -> Config:
+    """The config in a TOML text; `source` names it in errors. Raises `UserError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{plain(source)}: not valid TOML ({plain(error)}).") from None
+    for override in overrides:
+        _override(data, override)
+    return convert(data, source)
+
+
+def convert(data: Mapping[str, Any], source: str) -> Config:
+    """Nested plain values to a `Config`. Raises `UserError` with file, key and expectation."""
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{plain(source)}: {_explain(str(error), data)}") from None
+
+
+def dump(config: Config) -> str:
+    """The complete TOML text of `config`; `parse(dump(c)) == c`."""
+    return tomli_w.dumps(msgspec.to_builtins(config))
+
+
+def keys(struct: type[msgspec.Struct] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key that a config can hold, in file order."""
+    found: list[str] = []
+    for name, hint in get_type_hints(struct).items():
+        inner = _struct_in(hint)
+        is_table = inner is not None and get_origin(_bare(hint)) is not list
+        found += keys(inner, f"{prefix}{name}.") if is_table and inner else [prefix + name]
+    return found
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UserError(
+            f'--set wants key=value, such as training.epochs=20, not "{plain(override)}".'
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *tables, last = key.split(".")
+    place: Any = data
+    for table in tables:
+        place = place.setdefault(table, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {plain(key)}: {plain(table)} is not a table of settings.")
+    place[last] = value
+
+
+def _explain(message: str, data: Mapping[str, Any]) -> str:
+    """A sentence from msgspec's message, which ends in a path such as `$.model.name`."""
+    what, _, where = message.partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    inside = f"{where}." if where else ""
+    struct, hint = _look_up(where)
+    if unknown := re.match(r"Object contains unknown field `(.*)`", what):
+        name = unknown[1]
+        valid = list(struct.__struct_fields__) if struct else []
+        hint_text = did_you_mean(name, valid) or _elsewhere(name)
+        listed = "" if hint_text else f"; valid here: {', '.join(valid)}."
+        return f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
+    if missing := re.match(r"Object missing required field `(.*)`", what):
+        return f"{inside}{missing[1]} is missing; it has no default."
+    expected = _expected(hint) or ("a table of settings" if "`object`" in what else "a list")
+    found = _value_at(data, where)
+    return f"{where or 'the file'} must be {expected}, not {plain(repr(found), 80)}."
+
+
+def _elsewhere(name: str) -> str:
+    """Where a key lives that was written into the wrong table."""
+    places = [key for key in keys() if key.rpartition(".")[2] == name]
+    return f'; did you mean "{places[0]}"?' if places else ""
+
+
+def _expected(hint: Any) -> str:
+    """What a field accepts, in words, from its type and its bounds."""
+    metas = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
+    for meta in metas:
+        if meta.extra and "expected" in meta.extra:
+            return str(meta.extra["expected"])
+    bare = _bare(hint)
+    if choices := [c for c in get_args(bare) if isinstance(c, str)]:
+        return "one of " + ", ".join(f'"{c}"' for c in choices)
+    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(bare)
+    if kind is None:
+        return ""
+    bounds = [
+        f"{word} {limit}"
+        for meta in metas
+        for word, limit in (
+            ("at least", meta.ge),
+            ("above", meta.gt),
+            ("at most", meta.le),
+            ("below", meta.lt),
+        )
+        if limit is not None
+    ]
+    if any(meta.min_length for meta in metas):
+        kind += " that is not empty"
+    return " ".join([kind, " and ".join(bounds)]).strip()
+
+
+def _look_up(where: str) -> tuple[type[msgspec.Struct] | None, Any]:
+    """The innermost struct on the path `where`, and the type of what stands there."""
+    struct: type[msgspec.Struct] | None = Config
+    hint: Any = Config
+    for name in re.sub(r"\[[^]]*\]", "", where).split("."):
+        if name and struct is not None:
+            hint = get_type_hints(struct, include_extras=True).get(name)
+            struct = _struct_in(hint)
+    return struct, hint
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    bare = _bare(hint)
+    bare = get_args(bare)[0] if get_origin(bare) is list else bare
+    return bare if isinstance(bare, type) and issubclass(bare, msgspec.Struct) else None
+
+
+def _value_at(data: Any, where: str) -> Any:
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", where):
+        data = data[name] if name else data[int(index)]
+    return data
