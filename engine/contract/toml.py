@@ -4,13 +4,14 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 import tomli_w
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.fields import all_fields, expected, struct_in
 from engine.contract.text import did_you_mean, plain
 
 
@@ -52,16 +53,6 @@ def dump(config: Config) -> str:
     return tomli_w.dumps(msgspec.to_builtins(config))
 
 
-def keys(struct: type[msgspec.Struct] = Config, prefix: str = "") -> list[str]:
-    """Every dotted key that a config can hold, in file order."""
-    found: list[str] = []
-    for name, hint in get_type_hints(struct).items():
-        inner = _struct_in(hint)
-        is_table = inner is not None and get_origin(_bare(hint)) is not list
-        found += keys(inner, f"{prefix}{name}.") if is_table and inner else [prefix + name]
-    return found
-
-
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
@@ -96,43 +87,15 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
         return f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
     if missing := re.match(r"Object missing required field `(.*)`", what):
         return f"{inside}{missing[1]} is missing; it has no default."
-    expected = _expected(hint) or ("a table of settings" if "`object`" in what else "a list")
+    wanted = expected(hint) or ("a table of settings" if "`object`" in what else "a list")
     found = _value_at(data, where)
-    return f"{where or 'the file'} must be {expected}, not {plain(repr(found), 80)}."
+    return f"{where or 'the file'} must be {wanted}, not {plain(repr(found), 80)}."
 
 
 def _elsewhere(name: str) -> str:
     """Where a key lives that was written into the wrong table."""
-    places = [key for key in keys() if key.rpartition(".")[2] == name]
+    places = [key for key in (f.key for f in all_fields()) if key.rpartition(".")[2] == name]
     return f'; did you mean "{places[0]}"?' if places else ""
-
-
-def _expected(hint: Any) -> str:
-    """What a field accepts, in words, from its type and its bounds."""
-    metas = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
-    for meta in metas:
-        if meta.extra and "expected" in meta.extra:
-            return str(meta.extra["expected"])
-    bare = _bare(hint)
-    if choices := [c for c in get_args(bare) if isinstance(c, str)]:
-        return "one of " + ", ".join(f'"{c}"' for c in choices)
-    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(bare)
-    if kind is None:
-        return ""
-    bounds = [
-        f"{word} {limit}"
-        for meta in metas
-        for word, limit in (
-            ("at least", meta.ge),
-            ("above", meta.gt),
-            ("at most", meta.le),
-            ("below", meta.lt),
-        )
-        if limit is not None
-    ]
-    if any(meta.min_length for meta in metas):
-        kind += " that is not empty"
-    return " ".join([kind, " and ".join(bounds)]).strip()
 
 
 def _look_up(where: str) -> tuple[type[msgspec.Struct] | None, Any]:
@@ -142,18 +105,8 @@ def _look_up(where: str) -> tuple[type[msgspec.Struct] | None, Any]:
     for name in re.sub(r"\[[^]]*\]", "", where).split("."):
         if name and struct is not None:
             hint = get_type_hints(struct, include_extras=True).get(name)
-            struct = _struct_in(hint)
+            struct = struct_in(hint)
     return struct, hint
-
-
-def _bare(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
-    bare = _bare(hint)
-    bare = get_args(bare)[0] if get_origin(bare) is list else bare
-    return bare if isinstance(bare, type) and issubclass(bare, msgspec.Struct) else None
 
 
 def _value_at(data: Any, where: str) -> Any:
