@@ -1,0 +1,212 @@
+"""A run watched without the app: a progress line, then a summary."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import click
+from engine.runs.client import Run
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from engine.contract import events as e
+from engine.contract.errors import UserError
+from engine.contract.state import RunState
+from engine.contract.text import plain
+from ftui.cli.options import CommandError
+from ftui.format import count, duration, number, percent
+
+_SECONDS_BETWEEN_LINES = 5.0
+"""Where no line can be redrawn (a pipe, a log), progress is told this often at most."""
+
+_INTERRUPTED = 130
+
+
+async def until_training(run: Run) -> None:
+    """Wait until the worker trains; tell what it prepares.
+
+    Raises `UserError` where it fails in a way the user can mend, `CommandError` otherwise.
+    Ctrl+C ends the worker too, since nothing has been trained yet.
+    """
+    with _signals_go_to(run):
+        async for event in run.events():
+            if isinstance(event, e.PreparationAdvanced):
+                click.echo(f"{plain(event.stage)} ...", err=True)
+            if isinstance(event, e.TrainingStarted):
+                return
+    _raise_end(run)
+
+
+async def until_end(run: Run, own: bool = True) -> None:
+    """Show progress until the run has ended; raises as `until_training` does, and for a stop.
+
+    Ctrl+C stops a run of our `own`; of another's it only ends the watching.
+    """
+    with _signals_go_to(run) if own else nullcontext(), _shown(run) as show:
+        async for event in run.events():
+            show(event)
+    summarise(run.folder, run.state)
+    if run.state.phase != "finished":
+        _raise_end(run)
+
+
+def summarise(folder: Path, state: RunState) -> None:
+    """The closing lines; the last one names the run's folder."""
+    for line in summary(folder, state):
+        click.echo(line)
+
+
+def summary(folder: Path, state: RunState) -> Iterator[str]:
+    """What came of a run, against what guessing would have given."""
+    seconds = (state.updated or 0) - (state.started or 0)
+    ended = f"stopped early by {state.early_stopped.metric}" if state.early_stopped else state.phase
+    yield (
+        f"{ended} after {count(state.epoch, 'epoch')}, {count(state.step, 'step')}, "
+        f"{duration(seconds)}"
+    )
+    if state.evaluations:
+        best = max(state.evaluations, key=lambda x: x.top1)
+        yield (
+            f"validation accuracy {percent(best.top1)} (top-1, best, epoch {best.epoch}), "
+            f"loss {number(state.best.get('val_loss'))}"
+        )
+    if state.data:
+        commonest = state.data.classes[state.data.train_counts.index(max(state.data.train_counts))]
+        yield f'baseline {percent(state.data.baseline)} (always saying "{plain(commonest)}")'
+    if state.model:
+        total = state.model.total_parameters
+        yield f"trained {state.trainable:,} of {total:,} parameters"
+    if state.skipped_count:
+        first = state.skipped[0]
+        yield (
+            f"skipped {count(state.skipped_count, 'picture')}, the first: {plain(first.path)} "
+            f"({plain(first.reason)})"
+        )
+    for warning in state.warnings:
+        yield f"warning: {plain(warning)}"
+    yield f"look at it again: ftui attach {plain(_short(folder))}"
+    yield str(folder)
+
+
+def _short(folder: Path) -> str:
+    return folder.name if folder.parent == Path("runs").absolute() else str(folder)
+
+
+def _raise_end(run: Run) -> None:
+    state = run.state
+    if state.phase == "stopped":
+        raise CommandError(
+            _INTERRUPTED, f"stopped by {plain(state.stopped_by)} at step {state.step}."
+        )
+    if state.phase == "failed" and state.error_by_user:
+        raise UserError(plain(state.error))
+    if state.phase == "failed":
+        log = run.folder / "worker.log"
+        raise CommandError(1, f"the run failed: {plain(state.error)} See {plain(log)}.")
+    raise CommandError(
+        1,
+        f"the worker died at step {state.step}; ftui resume {plain(run.folder.name)} goes on, "
+        f"{plain(run.folder / 'worker.log')} may say why.",
+    )
+
+
+@contextmanager
+def _signals_go_to(run: Run) -> Iterator[None]:
+    """Ctrl+C and SIGTERM ask the worker to save and end; we go on watching until it has."""
+    loop = asyncio.get_running_loop()
+
+    def forward() -> None:
+        if run.state.pid:
+            os.kill(run.state.pid, signal.SIGTERM)
+
+    for number_ in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number_, forward)
+    try:
+        yield
+    finally:
+        for number_ in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number_)
+
+
+class _Lines:
+    """Progress as lines that stay: for pipes and logs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._told = 0.0
+
+    def __call__(self, event: e.Event) -> None:
+        match event:
+            case e.PreparationAdvanced():
+                click.echo(f"{plain(event.stage)} ...")
+            case e.FileSkipped():
+                click.echo(f"skipped {plain(event.path)}: {plain(event.reason)}")
+            case e.Warned():
+                click.echo(f"warning: {plain(event.message)}")
+            case e.Evaluated():
+                self._tell()
+            case e.StepsTrained() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+                self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        click.echo(progress_line(self._run.state))
+        sys.stdout.flush()
+
+
+class _Bar:
+    """Progress as one line that is redrawn: for terminals."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self._run = run
+        self._progress = progress
+        self._task: TaskID = progress.add_task("starting", total=None)
+
+    def __call__(self, event: e.Event) -> None:
+        state = self._run.state
+        match event:
+            case e.PreparationAdvanced():
+                self._progress.update(self._task, description=plain(event.stage))
+            case e.FileSkipped() | e.Warned():
+                text = event.reason if isinstance(event, e.FileSkipped) else event.message
+                name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "
+                self._progress.console.print(plain(name + text), markup=False, highlight=False)
+            case e.Evaluated():
+                line = progress_line(state)
+                self._progress.console.print(line, markup=False, highlight=False)
+            case _ if state.total_steps:
+                self._progress.update(
+                    self._task,
+                    total=state.total_steps,
+                    completed=state.step,
+                    description=progress_line(state),
+                )
+
+
+@contextmanager
+def _shown(run: Run) -> Iterator[_Lines | _Bar]:
+    console = Console()
+    if not console.is_terminal:
+        yield _Lines(run)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20))
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(run, progress)
+
+
+def progress_line(state: RunState) -> str:
+    """Where a run stands, on one line."""
+    parts = [f"epoch {state.epoch}/{state.epochs}", f"step {state.step}/{state.total_steps}"]
+    if len(state.loss):
+        parts.append(f"loss {number(float(state.loss.values[-1]))}")
+    if state.evaluations:
+        last = state.evaluations[-1]
+        parts += [f"val_loss {number(last.loss)}", f"top-1 {percent(last.top1)}"]
+    if state.images_per_second:
+        parts.append(f"{state.images_per_second:.0f} img/s")
+    return "  ".join(parts)

@@ -1,0 +1,107 @@
+"""`ftui attach`, `ftui ls` and `ftui inspect`: looking, changing nothing."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+from engine.runs.inspect import Inspector
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import engine
+from engine.contract.text import plain
+from engine.contract.tree import ModelInfo, subtree_parameters
+from engine.runs import store
+from ftui.cli import follow
+from ftui.cli.options import interactive, runs_dir_option
+from ftui.format import percent, short
+
+
+@click.command()
+@click.argument("run")
+@runs_dir_option
+@click.pass_context
+def attach(ctx: click.Context, run: str, runs_dir: Path) -> None:
+    """Open the app on RUN; without a terminal, follow it in lines until it ends."""
+    folder = store.find(run, runs_dir)
+    if interactive():
+        ctx.invoke(ctx.find_root().command.commands["open"], run=str(folder), runs_dir=runs_dir)  # type: ignore[attr-defined]
+        return
+    asyncio.run(follow.until_end(engine.attach(folder), own=False))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One object a run, for programs.")
+@runs_dir_option
+def ls(as_json: bool, runs_dir: Path) -> None:
+    """List the runs, newest first."""
+    runs = store.summaries(runs_dir)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(runs), indent=2))
+    elif not runs:
+        click.echo(f"No runs in {plain(runs_dir)}; ftui demo or ftui train CONFIG starts one.")
+    else:
+        Console().print(_runs_table(runs))
+
+
+def _runs_table(runs: list[store.RunSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("name", "state", "epoch", "step", "best", "model"):
+        table.add_column(name, justify="right" if name in ("epoch", "step") else "left")
+    for run in runs:
+        best = run.best.get("val_top1")
+        table.add_row(
+            Text(plain(run.name)),
+            run.state,
+            f"{run.epoch}/{run.epochs}",
+            f"{run.step}/{run.total_steps}",
+            f"top-1 {percent(best)}" if best is not None else "",
+            Text(plain(run.model)),
+        )
+    return table
+
+
+@click.command()
+@click.argument("model")
+@click.option("--weights", default="none", help="As in the config; only its structure is read.")
+@click.option("--depth", type=click.IntRange(1), default=2, show_default=True, help="Levels shown.")
+@click.option("--json", "as_json", is_flag=True, help="The whole tree, for programs.")
+def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
+    """Show the modules of MODEL (SOURCE/NAME) with their parameter counts."""
+    info = asyncio.run(_describe(model, weights))
+    totals = subtree_parameters(info)
+    if as_json:
+        modules = [
+            {"path": m.path, "type": m.type, "parameters": totals[m.path]} for m in info.modules
+        ]
+        found = {
+            "model": info.name,
+            "total_parameters": info.total_parameters,
+            "image_size": info.preprocessing.image_size,
+            "head": info.head,
+            "modules": modules,
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("module")
+    table.add_column("type")
+    table.add_column("parameters", justify="right")
+    for module in info.modules:
+        level = module.path.count(".")
+        if level < depth:
+            name = Text("  " * level + plain(module.path.rpartition(".")[2]))
+            table.add_row(name, Text(plain(module.type)), short(totals[module.path]))
+    Console().print(table)
+    click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {info.head[0]}")
+
+
+async def _describe(model: str, weights: str) -> ModelInfo:
+    inspector = Inspector()
+    await inspector.start()
+    try:
+        return await inspector.describe(model, weights)
+    finally:
+        await inspector.close()

@@ -1,0 +1,51 @@
+"""Figures in few characters, the same everywhere."""
+
+import math
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, `-` for none: 0.5123, 12.35, 3.2e-05."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value and not 1e-4 <= abs(value) < 1e5:
+        return f"{value:.2g}"
+    return f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share of 1, floored to a tenth: 0.9999 must not read 100 %."""
+    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """48s, 2m10s, 3h05m, 2d04h."""
+    whole = max(0, round(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days}d{hours % 24:02}h"
+    if hours:
+        return f"{hours}h{minutes % 60:02}m"
+    return f"{minutes}m{whole % 60:02}s" if minutes else f"{whole}s"
+
+
+def count(amount: int, noun: str) -> str:
+    """1 step, 2 steps, 1,200 steps."""
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def short(amount: float) -> str:
+    """Thousands, millions and billions in five characters: 950, 1.2k, 11.7M, 6.7B."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if amount >= limit * 0.9995:
+            scaled = amount / limit
+            return f"{scaled:.0f}{unit}" if scaled >= 99.95 else f"{scaled:.1f}{unit}"
+    return f"{amount:.0f}"
+
+
+def size(amount: float) -> str:
+    """Bytes in binary units: 512 B, 17.0 MiB, 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"

@@ -1,0 +1,56 @@
+"""`kill -9` of the worker: said at once, and resumed as if nothing had happened."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.e2e.conftest import Home
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_killed_worker_resumes_to_the_same_weights(home: Home, pictures: Path) -> None:
+    config = home.config(training__epochs="12", checkpoints__every_steps="4")
+    straight = home.ftui("train", str(config), "--foreground")
+    assert straight.returncode == 0, straight.stderr
+    reference = Path(straight.stdout.splitlines()[-1])
+
+    started = home.ftui("train", str(config))
+    assert started.returncode == 0, started.stderr
+    run = home.wait_for_run(lambda run: run["step"] >= 6)
+    os.kill(run["pid"], signal.SIGKILL)
+    assert home.ls()[0]["state"] == "crashed"
+
+    resumed = home.ftui("resume", run["name"], "--foreground")
+    assert resumed.returncode == 0, resumed.stderr
+    assert home.ls()[0]["state"] == "finished"
+    weights = load_file(reference / "checkpoints" / "last" / "model.safetensors")
+    again = load_file(Path(run["path"]) / "checkpoints" / "last" / "model.safetensors")
+    assert weights.keys() == again.keys()
+    for name in weights:
+        assert torch.equal(weights[name], again[name]), name
+
+
+def test_a_finished_run_takes_more_epochs(home: Home, pictures: Path) -> None:
+    done = home.ftui("train", str(home.config()), "--foreground")
+    assert done.returncode == 0, done.stderr
+    run = home.ls()[0]
+    assert "training.epochs" in home.ftui("resume", run["name"]).stderr
+
+    more = home.ftui("resume", run["name"], "--set", "training.epochs=6", "--foreground")
+    assert more.returncode == 0, more.stderr
+    after = home.ls()[0]
+    assert (after["state"], after["epoch"]) == ("finished", 6)
+    assert after["step"] == run["step"] // 4 * 6
+
+
+def test_sigterm_saves_and_ends_cleanly(home: Home, pictures: Path) -> None:
+    home.ftui("train", str(home.config(training__epochs="1000")))
+    run = home.wait_for_run(lambda run: run["step"] >= 2)
+    os.kill(run["pid"], signal.SIGTERM)
+    stopped = home.wait_for_run(lambda run: run["state"] == "stopped")
+    assert (Path(run["path"]) / "checkpoints" / f"step-{stopped['step']:08}").is_dir()
