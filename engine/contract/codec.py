@@ -1,5 +1,7 @@
 """Events and commands to lines of JSON and back."""
 
+import json
+
 import msgspec
 
 from engine.contract.commands import AnyCommand
@@ -11,15 +13,19 @@ _commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 def encode(message: Event | AnyCommand) -> bytes:
-    """One line, newline included."""
-    return _encoder.encode(message) + b"\n"
+    """One line, newline included; what UTF-8 can't say (a file's name may hold it) becomes "?"."""
+    try:
+        return _encoder.encode(message) + b"\n"
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(message), ensure_ascii=False)
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 def decode_event(line: bytes) -> AnyEvent:
-    """Raises `msgspec.DecodeError` on a torn line or an event of a newer version."""
+    """Raises `ValueError` on a torn line or an event of a newer version."""
     return _events.decode(line)
 
 
 def decode_command(line: bytes) -> AnyCommand:
-    """Raises `msgspec.DecodeError` on a line that is no command."""
+    """Raises `ValueError` on a line that is no command."""
     return _commands.decode(line)
