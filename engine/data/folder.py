@@ -1,0 +1,252 @@
+"""A folder a class: `train/` and `val/` with class folders, or class folders to be split."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from engine.contract.config import DataConfig
+from engine.contract.errors import UserError
+from engine.contract.events import FileSkipped
+from engine.contract.text import did_you_mean, plain
+from engine.data import picture
+from engine.data.samples import DataIndex, Sample
+from engine.data.split import split
+
+_VAL_NAMES = ("val", "valid", "validation")
+_NOT_CLASSES = {"__MACOSX", "@eaDir", "__pycache__"}  # left behind by archivers, a NAS, Python
+_THREADS = 8
+_BATCH = 2000
+
+Files = dict[str, list[Path]]
+"""Folder name of a class to its files, by path."""
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The class folders below one folder, in the order of their names."""
+
+    root: Path
+    files: Files
+    loose: list[Path]
+    """Pictures that lie beside the class folders, in none of them."""
+
+
+def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
+    """List the pictures of `config.path`, check their headers, and split them where needed.
+
+    Hidden files and files that are no pictures are passed over; what looks like a picture and can't
+    be used is in `skipped`. Links are followed, loops are not. `tell` hears what goes on, in words.
+
+    Raises `UserError` where the folder is not a data set of at least two classes.
+    """
+    root = Path(config.path).expanduser()
+    _check_folder(root)
+    tell(f"listing the pictures of {plain(root)}")
+    trees = [_scan(folder) for folder in _split_folders(root) or [root]]
+    _check_classes(trees)
+    skipped = [
+        FileSkipped(path=_shown(path), reason="lies in no class folder")
+        for tree in trees
+        for path in tree.loose
+    ]
+    usable = [_usable(tree, skipped, tell) for tree in trees]
+    _check_usable(trees, usable, skipped)
+    train, val = usable if len(usable) == 2 else _split_each(usable[0], root, config)
+    names = list(train)
+    index = DataIndex(
+        [plain(name) for name in names], _samples(train, names), _samples(val, names), skipped
+    )
+    if not index.val:
+        raise UserError(
+            f"{_quoted(root)} leaves no picture to validate on; every class has only one usable "
+            "picture: add more, or a val/ folder"
+            if len(trees) == 1
+            else f"{_quoted(trees[1].root)} holds no usable picture; put a folder a class there, "
+            "with pictures, or remove it to have the data split"
+        )
+    return index
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        where = f"{_quoted(root)} does not exist (looked for {plain(root.absolute())})"
+        beside = root.parent.iterdir() if root.parent.is_dir() else ()
+        hint = did_you_mean(root.name, (plain(path.name) for path in beside))
+        raise UserError(f"data.path: {where}{hint or '; give the folder that holds the pictures'}")
+    if not root.is_dir():
+        raise UserError(
+            f"data.path: {_quoted(root)} is a file; give the folder that holds a folder a class"
+        )
+
+
+def _split_folders(root: Path) -> list[Path] | None:
+    """The train and val folders of `root`, or None where its folders are classes to be split."""
+    inside = {entry.name for entry in _entries(root) if entry.is_dir()}
+    val = [name for name in _VAL_NAMES if name in inside]
+    names = "val/ (or valid/ or validation/)"
+    if len(val) > 1:
+        both = " and ".join(f"{name}/" for name in val)
+        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them")
+    if "train" in inside and val:
+        return [root / "train", root / val[0]]
+    if "train" in inside and any(entry.is_dir() for entry in _entries(root / "train")):
+        raise UserError(
+            f"data.path: {_quoted(root)} has train/ but no {names}; add one, or give "
+            f"{_quoted(root / 'train')} to have it split"
+        )
+    if val and any(entry.is_dir() for entry in _entries(root / val[0])):
+        raise UserError(
+            f"data.path: {_quoted(root)} has {val[0]}/ but no train/; add one, with a folder a "
+            "class"
+        )
+    return None
+
+
+def _scan(root: Path) -> _Tree:
+    files: Files = {}
+    loose = []
+    for entry in _entries(root):
+        if entry.is_dir():
+            found = _pictures(Path(entry.path), frozenset([_identity(root)]))
+            files[entry.name] = sorted(found, key=str)
+        elif _is_picture(entry.name):
+            loose.append(Path(entry.path))
+    return _Tree(root, files, loose)
+
+
+def _pictures(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """The pictures anywhere below; a link back to a folder `above` is a loop, and passed over."""
+    identity = _identity(folder)
+    if identity in above:
+        return
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from _pictures(Path(entry.path), above | {identity})
+        elif _is_picture(entry.name):
+            yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name, hidden things left out."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [e for e in entries if not e.name.startswith(".") and e.name not in _NOT_CLASSES]
+    except OSError as error:
+        reason = plain(error.strerror or error).lower()
+        raise UserError(
+            f"data.path: {_quoted(folder)} can't be listed: {reason}; mend its permissions"
+        ) from error
+    return sorted(seen, key=lambda entry: entry.name)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in picture.SUFFIXES | picture.UNREADABLE_SUFFIXES
+
+
+def _check_classes(trees: list[_Tree]) -> None:
+    """The classes as the folders show them, before any picture is opened."""
+    train = trees[0]
+    where = _quoted(train.root)
+    if not train.files:
+        kinds = "pictures but no class folders" if train.loose else "no folders"
+        raise UserError(
+            f"data.path: {where} holds {kinds}; put the pictures of each class into a folder of "
+            "its own, named after the class"
+        )
+    if not any(train.files.values()):
+        raise UserError(
+            f"data.path: no picture lies in the folders of {where}; pictures are files such as "
+            ".jpg, .png, .webp, .gif, .bmp or .tif"
+        )
+    if len(train.files) == 1:
+        only = _quoted(next(iter(train.files)))
+        raise UserError(
+            f"data.path: {where} has one class only, {only}; a classifier needs at least two class "
+            "folders"
+        )
+    if len(trees) == 2:
+        _check_val_classes(train, trees[1])
+
+
+def _check_val_classes(train: _Tree, val: _Tree) -> None:
+    unknown = [name for name in val.files if name not in train.files]
+    if unknown:
+        hint = did_you_mean(unknown[0], train.files)
+        raise UserError(
+            f"data.path: class {_quoted(unknown[0])} is in {_quoted(val.root)} but not in "
+            f"{_quoted(train.root)}{hint or '; add it there or remove it'}"
+        )
+
+
+def _usable(tree: _Tree, skipped: list[FileSkipped], tell: Callable[[str], None]) -> Files:
+    """The pictures whose header can be read; the others are added to `skipped`."""
+    total = sum(map(len, tree.files.values()))
+    usable: Files = {name: [] for name in tree.files}
+    todo = ((name, path) for name, paths in tree.files.items() for path in paths)
+    done = 0
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(todo, _BATCH)):
+            reasons = pool.map(_reason_to_skip, (path for _, path in batch))
+            for (name, path), reason in zip(batch, reasons, strict=True):
+                if reason is None:
+                    usable[name].append(path)
+                else:
+                    skipped.append(FileSkipped(path=_shown(path), reason=reason))
+            done += len(batch)
+            if done < total:
+                tell(f"checked {done:,} of {total:,} pictures of {plain(tree.root)}")
+    return usable
+
+
+def _reason_to_skip(path: Path) -> str | None:
+    if path.suffix.lower() in picture.UNREADABLE_SUFFIXES:
+        return f"{path.suffix.lower()} can't be read; convert it to JPEG or PNG"
+    try:
+        picture.check(path)
+    except picture.Unreadable as error:
+        return error.reason
+    return None
+
+
+def _check_usable(trees: list[_Tree], usable: list[Files], skipped: list[FileSkipped]) -> None:
+    for name, paths in usable[0].items():
+        if paths:
+            continue
+        folder = trees[0].root / name
+        bad = len(trees[0].files[name])
+        state = f"holds no usable picture ({bad} skipped)" if bad else "holds no picture"
+        reason = next((s.reason for s in skipped if s.path.startswith(_shown(folder))), "")
+        why = f", the first because: {reason}" if bad else ""
+        raise UserError(
+            f"data.path: class folder {_quoted(folder)} {state}{why}; add pictures or remove it"
+        )
+
+
+def _split_each(files: Files, root: Path, config: DataConfig) -> tuple[Files, Files]:
+    train, val = {}, {}
+    for name, paths in files.items():
+        by_name = {path.relative_to(root).as_posix(): path for path in paths}
+        kept, held_out = split(by_name, config.val_fraction, config.split_seed)
+        train[name] = [by_name[relative] for relative in kept]
+        val[name] = [by_name[relative] for relative in held_out]
+    return train, val
+
+
+def _samples(files: Files, names: list[str]) -> list[Sample]:
+    return [Sample(path, label) for label, name in enumerate(names) for path in files.get(name, [])]
+
+
+def _shown(path: Path) -> str:
+    return plain(path, limit=4096)
+
+
+def _quoted(name: object) -> str:
+    return f'"{plain(name)}"'

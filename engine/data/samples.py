@@ -1,0 +1,32 @@
+"""What a data set kind hands to the loaders: labelled files, listed and split."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.contract.events import FileSkipped
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture and its class, as a position in `DataIndex.classes`."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class DataIndex:
+    """A data set: the same folder and the same config give the same lists, in the same order."""
+
+    classes: list[str]
+    """By name; safe to show."""
+    train: list[Sample]
+    val: list[Sample]
+    skipped: list[FileSkipped]
+    """Files that look like pictures and can't be used."""
+
+    def counts(self, samples: list[Sample]) -> list[int]:
+        """How many of `samples` are in each class."""
+        found = Counter(sample.label for sample in samples)
+        return [found[label] for label in range(len(self.classes))]
