@@ -1,0 +1,138 @@
+"""A model's modules as plain nodes in one flat list, with the plan's roll-ups over it.
+
+Nodes stand in pre-order, so a subtree is the slice `node.index:node.end` and any roll-up is a
+difference of two prefix sums: applying a plan is one pass, and only rows that are drawn cost more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple
+
+from engine.contract.text import plain
+
+MIXED: Final = "mixed"
+LrScale = float | Literal["mixed"] | None
+"""A multiplier of the learning rate; `MIXED` where they differ, None where nothing trains."""
+
+_clean = lru_cache(4096)(plain)  # few distinct names stand on many modules
+
+
+class ModuleRow(NamedTuple):
+    """One module as it comes from outside; the model itself has the path ""."""
+
+    path: str
+    type: str
+    parameters: int
+    """Elements of the module's own parameters, its children's left out."""
+
+
+class OwnPlan(NamedTuple):
+    """What the plan says of a module's own parameters."""
+
+    trainable: int
+    """How many elements train."""
+    lr_scale: LrScale = 1.0
+
+
+class Mark(Enum):
+    """What a module's subtree does as a whole."""
+
+    NONE = "none"
+    FROZEN = "frozen"
+    TRAINABLE = "trainable"
+    MIXED = "mixed"
+
+
+class Node:
+    """One module. `name` and `type_name` are safe to show; `path` is as torch names it."""
+
+    __slots__ = ("children", "depth", "end", "index", "name", "own", "parent", "path", "type_name")
+
+    def __init__(self, row: ModuleRow, name: str, parent: "Node | None") -> None:
+        self.path = row.path
+        self.name = _clean(name)
+        self.type_name = _clean(row.type)
+        self.own = row.parameters
+        self.parent = parent
+        self.children: list[Node] = []
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        self.index = 0
+        self.end = 1
+
+
+class Modules:
+    """The modules of one model, root first, and what the current plan makes of them."""
+
+    def __init__(self, rows: Iterable[ModuleRow], name: str = "model") -> None:
+        """Parents must come before their children, as in torch's `named_modules`.
+
+        `name` is what the root is called; a row with the path "" gives its type and parameters.
+        """
+        self.by_path = _link(rows, name)
+        self.root = self.by_path[""]
+        self.nodes: Sequence[Node] = _pre_order(self.root)
+        self._total = list(accumulate((node.own for node in self.nodes), initial=0))
+        self.apply({})
+
+    def apply(self, plan: Mapping[str, OwnPlan]) -> None:
+        """Take over a plan, by module path; a module that is left out is frozen."""
+        found = [plan.get(node.path) for node in self.nodes]
+        self._trainable = list(
+            accumulate((own.trainable if own else 0 for own in found), initial=0)
+        )
+        self._scales = [own.lr_scale if own and own.trainable else None for own in found]
+
+    def total(self, node: Node) -> int:
+        """Parameters (elements) of the module and all below it."""
+        return self._total[node.end] - self._total[node.index]
+
+    def trainable(self, node: Node) -> int:
+        """Those of them that train."""
+        return self._trainable[node.end] - self._trainable[node.index]
+
+    def lr_scale(self, node: Node) -> LrScale:
+        """The one multiplier of all that trains in the subtree."""
+        scales = set(self._scales[node.index : node.end]) - {None}
+        return MIXED if len(scales) > 1 else next(iter(scales), None)
+
+    def mark(self, node: Node) -> Mark:
+        """The three-state mark, or none for a module without parameters."""
+        total, trainable = self.total(node), self.trainable(node)
+        if not total:
+            return Mark.NONE
+        if not trainable:
+            return Mark.FROZEN
+        return Mark.TRAINABLE if trainable == total else Mark.MIXED
+
+
+def _link(rows: Iterable[ModuleRow], name: str) -> dict[str, Node]:
+    nodes: dict[str, Node] = {}
+    for row in rows:
+        if not nodes:
+            root = row if row.path == "" else ModuleRow("", "", 0)
+            nodes[""] = Node(root, name, None)
+        if row.path == "":
+            continue
+        above = row.path.rpartition(".")[0]
+        while above not in nodes:  # torch leaves out a shared module's second path
+            above = above.rpartition(".")[0]
+        parent = nodes[above]
+        node = Node(row, row.path[len(above) :].removeprefix("."), parent)
+        parent.children.append(node)
+        nodes[row.path] = node
+    return nodes or {"": Node(ModuleRow("", "", 0), name, None)}
+
+
+def _pre_order(root: Node) -> list[Node]:
+    nodes: list[Node] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        node.index = len(nodes)
+        nodes.append(node)
+        stack.extend(reversed(node.children))
+    for node in reversed(nodes):
+        node.end = node.children[-1].end if node.children else node.index + 1
+    return nodes
