@@ -1,0 +1,48 @@
+"""Where models come from: a registry of sources, and three functions over all of them."""
+
+from engine.contract.catalogue import Catalogue
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.text import did_you_mean, plain
+from engine.contract.tree import ModelInfo
+from engine.models.source import LoadedModel, ModelSource, Tell
+from engine.models.timm import TimmSource
+from engine.models.torchvision import TorchvisionSource
+
+__all__ = ["SOURCES", "LoadedModel", "ModelSource", "catalogue", "describe", "load"]
+
+SOURCES: dict[str, ModelSource] = {
+    source.name: source for source in (TorchvisionSource(), TimmSource())
+}
+
+
+def catalogue() -> Catalogue:
+    """Every model of every source that is installed."""
+    return Catalogue(
+        entries=[entry for source in SOURCES.values() for entry in source.catalogue()],
+        cache_folders={name: str(source.cache_folder()) for name, source in SOURCES.items()},
+    )
+
+
+def describe(model_name: str, weights: str = "DEFAULT", classes: int | None = None) -> ModelInfo:
+    """The tree of SOURCE/NAME; `classes` None keeps the published head. Raises `UserError`."""
+    source, name = _find(model_name)
+    return source.describe(name, weights, classes)
+
+
+def load(config: Config, classes: int, tell: Tell) -> LoadedModel:
+    """The model that a config asks for, for `classes` classes; a new head follows torch's seed.
+
+    Raises `UserError` where the model is unknown or its weights can't be had or don't fit.
+    """
+    source, name = _find(config.model.name)
+    size = config.data.image_size
+    return source.load(name, config.model.weights, classes, tell, None if size == "auto" else size)
+
+
+def _find(model_name: str) -> tuple[ModelSource, str]:
+    source, _, name = model_name.partition("/")
+    if source not in SOURCES:
+        hint = did_you_mean(source, SOURCES) or f"; there are {' and '.join(SOURCES)}."
+        raise UserError(f'model.name: no source of models is called "{plain(source)}"{hint}')
+    return SOURCES[source], name

@@ -1,0 +1,54 @@
+"""A module as plain data, and how to build one without memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tree import ModelInfo, ModuleInfo
+
+
+class LayersOnMeta(TorchFunctionMode):
+    """While active, torch's layers allocate and initialise nothing: their weights are on `meta`.
+
+    Layers take their memory from `torch.empty`. Everything else stays real, which
+    `torch.device("meta")` does not grant: RegNet computes its widths with tensors, Swin the
+    indices of its position biases.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def model_info(
+    name: str, module: nn.Module, head: Sequence[str], preprocessing: Preprocessing
+) -> ModelInfo:
+    """The tree of `module`, in the order of `named_modules`; buffers are left out."""
+    modules = [
+        ModuleInfo(path, type(child).__name__, _own_parameters(child))
+        for path, child in module.named_modules()
+        if path
+    ]
+    return ModelInfo(name, modules, list(head), preprocessing, _own_parameters(module))
+
+
+def last_layer(module: nn.Module) -> str:
+    """Path of the classifier of a network that ends in a Linear or Conv2d layer."""
+    layers = [p for p, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    return str(layers[-1])
+
+
+def _own_parameters(module: nn.Module) -> dict[str, int]:
+    return {name: p.numel() for name, p in module.named_parameters(recurse=False)}
