@@ -1,0 +1,57 @@
+"""The engine's public face: start, watch and steer runs. Importing it imports no torch.
+
+    run = await engine.start(config)
+    async for event in run.events(): ...
+    await run.send(engine.SetLearningRate(lr=1e-3))
+"""
+
+from engine.contract.commands import (
+    AnyCommand,
+    Checkpoint,
+    Evaluate,
+    Freeze,
+    Pause,
+    Resume,
+    SetLearningRate,
+    SetPlan,
+    Stop,
+    Thaw,
+)
+from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.errors import UserError
+from engine.contract.events import AnyEvent, CommandApplied, CommandRejected, Event
+from engine.contract.state import RunState
+from engine.contract.toml import load as load_config
+from engine.runs.client import CommandRefused, Run, attach, resume, start
+from engine.runs.store import RunSummary, summaries
+
+__all__ = [
+    "AnyCommand",
+    "AnyEvent",
+    "Checkpoint",
+    "CommandApplied",
+    "CommandRefused",
+    "CommandRejected",
+    "Config",
+    "DataConfig",
+    "Evaluate",
+    "Event",
+    "Freeze",
+    "ModelConfig",
+    "Pause",
+    "Resume",
+    "Rule",
+    "Run",
+    "RunState",
+    "RunSummary",
+    "SetLearningRate",
+    "SetPlan",
+    "Stop",
+    "Thaw",
+    "UserError",
+    "attach",
+    "load_config",
+    "resume",
+    "start",
+    "summaries",
+]

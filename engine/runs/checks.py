@@ -1,0 +1,55 @@
+"""What can be said of a config before torch is loaded: does what it names exist?"""
+
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.contract import toml
+from engine.contract.config import Config, weights_file
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+
+
+def ready(config: Config) -> Config:
+    """`config` with absolute paths, so that the run can be resumed from anywhere.
+
+    Raises `UserError` where a value is out of range, the data folder can't be read, or a weights
+    file is named that isn't there.
+    """
+    toml.convert(msgspec.to_builtins(config), source="config")
+    file = weights_file(config.model.weights)
+    try:
+        data = replace(config.data, path=str(_data_folder(config.data.path)))
+        weights = str(_existing_file(file)) if file else config.model.weights
+    except OSError as error:  # no permission on the way there, or no possible name
+        raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
+    return replace(config, data=data, model=replace(config.model, weights=weights))
+
+
+def _data_folder(named: str) -> Path:
+    folder = _absolute(named, "data.path")
+    if not folder.exists():
+        raise UserError(f"data.path: there is no folder {plain(folder)}.")
+    if not folder.is_dir():
+        raise UserError(f"data.path: {plain(folder)} is a file, not a folder of class folders.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"data.path: the folder {plain(folder)} may not be read.")
+    return folder
+
+
+def _existing_file(file: Path) -> Path:
+    file = _absolute(str(file), "model.weights")
+    if not file.is_file():
+        raise UserError(f"model.weights: there is no file {plain(file)}.")
+    return file
+
+
+def _absolute(named: str, key: str) -> Path:
+    path = Path(named).expanduser().absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{key}: {plain(path)} is not UTF-8, which a config must be.") from None
+    return path

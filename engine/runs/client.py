@@ -1,0 +1,215 @@
+"""The engine's async face: start a run or attach to one, follow what it tells, steer it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract import toml
+from engine.contract.codec import decode_command, encode
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.state import RunState
+from engine.contract.text import plain
+from engine.runs import lock, store
+from engine.runs.checks import ready
+from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
+from engine.runs.launch import WORKER, launch
+
+_SECONDS_BETWEEN_LOOKS = 0.05
+_ANSWERS = (e.CommandApplied, e.CommandRejected)
+
+
+class CommandRefused(UserError):  # noqa: N818 (named for what happened)
+    """The worker rejected a command; the text is its reason."""
+
+
+class Run:
+    """A run seen from outside, by any number of processes at once.
+
+    `state` is the fold of what `events` or `batches` has yielded so far, of the subscription that
+    is furthest where there are several.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = RunState()
+        self.caught_up = False
+        """Whether a subscription has read the journal to its end yet."""
+        self._folded = 0
+        self._restarts = 0
+        self._hold = lock.Hold(held=True, silent=False)
+
+    @property
+    def status(self) -> store.Status:
+        """What the run was doing when it was last looked at by a subscription."""
+        return store.status(self.state.phase, self._hold)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the worker died without a word; known once a subscription has read all."""
+        return self.caught_up and self.status == "crashed"
+
+    @property
+    def last_words(self) -> str:
+        """The last line of the worker's log, which may tell why it crashed."""
+        return store.last_words(self.folder)
+
+    async def events(self, follow: bool = True) -> AsyncIterator[e.AnyEvent]:
+        """Each event from the first on, then those to come; ends when the worker is gone.
+
+        With `follow` false it ends where the journal ends now. Raises `UserError` where the folder
+        vanishes.
+        """
+        async for first, batch in self._read(follow):
+            for number, event in enumerate(batch, first):
+                self._fold(number, [event])
+                yield event
+
+    async def batches(self, follow: bool = True) -> AsyncIterator[list[e.AnyEvent]]:
+        """The same in lists, none empty: the past in large ones, then what each look finds."""
+        async for first, batch in self._read(follow):
+            self._fold(first, batch)
+            yield batch
+
+    async def send(self, command: c.AnyCommand, timeout: float | None = None) -> e.CommandApplied:
+        """Return once the worker has obeyed, which it does at the next step boundary.
+
+        Raises `CommandRefused` with the worker's reason, and `UserError` where there is no living
+        worker, where it dies first, or where `timeout` seconds pass.
+        """
+        if not (await asyncio.to_thread(lock.look, self.folder)).held:
+            _, status = await asyncio.to_thread(store.state_of, self.folder)
+            raise UserError(
+                f"{plain(self.folder.name)} is {status}: no worker is there to obey; "
+                f"'ftui resume {plain(self.folder.name)}' starts one."
+            )
+        try:
+            decode_command(encode(command))
+        except ValueError:  # JSON has no NaN
+            raise UserError(f"{c.describe(command)}: not a value that can be sent.") from None
+        tail = event_tail(self.folder, offset=_size(self.folder / EVENTS))
+        await asyncio.to_thread(Outbox(self.folder).append, command)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._answer(tail, command)
+        except TimeoutError:
+            raise UserError(
+                f"{c.describe(command)}: sent, and not obeyed within {timeout:g} s."
+            ) from None
+        if isinstance(answer, e.CommandRejected):
+            raise CommandRefused(plain(answer.reason))
+        return answer
+
+    async def _answer(
+        self, tail: Tail[e.AnyEvent], command: c.AnyCommand
+    ) -> e.CommandApplied | e.CommandRejected:
+        while True:
+            hold, batch = await asyncio.to_thread(self._look, tail)
+            for event in batch:
+                if isinstance(event, _ANSWERS) and event.command.id == command.id:
+                    return event
+            if not batch and not hold.held:
+                raise UserError(
+                    f"{plain(self.folder.name)}: the worker ended before it obeyed "
+                    f"'{c.describe(command)}'."
+                )
+            if not batch:
+                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    async def _read(self, follow: bool) -> AsyncIterator[tuple[int, list[e.AnyEvent]]]:
+        """Batches with the number of their first event, counted from the journal's start."""
+        tail, count, restarts = event_tail(self.folder), 0, 0
+        while True:
+            hold, batch = await asyncio.to_thread(self._look, tail)
+            if tail.restarts > restarts:
+                count, restarts = 0, tail.restarts
+                self._start_over(restarts)
+            if batch:
+                yield count, batch
+                count += len(batch)
+            else:
+                self._hold, self.caught_up = hold, True
+                if not follow or not hold.held:
+                    return
+                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _look(self, tail: Tail[e.AnyEvent]) -> tuple[lock.Hold, list[e.AnyEvent]]:
+        """The lock first: if it is free and then nothing is left to read, nothing will come."""
+        hold = lock.look(self.folder)
+        batch = tail.chunk()
+        if not batch and not self.folder.exists():
+            raise UserError(f"{plain(self.folder)}: the run's folder is gone.")
+        return hold, batch
+
+    def _fold(self, first: int, batch: list[e.AnyEvent]) -> None:
+        for event in batch[max(0, self._folded - first) :]:
+            self.state.apply(event)
+            self._folded += 1
+
+    def _start_over(self, restarts: int) -> None:
+        """Fold anew a journal that was replaced, once however many subscriptions notice."""
+        if restarts > self._restarts:
+            self._restarts, self._folded, self.state = restarts, 0, RunState()
+
+
+async def start(config: Config, runs_dir: Path | None = None, module: str = WORKER) -> Run:
+    """Create a run's folder and start its worker.
+
+    Raises `UserError` where the config names what isn't there; nothing is created then.
+    """
+
+    def create_and_launch() -> Path:
+        complete = ready(config)
+        folder = store.create(complete, runs_dir)
+        launch(folder, module=module)
+        return folder
+
+    return Run(await asyncio.to_thread(create_and_launch))
+
+
+def attach(run: str | Path, runs_dir: Path | None = None) -> Run:
+    """A run by folder, name or beginning of a name, living or ended. Raises `UserError`."""
+    return Run(store.find(run, runs_dir))
+
+
+async def resume(
+    run: str | Path,
+    overrides: Iterable[str] = (),
+    runs_dir: Path | None = None,
+    module: str = WORKER,
+) -> Run:
+    """Start a new worker on a run that has none, with `key=value` overrides of its config.
+
+    Raises `UserError` where a worker is on it, or where it is finished and gets no more epochs.
+    """
+    changes = list(overrides)
+
+    def relaunch() -> Path:
+        folder = store.find(run, runs_dir)
+        if lock.look(folder).held:
+            raise UserError(
+                f"{plain(folder.name)} is not over: a worker is on it; "
+                f"'ftui attach {plain(folder.name)}' shows it."
+            )
+        config = toml.load(folder / store.CONFIG, changes)
+        _refuse_if_done(folder, config, bool(changes))
+        launch(folder, ready(config) if changes else None, module)
+        return folder
+
+    return Run(await asyncio.to_thread(relaunch))
+
+
+def _refuse_if_done(folder: Path, config: Config, changed: bool) -> None:
+    state, status = store.state_of(folder)
+    more_to_do = config.training.epochs > state.epochs or (state.early_stopped and changed)
+    if status == "finished" and not more_to_do:
+        raise UserError(
+            f"{plain(folder.name)} finished its {state.epochs} epochs; "
+            f"'--set training.epochs={2 * state.epochs}' gives it more."
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
