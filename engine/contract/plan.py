@@ -6,7 +6,7 @@ The worker and the app both resolve plans here, so what the tree shows is what t
 import fnmatch
 import glob
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -43,7 +43,7 @@ def norms_and_biases(model: ModelInfo) -> list[Rule]:
     return [*head_only(model), Rule(match="type:*Norm*"), Rule(match="*.bias")]
 
 
-PRESETS = {
+PRESETS: dict[str, Callable[[ModelInfo], list[Rule]]] = {
     "head": head_only,
     "last block": last_block,
     "norms and biases": norms_and_biases,

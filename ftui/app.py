@@ -1,0 +1,123 @@
+"""The terminal app: themes, signals, and the one screen."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.theme import Theme
+
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+from ftui import themes
+from ftui.screens.main import MainScreen
+from ftui.workspace import Workspace
+
+_LOCAL_HZ, _REMOTE_HZ = 10.0, 4.0
+
+
+class FtuiApp(App[None]):
+    """Shows runs and steers them; training itself goes on in other processes."""
+
+    TITLE = "ftui"
+    CSS_PATH = "ftui.tcss"
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "q,ctrl+q",
+            "leave",
+            "Leave",
+            id="app.leave",
+            tooltip="Leave the app; training goes on",
+            priority=False,
+        ),
+        Binding("t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
+    ]
+
+    def __init__(
+        self,
+        runs_dir: Path,
+        run: Path | None = None,
+        *,
+        refresh: float | None = None,
+        ascii_only: bool = False,
+        theme: str | None = None,
+    ) -> None:
+        plain_terminal = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+        if plain_terminal:
+            os.environ["NO_COLOR"] = "1"
+        super().__init__(ansi_color=True if plain_terminal else None)
+        self.animation_level = "none"
+        self._unfit: list[str] = []
+        self._themes = themes.load_themes(self._unfit.append)
+        for found in self._themes:
+            self.register_theme(found)
+        self.theme = "ftui-ansi" if plain_terminal else _chosen(theme, self._themes)
+        self.workspace = Workspace(runs_dir)
+        self._first_run = run
+        self.refresh_rate = refresh or default_refresh()
+        self.ascii_only = ascii_only
+
+    def on_mount(self) -> None:
+        self.push_screen(self._main())
+        self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit)
+        for sentence in self._unfit:
+            self.notify(sentence, severity="warning", markup=False)
+
+    def _main(self) -> MainScreen:
+        return MainScreen(self.workspace, self._first_run, self.refresh_rate, self.ascii_only)
+
+    def action_leave(self) -> None:
+        """Leave; whatever trains goes on training."""
+        run = self.workspace.run
+        if run is not None and self.workspace.live:
+            self.exit(message=f"Training goes on. To look again: ftui attach {run.folder.name}")
+        else:
+            self.exit()
+
+    def action_next_theme(self) -> None:
+        names = [found.name for found in self._themes]
+        at = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(at + 1) % len(names)]
+        self.notify(self.theme, title="Theme", timeout=2, markup=False)
+
+
+def default_refresh() -> float:
+    """Frames a second: FTUI_REFRESH, or fewer over SSH than on this machine."""
+    if asked := os.environ.get("FTUI_REFRESH"):
+        return float(asked)
+    remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
+    return _REMOTE_HZ if remote else _LOCAL_HZ
+
+
+def run(
+    run: Path | None,
+    runs_dir: Path,
+    *,
+    refresh: float | None = None,
+    ascii: bool = False,  # noqa: A002
+    mouse: bool = True,
+    theme: str | None = None,
+) -> int:
+    """Show the app, on `run` where given, until it is left; the exit status.
+
+    `refresh` is in frames a second. Raises `UserError` for a theme that is not there.
+    """
+    app = FtuiApp(runs_dir, run, refresh=refresh, ascii_only=ascii, theme=theme)
+    app.run(mouse=mouse)
+    return app.return_code or 0
+
+
+def _chosen(name: str | None, found: list[Theme]) -> str:
+    names = [theme.name for theme in found]
+    if name is None:
+        return themes.DEFAULT
+    if name not in names:
+        raise UserError(f'There is no theme "{plain(name)}"; there are {", ".join(names)}.')
+    return name

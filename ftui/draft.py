@@ -1,0 +1,96 @@
+"""A run being put together: its config, where model and data may be missing yet."""
+
+import json
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from engine.contract import toml
+from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.errors import UserError
+from engine.contract.plan import effective
+from engine.contract.tree import ModelInfo
+from ftui.history import History
+
+UNSET = ""
+"""What stands for a model or a data folder that was not chosen yet."""
+_EMPTY = Config("image-classification", ModelConfig(name=UNSET), DataConfig(path=UNSET))
+_STAND_INS = {"model.name": "torchvision/resnet18", "data.path": "data"}
+_SOURCE = "draft"
+
+
+class Draft:
+    """The config of the next run, and the undo history of its plan."""
+
+    def __init__(self, config: Config | None = None, model: ModelInfo | None = None) -> None:
+        self.config = config or _EMPTY
+        self.model = model
+        self.history = History()
+        self._see()
+
+    @property
+    def text(self) -> str:
+        """The `config.toml` that runs."""
+        return toml.dump(self.config)
+
+    @property
+    def missing(self) -> str:
+        """A sentence that says what must be chosen before it can run; empty where nothing."""
+        if self.config.model.name == UNSET:
+            return "Choose a model first (1)."
+        return "" if self.config.data.path != UNSET else "Set data.path first (6)."
+
+    def value(self, key: str) -> object:
+        """What stands at a dotted key."""
+        place: object = self.config
+        for name in key.split("."):
+            place = getattr(place, name)
+        return place
+
+    def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
+        """Choose the model; another one starts with the default plan."""
+        another = model.name != self.config.model.name
+        rules = [] if another else self.config.trainable
+        chosen = ModelConfig(name=model.name, weights=weights)
+        self.config = replace(self.config, model=chosen, trainable=rules)
+        self.model = model
+        if another:
+            self.history = History()
+        self._see()
+
+    def set_rules(self, rules: Iterable[Rule]) -> None:
+        """Replace the plan."""
+        self.config = replace(self.config, trainable=list(rules))
+        self._see()
+
+    def set_field(self, key: str, text: str) -> str | None:
+        """Set a dotted key from what a person typed; the sentence that says what is wrong, or None.
+
+        `text` is read as a TOML value where that fits the key, and as plain text otherwise.
+        """
+        stood_in = [k for k in _STAND_INS if self.value(k) == UNSET and k != key]
+        overrides = [f"{k}={json.dumps(_STAND_INS[k])}" for k in stood_in]
+        try:
+            config = self._with(key, text, overrides)
+        except UserError as error:
+            return str(error).removeprefix(f"{_SOURCE}: ")
+        if "model.name" in stood_in:
+            config = replace(config, model=replace(config.model, name=UNSET))
+        if "data.path" in stood_in:
+            config = replace(config, data=replace(config.data, path=UNSET))
+        self.config = config
+        return None
+
+    def _with(self, key: str, text: str, overrides: list[str]) -> Config:
+        try:
+            return toml.parse(self.text, _SOURCE, [*overrides, f"{key}={text}"])
+        except UserError:
+            try:  # a folder may be called 2024, or true
+                return toml.parse(self.text, _SOURCE, [*overrides, f"{key}={json.dumps(text)}"])
+            except UserError:
+                pass
+            raise
+
+    def _see(self) -> None:
+        if self.model is not None:
+            self.history.see(effective(self.config.trainable, self.model))

@@ -1,0 +1,162 @@
+"""What trains and what is frozen: the tree, its presets, and what waits for the worker."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from engine.contract.commands import Freeze, Thaw
+from engine.contract.config import Rule
+from engine.contract.errors import UserError
+from engine.contract.plan import PRESETS, literal, resolve, trainable_parameters
+from engine.contract.text import plain
+from engine.contract.tree import ModelInfo
+from ftui.panes.pane import Pane
+from ftui.widgets.figure import Figure
+from ftui.widgets.module_tree import ModulePane, OwnPlan
+from ftui.widgets.module_tree.from_model import own_plan, rows_of
+from ftui.widgets.module_tree.words import count_text, share_text
+from ftui.workspace import Workspace
+
+
+class PresetMenu(OptionList):
+    """The named plans, with how much each trains."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "Down", show=False, id="presets.down"),
+        Binding("k", "cursor_up", "Up", show=False, id="presets.up"),
+        Binding(
+            "escape,backspace,m", "close", "Close", id="presets.close", tooltip="Keep the plan"
+        ),
+    ]
+    DEFAULT_CSS = "PresetMenu { height: auto; display: none; }"
+
+    class Chosen(Message):
+        """A preset was picked."""
+
+        def __init__(self, label: str) -> None:
+            super().__init__()
+            self.label = label
+
+    class Closed(Message):
+        """The menu is gone."""
+
+    def open(self, model: ModelInfo) -> None:
+        """Show the presets of a model."""
+        self.clear_options()
+        for label, rules_of in PRESETS.items():
+            with suppress(UserError):  # a model without norms has no such preset
+                self.add_option(Option(_preset_line(label, rules_of(model), model), id=label))
+        self.highlighted = 0
+        self.display = True
+        self.focus()
+
+    def action_close(self) -> None:
+        self.display = False
+        self.post_message(self.Closed())
+
+    @on(OptionList.OptionSelected)
+    def _picked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.action_close()
+        self.post_message(self.Chosen(str(event.option_id)))
+
+
+class ModulesPane(Pane):
+    """The tree of the open run's model, or of the draft's."""
+
+    number = 2
+    title = "Modules"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "m",
+            "presets",
+            "Presets",
+            id="modules.presets",
+            tooltip="Head, last block, all, or norms and biases",
+        ),
+    ]
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self.tree_pane = ModulePane(ascii_only=ascii_only)
+        self._menu = PresetMenu(markup=False, compact=True)
+        self._wrong = Figure(id="modules-wrong")
+        self._model: ModelInfo | None = None
+        self._rules: Sequence[Rule] = []
+        self._wanted: Sequence[Rule] = []
+        self._plan: dict[str, OwnPlan] = {}
+
+    def compose(self) -> ComposeResult:
+        yield self.tree_pane
+        yield self._wrong
+        yield self._menu
+
+    @property
+    def target(self) -> Widget:
+        return self.tree_pane.tree_table
+
+    def update(self, workspace: Workspace) -> None:
+        model, rules, wanted = workspace.model, workspace.rules, workspace.wanted_rules
+        if model is not self._model:
+            self._model, self._rules, self._wanted = model, [], []
+            name = plain(model.name) if model else ""
+            self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
+            self._menu.display = False
+        if model is None:
+            return
+        changed = rules != self._rules
+        if changed:
+            self._plan = self._resolve(rules, model)
+            self.tree_pane.apply_plan(self._plan)
+        if changed or wanted != self._wanted:
+            self.tree_pane.set_pending(self._waiting(workspace, model))
+        self._rules, self._wanted = rules, wanted
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._model is not None if action == "presets" else True
+
+    def action_presets(self) -> None:
+        if self._model is not None:
+            self._menu.open(self._model)
+
+    @on(PresetMenu.Closed)
+    def _back_to_tree(self) -> None:
+        self.target.focus()
+
+    def _resolve(self, rules: Sequence[Rule], model: ModelInfo) -> dict[str, OwnPlan]:
+        try:
+            plan = own_plan(resolve(rules, model), model)
+        except UserError as error:
+            self._wrong.show(str(error))
+            return {}
+        self._wrong.show("")
+        return plan
+
+    def _waiting(self, workspace: Workspace, model: ModelInfo) -> set[str]:
+        """Modules whose own parameters will change, and those that were toggled."""
+        if not workspace.pending:
+            return set()
+        asked = {
+            command.pattern
+            for command in workspace.pending.values()
+            if isinstance(command, Freeze | Thaw)
+        }
+        after = self._resolve(workspace.wanted_rules, model)
+        changing = {path for path, own in after.items() if own != self._plan.get(path)}
+        return {p for p in after if p in changing or (literal(p) or "*") in asked}
+
+
+def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> Content:
+    trained, total = trainable_parameters(resolve(rules, model), model), model.total_parameters
+    return Content.assemble(
+        f"{label:<18}", (f"{count_text(trained):>7} {share_text(trained, total):>5}", ".muted")
+    )

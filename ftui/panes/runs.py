@@ -1,0 +1,105 @@
+"""The runs of the folder: how each stands, how far it is, and its best result."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from engine.contract.text import plain
+from engine.runs.store import RunSummary
+from ftui.format import number, percent
+from ftui.panes.pane import Pane
+from ftui.widgets.lines import Lines
+from ftui.widgets.status import standing_content
+from ftui.workspace import Workspace
+
+_NAME, _STANDING, _PROGRESS = 28, 12, 7
+
+
+class RunsPane(Pane):
+    """Newest first; `enter` opens the one under the cursor."""
+
+    number = 5
+    title = "Runs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "open", "Open", id="runs.open", tooltip="Open the run under the cursor"),
+    ]
+
+    class Chosen(Message):
+        """A run is to be opened."""
+
+        def __init__(self, folder: Path) -> None:
+            super().__init__()
+            self.folder = folder
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self._lines = Lines(cursor=True)
+        self._shown: list[RunSummary] = []
+        self._open: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self._lines
+
+    @property
+    def target(self) -> Widget:
+        return self._lines
+
+    def update(self, workspace: Workspace) -> None:
+        runs = workspace.runs
+        if runs is None:
+            return
+        selected = self._selected
+        self._shown, self._open = list(runs), workspace.run.folder if workspace.run else None
+        self.border_subtitle = f"{len(runs)}" if runs else ""
+        if not runs:
+            words = f"No runs in {plain(workspace.runs_dir)} yet: s starts one."
+            self._lines.show([Content.styled(words, ".muted")])
+            return
+        self._lines.show([self._line(run) for run in runs])
+        paths = [Path(run.path) for run in runs]
+        if selected in paths and self._lines.cursor != paths.index(selected):
+            self._lines.select(paths.index(selected))
+
+    def action_open(self) -> None:
+        self._lines.action_open()
+
+    @property
+    def _selected(self) -> Path | None:
+        cursor = self._lines.cursor
+        return Path(self._shown[cursor].path) if cursor is not None and self._shown else None
+
+    @on(Lines.Opened)
+    def _chosen(self, event: Lines.Opened) -> None:
+        event.stop()
+        if self._shown:
+            self.post_message(self.Chosen(Path(self._shown[event.index].path)))
+
+    def _line(self, run: RunSummary) -> Content:
+        width = max(12, self._lines.size.width - _STANDING - _PROGRESS - 22)
+        name = plain(run.name, min(width, _NAME))
+        here = (">" if self.ascii_only else "▸") if Path(run.path) == self._open else " "
+        standing = standing_content(run.state, self.ascii_only)
+        gap = " " * (_STANDING - standing.cell_length)
+        share = f"{100 * run.step // run.total_steps:>3}%" if run.total_steps else "    "
+        return Content.assemble(
+            (f"{here} ", ".accent"),
+            name.ljust(min(width, _NAME)) + " ",
+            standing,
+            f"{gap}{share}  ",
+            (_best(run.best), ".muted"),
+        )
+
+
+def _best(best: dict[str, float]) -> str:
+    words = []
+    if "val_top1" in best:
+        words.append(f"top-1 {percent(best['val_top1'])}")
+    if "val_loss" in best:
+        words.append(f"val {number(best['val_loss'])}")
+    return "  ".join(words)

@@ -1,0 +1,290 @@
+"""The one screen: panes post what was asked, and here it is done."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer
+
+from engine.contract import commands as c
+from engine.contract.errors import UserError
+from engine.runs import client, store
+from engine.runs.client import Run
+from ftui.feed import Feed
+from ftui.panes.configuration import ConfigurationPane
+from ftui.panes.hardware import HardwarePane
+from ftui.panes.model import ModelPane
+from ftui.panes.modules import ModulesPane, PresetMenu
+from ftui.panes.plots import PlotsPane
+from ftui.panes.pane import Pane
+from ftui.panes.runs import RunsPane
+from ftui.screens.body import Body
+from ftui.screens.keys import BINDINGS
+from ftui.widgets.banner import Banner
+from ftui.widgets.module_tree import ModuleTree
+from ftui.widgets.prompt import Prompt
+from ftui.widgets.status import StatusLine
+from ftui.widgets.tabs import TabLine
+from ftui.workspace import Workspace
+
+_BLURRED_HZ = 1.0
+_SECONDS_BETWEEN_POLLS = 2.0
+_PANES = (ModelPane, ModulesPane, HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
+_WHEN_LIVE = {"pause", "rate", "evaluate", "checkpoint", "stop"}
+
+
+class MainScreen(Screen[None]):
+    """Top line, panes, a line for questions, and the keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = list[BindingType](BINDINGS)
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("brand", "strong", "muted", "accent", "good", "warn", "bad")
+    }
+
+    def __init__(
+        self, workspace: Workspace, run: Path | None, refresh_rate: float, ascii_only: bool
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.feed = Feed(workspace)
+        self._first_run = run
+        self._rate = refresh_rate
+        self._ascii = ascii_only
+        self._timer: Timer | None = None
+        self._standing = ""
+        self.panes: list[Pane] = [pane(ascii_only=ascii_only) for pane in _PANES]
+        self.body = Body(self.panes)
+        self.prompt = Prompt(id="prompt")
+
+    # What is shown
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(ascii_only=self._ascii, id="status")
+        yield Banner(id="banner")
+        yield TabLine([pane.title for pane in self.panes], id="tabs")
+        yield self.body
+        yield self.prompt
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.set_class(self._ascii, "-ascii")
+        self._pace(self._rate)
+        self.set_interval(_SECONDS_BETWEEN_POLLS, self._poll)
+        self._poll()
+        if self._first_run is not None:
+            self.open_run(Run(self._first_run))
+        self.action_pane(4 if self._first_run else 1)
+
+    def show(self) -> None:
+        """Bring all that is visible up to date."""
+        self.feed.changed = False
+        workspace = self.workspace
+        workspace.settle()
+        with self.app.batch_update():
+            self.query_one(StatusLine).update_from(workspace)
+            self.query_one(Banner).update_from(workspace)
+            for pane in self.body.visible_panes:
+                pane.update(workspace)
+        if workspace.standing != self._standing:  # other keys make sense now
+            self._standing = workspace.standing
+            self.refresh_bindings()
+
+    def _tick(self) -> None:
+        if self.feed.changed:
+            self.show()
+
+    def _pace(self, rate: float) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_interval(1 / rate, self._tick)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(self.body.narrow, "-narrow")
+        self.feed.changed = True
+
+    @on(events.AppBlur)
+    def _slow_down(self) -> None:
+        self._pace(min(_BLURRED_HZ, self._rate))
+
+    @on(events.AppFocus)
+    def _speed_up(self) -> None:
+        self._pace(self._rate)
+
+    @on(events.DescendantFocus)
+    def _focus_moved(self, event: events.DescendantFocus) -> None:
+        if self.body.note_focus(event.widget):
+            self._show_active()
+
+    def _show_active(self) -> None:
+        self.query_one(TabLine).show(self.body.active.number)
+        self.show()
+
+    @work(thread=True, exclusive=True, group="poll")
+    def _poll(self) -> None:
+        """List the runs, off the event loop."""
+        runs = store.summaries(self.workspace.runs_dir)
+        if runs != self.workspace.runs:
+            self.workspace.runs = runs
+            self.feed.changed = True
+
+    # Runs
+
+    def open_run(self, run: Run) -> None:
+        """Show a run, living or ended."""
+        self.workspace.open(run)
+        self._follow(run)
+        self.show()
+
+    @work(exclusive=True, group="feed")
+    async def _follow(self, run: Run) -> None:
+        await self.feed.follow(run)
+
+    @on(RunsPane.Chosen)
+    def _run_chosen(self, event: RunsPane.Chosen) -> None:
+        self.open_run(Run(event.folder))
+        self.action_pane(4)
+
+    @work(exclusive=True, group="launch")
+    async def action_start(self) -> None:
+        """Start a run of the draft."""
+        missing = self.workspace.draft.missing
+        if missing:
+            self.tell(UserError(missing))
+            return
+        try:
+            self.open_run(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
+        except UserError as error:
+            self.tell(error)
+        else:
+            self.action_pane(4)
+
+    @work(exclusive=True, group="launch")
+    async def action_resume(self) -> None:
+        """Put a new worker on the open run."""
+        run = self.workspace.run
+        if run is None:
+            return
+        try:
+            self.open_run(await client.resume(run.folder))
+        except UserError as error:
+            self.tell(error)
+
+    def action_draft(self) -> None:
+        self.workers.cancel_group(self, "feed")
+        self.workspace.new_draft()
+        self.show()
+
+    # Steering
+
+    def send(self, command: c.AnyCommand | None) -> None:
+        """Have the open run's worker obey a command; it is pending until the journal answers."""
+        run = self.workspace.run
+        if command is not None and run is not None:
+            self.workspace.pending[command.id] = command
+            self._send(run, command)
+        self.show()
+
+    @work(group="send")
+    async def _send(self, run: Run, command: c.AnyCommand) -> None:
+        try:
+            await run.send(command)
+        except UserError as error:
+            self.workspace.pending.pop(command.id, None)
+            self.feed.changed = True
+            self.tell(error)
+
+    def action_pause(self) -> None:
+        self.send(c.Resume() if self.workspace.standing == "paused" else c.Pause())
+
+    def action_evaluate(self) -> None:
+        self.send(c.Evaluate())
+
+    def action_checkpoint(self) -> None:
+        self.send(c.Checkpoint())
+
+    def action_stop(self) -> None:
+        self.prompt.confirm("Stop this run? It is saved and can be resumed.", self._stop)
+
+    def _stop(self) -> None:
+        self.send(c.Stop())
+
+    def action_rate(self) -> None:
+        state = self.workspace.state
+        lr = state.base_lr if state else None
+        self.prompt.ask("Base learning rate", f"{lr:g}" if lr else "", self._set_rate)
+
+    def _set_rate(self, typed: str) -> None:
+        try:
+            lr = float(typed)
+        except ValueError:
+            lr = math.nan
+        if not 0 < lr <= 1000:
+            raise UserError("A number above 0, such as 0.001.")
+        self.send(c.SetLearningRate(lr))
+
+    @on(Prompt.Closed)
+    def _prompt_closed(self) -> None:
+        self.body.active.target.focus()
+
+    # The plan
+
+    @on(ModuleTree.ToggleRequested)
+    def _toggle(self, event: ModuleTree.ToggleRequested) -> None:
+        self._change_plan(lambda: self.workspace.toggle(event.path, event.train))
+
+    @on(PresetMenu.Chosen)
+    def _preset(self, event: PresetMenu.Chosen) -> None:
+        self._change_plan(lambda: self.workspace.preset(event.label))
+
+    def action_undo(self) -> None:
+        self._change_plan(self.workspace.undo)
+
+    def action_redo(self) -> None:
+        self._change_plan(self.workspace.redo)
+
+    def _change_plan(self, change: Callable[[], c.AnyCommand | None]) -> None:
+        try:
+            self.send(change())
+        except UserError as error:
+            self.tell(error)
+
+    # Moving about
+
+    def action_pane(self, number: int) -> None:
+        self.body.activate(self.panes[number - 1])
+        self._show_active()
+
+    def action_step(self, panes: int) -> None:
+        visible = self.panes if self.body.single else self.body.visible_panes
+        at = visible.index(self.body.active)
+        self.action_pane(visible[(at + panes) % len(visible)].number)
+
+    @on(TabLine.Chosen)
+    def _tab_chosen(self, event: TabLine.Chosen) -> None:
+        self.action_pane(event.number)
+
+    def action_zoom(self) -> None:
+        self.body.toggle_zoom()
+        self.show()
+
+    def action_help(self) -> None:
+        self.app.action_show_help_panel()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in _WHEN_LIVE:
+            return self.workspace.live
+        if action == "resume":
+            return self.workspace.ended
+        if action in ("start", "draft"):
+            return (self.workspace.run is None) == (action == "start")
+        return True
+
+    def tell(self, error: UserError) -> None:
+        """A sentence in a corner."""
+        self.notify(str(error), severity="warning", markup=False)

@@ -1,0 +1,91 @@
+"""What a person must know of a run that doesn't just run, in words."""
+
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.contract.state import RunState
+from engine.contract.text import plain
+from ftui.format import count, number, percent
+from ftui.workspace import Workspace
+
+
+class Banner(Static):
+    """Up to three lines below the top line; not there while there is nothing to say."""
+
+    DEFAULT_CSS = "Banner { height: auto; max-height: 3; padding: 0 1; display: none; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, markup=False)
+        self._said: tuple[str, str] = ("", "")
+
+    def update_from(self, workspace: Workspace) -> None:
+        """Say what there is to say."""
+        said = sentence(workspace)
+        if said != self._said:
+            self._said = said
+            text, style = said
+            self.display = bool(text)
+            self.update(Content.styled(text, style))
+
+    @property
+    def text(self) -> str:
+        return self._said[0]
+
+
+def sentence(workspace: Workspace) -> tuple[str, str]:
+    """What is to be said, and its style; empty where there is nothing."""
+    run = workspace.run
+    if run is None:
+        return "", ""
+    state, folder = run.state, run.folder
+    at = f"at step {state.step:,}"
+    if state.total_steps:
+        at += f" of {state.total_steps:,}"
+    match workspace.standing:
+        case "crashed":
+            why = f" ({run.last_words})" if run.last_words else ""
+            return f"The worker is gone, {at}{why}. R resumes from the last checkpoint.", ".bad"
+        case "lost":
+            return f"{plain(folder)} can't be read any more.", ".bad"
+        case "failed":
+            log = "" if state.error_by_user else f" See {plain(folder / 'worker.log')}."
+            return f"Failed {at}: {plain(state.error)}{log} R tries again.", ".bad"
+        case "stopped":
+            by = f"by {plain(state.stopped_by)} " if state.stopped_by != "command" else ""
+            return f"Stopped {by}{at}. R goes on from there.", ".muted"
+        case "finished":
+            return f"{_end(state)}{_result(state)}.", ".good"
+    return _concern(state)
+
+
+def _end(state: RunState) -> str:
+    if early := state.early_stopped:
+        waited = count(early.patience, "evaluation")
+        return f"Stopped early: {early.metric} was not better for {waited}"
+    return f"Finished after {count(state.epochs, 'epoch')}"
+
+
+def _result(state: RunState) -> str:
+    best = state.best
+    if "val_top1" not in best:
+        return ""
+    words = f": best top-1 {percent(best['val_top1'])}"
+    if "val_loss" in best:
+        words += f", best val loss {number(best['val_loss'])}"
+    if state.data:
+        words += f"; always guessing the commonest class gives {percent(state.data.baseline)}"
+    return words
+
+
+def _concern(state: RunState) -> tuple[str, str]:
+    """The newest warning, and how much was skipped."""
+    said = [plain(state.warnings[-1])] if state.warnings else []
+    if len(state.warnings) > 1:
+        said.append(f"({count(len(state.warnings) - 1, 'warning')} before that.)")
+    if state.skipped_count:
+        first = state.skipped[0]
+        said.append(
+            f"{count(state.skipped_count, 'picture')} skipped, "
+            f"the first {plain(first.path)}: {plain(first.reason)}"
+        )
+    return " ".join(said), ".warn"

@@ -1,0 +1,138 @@
+"""Lines of styled text, of which only those that changed are drawn again."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import RenderOptions
+
+Line = Content | str
+
+
+def _key(id_: str, keys: str, action: str, label: str, tooltip: str) -> Binding:
+    return Binding(keys, action, label, show=False, tooltip=tooltip, id=f"lines.{id_}")
+
+
+class Lines(ScrollView, can_focus=True):
+    """Text from outside is safe here: nothing is read as markup.
+
+    With `cursor`, one line is picked by keys or mouse, and `enter` tells `Opened`.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        _key("up", "up,k", "move(-1)", "Up", "Go up a line"),
+        _key("down", "down,j", "move(1)", "Down", "Go down a line"),
+        _key("page-up", "pageup", "page(-1)", "Page up", "Go up a page"),
+        _key("page-down", "pagedown", "page(1)", "Page down", "Go down a page"),
+        _key("first", "home,g", "move(-1000000)", "First", "Go to the first line"),
+        _key("last", "end,G", "move(1000000)", "Last", "Go to the last line"),
+        _key("open", "enter", "open", "Open", "Open what the cursor is on"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"lines--cursor"}
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Lines {
+        width: 1fr; height: 1fr; overflow-x: hidden; overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .lines--cursor { background: $block-cursor-blurred-background; }
+        &:focus > .lines--cursor {
+            color: $block-cursor-foreground; background: $block-cursor-background;
+        }
+        &:ansi:focus > .lines--cursor { text-style: reverse; }
+    }
+    """
+
+    class Opened(Message):
+        """Enter, or a click, on a line."""
+
+        def __init__(self, lines: "Lines", index: int) -> None:
+            super().__init__()
+            self.lines = lines
+            self.index = index
+
+        @property
+        def control(self) -> "Lines":
+            return self.lines
+
+    def __init__(self, *, cursor: bool = False, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.cursor: int | None = 0 if cursor else None
+        self._lines: list[Line] = []
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Replace the text."""
+        old, self._lines = self._lines, list(lines)
+        if len(old) != len(self._lines):
+            self.virtual_size = Size(0, len(self._lines))
+            if self.cursor is not None:
+                self.cursor = max(0, min(self.cursor, len(self._lines) - 1))
+            self.refresh()
+            return
+        for row, (before, now) in enumerate(zip(old, self._lines, strict=True)):
+            if not _same(before, now):
+                self._refresh_row(row)
+
+    @property
+    def text(self) -> str:
+        """All of it, without styles."""
+        return "\n".join(line if isinstance(line, str) else line.plain for line in self._lines)
+
+    def select(self, index: int) -> None:
+        """Put the cursor on a line."""
+        if self.cursor is not None and self._lines:
+            self._refresh_row(self.cursor)
+            self.cursor = max(0, min(index, len(self._lines) - 1))
+            self._refresh_row(self.cursor)
+            self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        row, width = y + self.scroll_offset.y, self.size.width
+        style = self.visual_style
+        if row >= len(self._lines) or not width:
+            return Strip.blank(width, style.rich_style)
+        line = self._lines[row]
+        content = (Content(line) if isinstance(line, str) else line).first_line
+        content = content.truncate(width, ellipsis=True)
+        options = RenderOptions(self._get_style, {"text_wrap": "nowrap"})
+        strip = content.render_strips(width, 1, style, options)[0]
+        strip = strip.adjust_cell_length(width, style.rich_style)
+        if row != self.cursor:
+            return strip
+        return strip.apply_style(self.get_component_rich_style("lines--cursor", partial=True))
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.get_content_offset(self)
+        row = -1 if at is None else at.y + self.scroll_offset.y
+        if self.cursor is None or not 0 <= row < len(self._lines):
+            return
+        if row == self.cursor:
+            self.action_open()
+        self.select(row)
+
+    def action_move(self, rows: int) -> None:
+        if self.cursor is None:
+            self.scroll_relative(y=rows, animate=False)
+        else:
+            self.select(self.cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(1, self.size.height - 1))
+
+    def action_open(self) -> None:
+        if self.cursor is not None and self._lines:
+            self.post_message(self.Opened(self, self.cursor))
+
+    def _refresh_row(self, row: int) -> None:
+        self.refresh(Region(0, row - self.scroll_offset.y, self.size.width, 1))
+
+
+def _same(a: Line, b: Line) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return isinstance(a, str) and isinstance(b, str) and a == b
+    return a.is_same(b)

@@ -1,0 +1,177 @@
+"""What the app holds: the draft of a run, the open run, and what was asked of its worker.
+
+No Textual here. Panes read it, messages of panes lead to calls of it, and what a call returns (a
+command) the screen sends. Whatever a user can mend is raised as `UserError`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
+from engine.contract.config import Config, Rule
+from engine.contract.errors import UserError
+from engine.contract.plan import PRESETS, effective, literal, with_rule
+from engine.contract.state import RunState
+from engine.contract.tree import ModelInfo
+from engine.runs.client import Run
+from engine.runs.store import RunSummary, Status
+from ftui.draft import Draft
+from ftui.history import History
+
+PLAN_COMMANDS = (Freeze, Thaw, SetPlan)
+
+
+Standing = Status | Literal["draft", "lost"]
+"""How what is shown stands; `lost`: the run's folder is gone."""
+
+
+class Workspace:
+    """The draft, and the run that is open, if one is."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self.draft = Draft()
+        self.run: Run | None = None
+        """The open run; None while the draft is shown."""
+        self.lost = False
+        """Whether the open run's folder is gone."""
+        self.standing: Standing = "draft"
+        self.runs: list[RunSummary] | None = None
+        """All runs, newest first; None until they were listed."""
+        self.pending: dict[str, AnyCommand] = {}
+        """Commands that the worker has not answered yet, by id."""
+        self._run_history = History()
+
+    # The open run
+
+    def open(self, run: Run) -> None:
+        """Show a run instead of the draft."""
+        self.run, self.lost, self.standing = run, False, run.status
+        self.pending, self._run_history = {}, History()
+
+    def close(self) -> None:
+        """Show the draft again; the run itself goes on."""
+        self.run, self.lost, self.standing, self.pending = None, False, "draft", {}
+
+    @property
+    def state(self) -> RunState | None:
+        """The open run's fold; None while the draft is shown."""
+        return self.run.state if self.run is not None else None
+
+    def settle(self) -> None:
+        """Take over what the journal has told since: answers, how the run stands, a new plan."""
+        if self.run is None:
+            return
+        state = self.run.state
+        self.standing = "lost" if self.lost else self.run.status
+        unanswered = state.unanswered(list(self.pending.values()))
+        self.pending = {command.id: command for command in unanswered if self.live}
+        if state.rules:
+            self._run_history.see(state.rules)
+
+    @property
+    def live(self) -> bool:
+        """Whether a worker is on the open run."""
+        return self.standing in ("preparing", "running", "paused")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the open run can be resumed."""
+        return self.standing in ("stopped", "finished", "failed", "crashed")
+
+    def new_draft(self) -> None:
+        """Close the run; its config is the new draft."""
+        state = self.state
+        self.close()
+        if state is not None and state.config is not None:
+            self.draft = Draft(state.config, state.model)
+
+    @property
+    def config(self) -> Config:
+        """Of the open run, or of the draft."""
+        of_run = self.state.config if self.state is not None else None
+        return of_run or self.draft.config
+
+    # The model and its plan
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """Of the open run, or of the draft."""
+        return self.state.model if self.state is not None else self.draft.model
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The plan in force, or that a run of the draft would start with; [] without a model."""
+        if self.model is None:
+            return []
+        if self.state is None:
+            return effective(self.draft.config.trainable, self.model)
+        asked = self.state.config.trainable if self.state.config else []
+        return self.state.rules or effective(asked, self.model)
+
+    @property
+    def wanted_rules(self) -> list[Rule]:
+        """The plan as it will be once the worker has done all that was sent."""
+        rules = self.rules
+        for command in self.pending.values():
+            match command:
+                case Freeze(pattern=pattern):
+                    rules = with_rule(rules, Rule(pattern, train=False))
+                case Thaw(pattern=pattern, lr_scale=scale):
+                    rules = with_rule(rules, Rule(pattern, lr_scale=scale))
+                case SetPlan(rules=new):
+                    rules = new
+        return rules
+
+    def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
+        """Choose the draft's model; another model starts with the default plan."""
+        self.draft.set_model(model, weights)
+
+    def toggle(self, path: str, train: bool) -> AnyCommand | None:
+        """Train or freeze a module: done in a draft, else the command to send.
+
+        Raises `UserError` where the run has ended.
+        """
+        pattern = literal(path) or "*"
+        if self.state is None:
+            self.draft.set_rules(with_rule(self.rules, Rule(pattern, train=train)))
+            return None
+        self._must_live()
+        return Thaw(pattern) if train else Freeze(pattern)
+
+    def preset(self, label: str) -> AnyCommand | None:
+        """Take one of `engine.contract.plan.PRESETS`; as `toggle`."""
+        if self.model is None:
+            raise UserError("Choose a model first (1).")
+        return self._set_rules(PRESETS[label](self.model))
+
+    def undo(self) -> AnyCommand | None:
+        """Go back to the plan before; as `toggle`. Raises `UserError` where there is none."""
+        return self._step(self._history.before, "There is nothing to undo.")
+
+    def redo(self) -> AnyCommand | None:
+        """Take back an undo; as `toggle`. Raises `UserError` where there is none."""
+        return self._step(self._history.after, "There is nothing to redo.")
+
+    @property
+    def _history(self) -> History:
+        return self.draft.history if self.state is None else self._run_history
+
+    def _step(self, rules: Sequence[Rule] | None, nothing: str) -> AnyCommand | None:
+        if any(isinstance(command, PLAN_COMMANDS) for command in self.pending.values()):
+            raise UserError("The last change still waits for the worker.")
+        if rules is None:
+            raise UserError(nothing)
+        return self._set_rules(rules)
+
+    def _set_rules(self, rules: Iterable[Rule]) -> AnyCommand | None:
+        if self.state is None:
+            self.draft.set_rules(rules)
+            return None
+        self._must_live()
+        return SetPlan(list(rules))
+
+    def _must_live(self) -> None:
+        if not self.live:
+            raise UserError("No worker is on this run: R resumes it, n makes a new draft of it.")
