@@ -1,10 +1,10 @@
 """From the engine's words, a model and its resolved plan, to the tree's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from engine.contract.plan import Assignment
 from engine.contract.tree import ModelInfo
-from ftui.widgets.module_tree.node import MIXED, LrScale, ModuleRow, OwnPlan
+from ftui.widgets.module_tree.node import FROZEN, MIXED, ModuleRow, OwnPlan
 
 
 def rows_of(model: ModelInfo) -> list[ModuleRow]:
@@ -20,10 +20,9 @@ def own_plan(plan: Mapping[str, Assignment], model: ModelInfo) -> dict[str, OwnP
 
 
 def _own(sizes: Mapping[str, int], prefix: str, plan: Mapping[str, Assignment]) -> OwnPlan:
-    trained = {name: plan[prefix + name].lr_scale for name in sizes if plan[prefix + name].train}
-    return OwnPlan(sum(sizes[name] for name in trained), _common(trained.values()))
-
-
-def _common(scales: Iterable[float]) -> LrScale:
-    distinct = set(scales)
-    return MIXED if len(distinct) > 1 else next(iter(distinct), None)
+    says = [(size, plan[prefix + name]) for name, size in sizes.items()]
+    trained = [(size, assignment.lr_scale) for size, assignment in says if assignment.train]
+    if not trained:
+        return FROZEN
+    scales = {scale for _, scale in trained}
+    return OwnPlan(sum(size for size, _ in trained), scales.pop() if len(scales) == 1 else MIXED)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 from engine.contract.text import plain
@@ -34,6 +35,9 @@ class OwnPlan(NamedTuple):
     trainable: int
     """How many elements train."""
     lr_scale: LrScale = 1.0
+
+
+FROZEN: Final = OwnPlan(0, None)
 
 
 class Mark(Enum):
@@ -73,16 +77,15 @@ class Modules:
         self.by_path = _link(rows, name)
         self.root = self.by_path[""]
         self.nodes: Sequence[Node] = _pre_order(self.root)
+        self._paths = [node.path for node in self.nodes]
         self._total = list(accumulate((node.own for node in self.nodes), initial=0))
         self.apply({})
 
     def apply(self, plan: Mapping[str, OwnPlan]) -> None:
         """Take over a plan, by module path; a module that is left out is frozen."""
-        found = [plan.get(node.path) for node in self.nodes]
-        self._trainable = list(
-            accumulate((own.trainable if own else 0 for own in found), initial=0)
-        )
-        self._scales = [own.lr_scale if own and own.trainable else None for own in found]
+        found = [plan.get(path, FROZEN) for path in self._paths]
+        self._trainable: list[int] = list(accumulate(map(itemgetter(0), found), initial=0))
+        self._scales = [scale if count else None for count, scale in found]
 
     def total(self, node: Node) -> int:
         """Parameters (elements) of the module and all below it."""

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -20,60 +20,16 @@ from ftui.widgets.module_tree.keys import BINDINGS
 from ftui.widgets.module_tree.node import Mark, ModuleRow, Modules, Node, OwnPlan
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
-
-_PREFIX = "module-tree--"
-_PARTS = (
-    *("header", "bar", "guide", "expander", "type", "match", "pending", "cursor", "empty"),
-    *(mark.value for mark in Mark),
-)
+from ftui.widgets.module_tree.styles import CSS, PARTS, PREFIX
 
 
 class ModuleTree(ScrollView, can_focus=True):
     """Rows of mark, name, type, parameters, trainable share and learning-rate multiplier."""
 
     BINDINGS: ClassVar[list[BindingType]] = list[BindingType](BINDINGS)
-    COMPONENT_CLASSES: ClassVar[set[str]] = {_PREFIX + part for part in _PARTS}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {PREFIX + part for part in PARTS}
     ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    ModuleTree {
-        width: 1fr; height: 1fr;
-        overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1; scrollbar-gutter: stable;
-        background: $surface; color: $foreground;
-        & > .module-tree--header { color: $foreground-muted; text-style: bold; }
-        & > .module-tree--bar { color: $primary; text-style: bold; }
-        & > .module-tree--guide { color: $foreground 20%; }
-        & > .module-tree--expander, & > .module-tree--type, & > .module-tree--empty {
-            color: $foreground-muted;
-        }
-        & > .module-tree--none { color: $foreground-muted; }
-        & > .module-tree--frozen { color: $foreground 85%; }
-        & > .module-tree--mixed { color: $text-warning; }
-        & > .module-tree--trainable { color: $text-success; text-style: bold; }
-        & > .module-tree--pending { text-style: italic; }
-        & > .module-tree--match { text-style: underline; }
-        & > .module-tree--cursor { background: $block-cursor-blurred-background; }
-        &:focus > .module-tree--cursor {
-            color: $block-cursor-foreground;
-            background: $block-cursor-background;
-        }
-    }
-    ModuleTree:ansi {
-        background: ansi_default; color: ansi_default;
-        & > .module-tree--header { color: ansi_default; }
-        & > .module-tree--guide, & > .module-tree--expander, & > .module-tree--type,
-        & > .module-tree--none, & > .module-tree--empty {
-            color: ansi_default; text-style: dim;
-        }
-        & > .module-tree--frozen { color: ansi_default; }
-        & > .module-tree--mixed { color: ansi_yellow; }
-        & > .module-tree--trainable { color: ansi_green; }
-        & > .module-tree--cursor { text-style: bold; }
-        &:focus > .module-tree--cursor {
-            color: ansi_default; background: ansi_default; text-style: reverse;
-        }
-    }
-    """
+    DEFAULT_CSS = CSS
 
     class ToggleRequested(Message):
         """A person asked that a module (with all below it) trains, or that it freezes."""
@@ -102,7 +58,8 @@ class ModuleTree(ScrollView, can_focus=True):
         self.empty_text = "No model yet: choose one to see its modules."
         self.filter_text = ""
         self._strips: dict[tuple[Node, bool], Strip] = {}
-        self._part_styles: dict[str, Style] = {}
+        self._base = Style()
+        self._styles: dict[tuple[str, ...], Style] = {}
         self._pending: Collection[str] = frozenset()
         self._load(Modules([]))
 
@@ -249,7 +206,7 @@ class ModuleTree(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         at = event.get_content_offset(self)
         row = -1 if at is None or at.y == 0 else at.y - 1 + self.scroll_offset.y
-        if at is None or not 0 <= row < len(self._rows.rows):
+        if at is None or self.is_empty or not 0 <= row < len(self._rows.rows):
             return
         self._move_to(row)
         node = self._rows.rows[row]
@@ -259,6 +216,12 @@ class ModuleTree(ScrollView, can_focus=True):
             self.action_expand()
 
     # Drawing
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        if self.rich_style != self._base:  # a translucent background follows the parent's
+            self._forget_styles()
+            self._base = self.rich_style
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         width = self._width
@@ -271,7 +234,7 @@ class ModuleTree(ScrollView, can_focus=True):
         if y == 0:
             return self._strip(draw.header(self._columns, self.glyphs), width)
         if row >= len(self._rows.rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
         return self._row_strip(row)
 
     def on_resize(self) -> None:
@@ -279,7 +242,10 @@ class ModuleTree(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._part_styles.clear()
+        self._forget_styles()
+
+    def _forget_styles(self) -> None:
+        self._styles.clear()
         self._strips.clear()
 
     def _row_strip(self, row: int) -> Strip:
@@ -306,16 +272,16 @@ class ModuleTree(ScrollView, can_focus=True):
 
     def _style(self, *parts: str) -> Style:
         """The widget's own style with the parts' over it: line-API segments inherit nothing."""
-        return sum(map(self._part_style, parts), start=self.rich_style)
+        style = self._styles.get(parts)
+        if style is None:
+            style = self._styles[parts] = sum(map(self._part_style, parts), start=self._base)
+        return style
 
     def _part_style(self, part: str) -> Style:
-        style = self._part_styles.get(part)
-        if style is None:
-            own = self.get_component_rich_style(_PREFIX + part, partial=True)
-            full = self.get_component_rich_style(_PREFIX + part)  # translucent colours are mixed
-            color, back = own.color and full.color, own.bgcolor and full.bgcolor
-            style = self._part_styles[part] = own + Style(color=color, bgcolor=back)
-        return style
+        own = self.get_component_rich_style(PREFIX + part, partial=True)
+        full = self.get_component_rich_style(PREFIX + part)  # translucent colours are mixed
+        color, back = own.color and full.color, own.bgcolor and full.bgcolor
+        return own + Style(color=color, bgcolor=back)
 
     # Upkeep
 
