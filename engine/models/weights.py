@@ -76,7 +76,7 @@ def fill(
         name in state and state[name].shape == expected[name].shape for name in own_head
     )
     given = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
+        name: _own_copy(tensor)
         for name, tensor in state.items()
         if not name.startswith(ignore) and (kept or not name.startswith(in_head))
     }
@@ -138,6 +138,12 @@ def _assign(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[list[str], 
     versioned._metadata = {"": {"version": module._version}}  # type: ignore[attr-defined]
     result = module.load_state_dict(versioned, strict=False, assign=True)
     return result.missing_keys, result.unexpected_keys
+
+
+def _own_copy(tensor: Tensor) -> Tensor:
+    """Memory of our own: a safetensors file stays mapped, and changes if the file does."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def _materialise(layer: nn.Module) -> None:
