@@ -26,14 +26,8 @@ class FtuiApp(App[None]):
     CSS_PATH = "ftui.tcss"
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "q,ctrl+q",
-            "leave",
-            "Leave",
-            id="app.leave",
-            tooltip="Leave the app; training goes on",
-            priority=False,
-        ),
+        Binding("q", "leave", "Leave", id="app.leave", tooltip="Leave; training goes on"),
+        Binding("ctrl+q", "leave", "Leave", show=False, id="app.leave-too", priority=True),
         Binding("t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
     ]
 
@@ -57,21 +51,16 @@ class FtuiApp(App[None]):
             self.register_theme(found)
         self.theme = "ftui-ansi" if plain_terminal else _chosen(theme, self._themes)
         self.workspace = Workspace(runs_dir)
-        self._first_run = run
-        self.refresh_rate = refresh or default_refresh()
-        self.ascii_only = ascii_only
+        self.main = MainScreen(self.workspace, run, refresh or default_refresh(), ascii_only)
 
     def on_mount(self) -> None:
-        self.push_screen(self._main())
+        self.push_screen(self.main)
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit)
         for sentence in self._unfit:
             self.notify(sentence, severity="warning", markup=False)
-
-    def _main(self) -> MainScreen:
-        return MainScreen(self.workspace, self._first_run, self.refresh_rate, self.ascii_only)
 
     def action_leave(self) -> None:
         """Leave; whatever trains goes on training."""

@@ -137,8 +137,9 @@ class ModulesPane(Pane):
             plan = own_plan(resolve(rules, model), model)
         except UserError as error:
             self._wrong.show(str(error))
+            self._wrong.display = True
             return {}
-        self._wrong.show("")
+        self._wrong.display = False
         return plan
 
     def _waiting(self, workspace: Workspace, model: ModelInfo) -> set[str]:

@@ -18,7 +18,9 @@ from ftui.widgets.lines import Lines
 from ftui.widgets.status import standing_content
 from ftui.workspace import Workspace
 
-_NAME, _STANDING, _PROGRESS = 28, 12, 7
+_NAME = 26
+_WORDY = 50
+"""Cells from which on the state is written out beside its sign."""
 
 
 class RunsPane(Pane):
@@ -81,25 +83,28 @@ class RunsPane(Pane):
             self.post_message(self.Chosen(Path(self._shown[event.index].path)))
 
     def _line(self, run: RunSummary) -> Content:
-        width = max(12, self._lines.size.width - _STANDING - _PROGRESS - 22)
-        name = plain(run.name, min(width, _NAME))
-        here = (">" if self.ascii_only else "▸") if Path(run.path) == self._open else " "
+        width = self._lines.size.width
+        name = min(_NAME, width - 9 if width < _WORDY else _NAME)
+        here = (">" if self.ascii_only else "▸") if self._is_open(run) else " "
         standing = standing_content(run.state, self.ascii_only)
-        gap = " " * (_STANDING - standing.cell_length)
-        share = f"{100 * run.step // run.total_steps:>3}%" if run.total_steps else "    "
-        return Content.assemble(
-            (f"{here} ", ".accent"),
-            name.ljust(min(width, _NAME)) + " ",
-            standing,
-            f"{gap}{share}  ",
-            (_best(run.best), ".muted"),
-        )
+        share = f"{100 * run.step // run.total_steps:>4}%" if run.total_steps else "     "
+        columns = [
+            Content.styled(f"{here} ", ".accent"),
+            standing[:2] if width < _WORDY else standing.pad_right(12 - standing.cell_length),
+            Content(plain(run.name, name).ljust(name)),
+            Content(share),
+            *(Content.styled(f"{text:>16}", ".muted") for text in _best(run.best)),
+        ]
+        while len(columns) > 3 and sum(c.cell_length for c in columns) > width:
+            columns.pop()
+        return Content("").join(columns)
+
+    def _is_open(self, run: RunSummary) -> bool:
+        return self._open is not None and Path(run.path) == self._open
 
 
-def _best(best: dict[str, float]) -> str:
-    words = []
-    if "val_top1" in best:
-        words.append(f"top-1 {percent(best['val_top1'])}")
-    if "val_loss" in best:
-        words.append(f"val {number(best['val_loss'])}")
-    return "  ".join(words)
+def _best(best: dict[str, float]) -> list[str]:
+    return [
+        f"top-1 {percent(best['val_top1'])}" if "val_top1" in best else "",
+        f"val {number(best['val_loss'])}" if "val_loss" in best else "",
+    ]

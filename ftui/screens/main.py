@@ -21,8 +21,8 @@ from ftui.panes.configuration import ConfigurationPane
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
 from ftui.panes.modules import ModulesPane, PresetMenu
-from ftui.panes.plots import PlotsPane
 from ftui.panes.pane import Pane
+from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
 from ftui.screens.keys import BINDINGS

@@ -50,7 +50,7 @@ def standing_content(standing: Standing, ascii_only: bool = False) -> Content:
 
 def parts(workspace: Workspace, ascii_only: bool = False) -> list[Part]:
     """All figures, left to right."""
-    brand = Part("brand", 9, Content.styled("ftui", ".brand"))
+    brand = Part("brand", 20, Content.styled("ftui", ".brand"))
     how = Part("standing", 0, standing_content(workspace.standing, ascii_only))
     run = workspace.run
     if run is None:
