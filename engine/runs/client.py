@@ -120,17 +120,18 @@ class Run:
 
     async def _read(self, follow: bool) -> AsyncIterator[tuple[int, list[e.AnyEvent]]]:
         """Batches with the number of their first event, counted from the journal's start."""
-        tail, count, restarts = event_tail(self.folder), 0, 0
+        tail, count, restarts, replayed = event_tail(self.folder), 0, 0, False
         while True:
             hold, batch = await asyncio.to_thread(self._look, tail)
             if tail.restarts > restarts:
                 count, restarts = 0, tail.restarts
                 self._start_over(restarts)
             if batch:
+                self._hold = lock.Hold(held=True, silent=hold.silent and not replayed)
                 yield count, batch
                 count += len(batch)
             else:
-                self._hold, self.caught_up = hold, True
+                self._hold, self.caught_up, replayed = hold, True, True
                 if not follow or not hold.held:
                     return
                 await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)

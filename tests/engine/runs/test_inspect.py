@@ -1,0 +1,109 @@
+"""The client of the helper process that knows torch."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.contract.errors import UserError
+from engine.contract.inspection import Device
+from engine.runs import inspect
+from engine.runs.inspect import Inspector
+
+
+@pytest.fixture
+async def inspector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inspector]:
+    monkeypatch.setenv("DIED", str(tmp_path / "died"))
+    inspector = Inspector(module="answers", cache=tmp_path / "cache" / "catalogue.json")
+    yield inspector
+    await inspector.close()
+
+
+async def test_questions_are_answered(inspector: Inspector) -> None:
+    await inspector.start()
+    assert (await inspector.describe("test/a")).name == "test/a"
+    assert await inspector.devices() == [Device("cpu", "CPU")]
+
+
+async def test_it_starts_by_itself(inspector: Inspector) -> None:
+    assert (await inspector.describe("test/a")).name == "test/a"
+
+
+async def test_questions_asked_at_once_get_their_own_answers(inspector: Inspector) -> None:
+    names = [f"test/{n}" for n in range(5)]
+    assert [m.name for m in await asyncio.gather(*map(inspector.describe, names))] == names
+
+
+async def test_an_answer_may_be_large(inspector: Inspector) -> None:
+    assert len((await inspector.describe("test/huge")).modules) == 20_000
+
+
+async def test_an_error_is_the_helpers_sentence(inspector: Inspector) -> None:
+    with pytest.raises(UserError, match=r"^There is no model test/unknown.$"):
+        await inspector.describe("test/unknown")
+
+
+async def test_a_dead_helper_is_started_again(inspector: Inspector) -> None:
+    assert (await inspector.describe("test/dies-once")).name == "test/dies-once"
+
+
+async def test_a_helper_that_keeps_dying_is_a_sentence(inspector: Inspector) -> None:
+    with pytest.raises(UserError, match=r"^The helper that reads models died: Cannot allocate.$"):
+        await inspector.describe("test/dies")
+    assert (await inspector.describe("test/a")).name == "test/a"
+
+
+async def test_an_answer_nobody_waits_for_is_passed_over(inspector: Inspector) -> None:
+    await inspector.start()
+    waiting = asyncio.create_task(inspector.describe("test/huge"))
+    while not inspector._asked:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await inspector.describe("test/b")).name == "test/b"
+
+
+async def test_the_catalogue_is_kept_on_disk(inspector: Inspector, tmp_path: Path) -> None:
+    first = await inspector.catalogue()
+    await inspector.close()
+    assert await inspector.catalogue() == first  # a new helper would tell another pid
+
+
+@pytest.mark.parametrize("change", ["version", "folder", "spoilt", "foreign"])
+async def test_the_catalogue_is_asked_again_where_it_may_differ(
+    inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    first = await inspector.catalogue()
+    await inspector.close()
+    if change == "version":
+        monkeypatch.setattr(inspect, "_version", lambda _package: "99")
+    elif change == "folder":
+        monkeypatch.setenv("TORCH_HOME", "/elsewhere")
+    else:
+        text = '{"key": ' if change == "spoilt" else '{"other": 1}'
+        (tmp_path / "cache" / "catalogue.json").write_text(text)
+    assert await inspector.catalogue() != first
+
+
+async def test_no_cache_no_harm(inspector: Inspector, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert (await inspector.catalogue()).entries
+
+
+async def test_close_ends_the_helper(inspector: Inspector) -> None:
+    pid = int((await inspector.catalogue()).entries[0].name.removeprefix("pid/"))
+    await inspector.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    await inspector.close()
+
+
+@pytest.mark.slow
+async def test_the_real_helper(tmp_path: Path) -> None:
+    inspector = Inspector(cache=tmp_path / "catalogue.json")
+    info = await inspector.describe("torchvision/resnet18", "none")
+    assert info.total_parameters == 11_689_512
+    await inspector.close()

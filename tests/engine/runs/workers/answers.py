@@ -1,0 +1,50 @@
+"""A helper that answers without torch, and dies or complains where a model's name says so."""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engine.contract.catalogue import Catalogue, CatalogueEntry
+from engine.contract.inspection import (
+    Answer,
+    AskCatalogue,
+    AskDescribe,
+    AskDevice,
+    Device,
+    Question,
+)
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tree import ModelInfo, ModuleInfo
+
+DIED = Path(os.environ["DIED"])
+
+
+def answer(question: Question) -> object:
+    match question:
+        case AskCatalogue():
+            return Catalogue([CatalogueEntry(f"pid/{os.getpid()}")])
+        case AskDevice():
+            return [Device("cpu", "CPU")]
+        case AskDescribe(name="test/dies-once") if not DIED.exists():
+            DIED.touch()
+            os.abort()
+        case AskDescribe(name="test/dies"):
+            print("Cannot \x1b[1mallocate\x1b[0m.", file=sys.stderr, flush=True)
+            os.abort()
+        case AskDescribe(name="test/huge", weights=weights):
+            modules = [ModuleInfo(f"m{n}", "Linear") for n in range(20_000)]
+            return ModelInfo(weights, modules, [], Preprocessing())
+        case AskDescribe(name=name):
+            return ModelInfo(name, [], [], Preprocessing())
+
+
+for line in sys.stdin.buffer:
+    question = msgspec.json.decode(line, type=Question)
+    if isinstance(question, AskDescribe) and question.name == "test/unknown":
+        said = Answer(question.id, error="There is no model test/unknown.")
+    else:
+        said = Answer(question.id, msgspec.Raw(msgspec.json.encode(answer(question))))
+    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+    sys.stdout.buffer.flush()
