@@ -1,6 +1,7 @@
 """A folder a class: `train/` and `val/` with class folders, or class folders to be split."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
 
     Raises `UserError` where the folder is not a data set of at least two classes.
     """
-    root = Path(config.path).expanduser()
+    root = Path(os.path.expanduser(config.path))  # noqa: PTH111 - leaves an unknown ~user alone
     _check_folder(root)
     tell(f"listing the pictures of {plain(root)}")
     trees = [_scan(folder) for folder in _split_folders(root) or [root]]
@@ -56,35 +57,49 @@ def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
     _check_usable(trees, usable, skipped)
     train, val = usable if len(usable) == 2 else _split_each(usable[0], root, config)
     names = list(train)
-    index = DataIndex(
-        [plain(name) for name in names], _samples(train, names), _samples(val, names), skipped
-    )
-    if not index.val:
-        raise UserError(
-            f"{_quoted(root)} leaves no picture to validate on; every class has only one usable "
-            "picture: add more, or a val/ folder"
-            if len(trees) == 1
-            else f"{_quoted(trees[1].root)} holds no usable picture; put a folder a class there, "
-            "with pictures, or remove it to have the data split"
+    if not any(val.values()):
+        raise UserError(_nothing_to_validate_on(trees))
+    classes = [plain(name) for name in names]
+    return DataIndex(classes, _samples(train, names), _samples(val, names), skipped)
+
+
+def _nothing_to_validate_on(trees: list[_Tree]) -> str:
+    if len(trees) == 2:
+        return (
+            f"data.path: {_quoted(trees[1].root)} holds no usable picture in class folders; add "
+            "some, or remove the folder and give train/ itself to have it split"
         )
-    return index
+    return (
+        f"data.path: every class of {_quoted(trees[0].root)} has only one usable picture, which "
+        "leaves none to validate on; add more, or a train/ and a val/ folder"
+    )
 
 
 def _check_folder(root: Path) -> None:
-    if not root.exists():
-        where = f"{_quoted(root)} does not exist (looked for {plain(root.absolute())})"
-        beside = root.parent.iterdir() if root.parent.is_dir() else ()
-        hint = did_you_mean(root.name, (plain(path.name) for path in beside))
-        raise UserError(f"data.path: {where}{hint or '; give the folder that holds the pictures'}")
-    if not root.is_dir():
+    try:
+        mode = root.stat().st_mode
+    except FileNotFoundError:
+        hint = did_you_mean(root.name, _beside(root)) or "; give the folder that holds the pictures"
+        where = f" (looked for {plain(root.absolute())})" if not root.is_absolute() else ""
+        raise UserError(f"data.path: {_quoted(root)} does not exist{where}{hint}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"data.path: {_quoted(root)} can't be opened: {plain(error)}") from error
+    if not stat.S_ISDIR(mode):
         raise UserError(
             f"data.path: {_quoted(root)} is a file; give the folder that holds a folder a class"
         )
 
 
+def _beside(path: Path) -> list[str]:
+    try:
+        return [plain(entry.name) for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
 def _split_folders(root: Path) -> list[Path] | None:
     """The train and val folders of `root`, or None where its folders are classes to be split."""
-    inside = {entry.name for entry in _entries(root) if entry.is_dir()}
+    inside = {entry.name for entry in _entries(root) if _is_folder(entry)}
     val = [name for name in _VAL_NAMES if name in inside]
     names = "val/ (or valid/ or validation/)"
     if len(val) > 1:
@@ -92,12 +107,12 @@ def _split_folders(root: Path) -> list[Path] | None:
         raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them")
     if "train" in inside and val:
         return [root / "train", root / val[0]]
-    if "train" in inside and any(entry.is_dir() for entry in _entries(root / "train")):
+    if "train" in inside and any(map(_is_folder, _entries(root / "train"))):
         raise UserError(
             f"data.path: {_quoted(root)} has train/ but no {names}; add one, or give "
             f"{_quoted(root / 'train')} to have it split"
         )
-    if val and any(entry.is_dir() for entry in _entries(root / val[0])):
+    if val and any(map(_is_folder, _entries(root / val[0]))):
         raise UserError(
             f"data.path: {_quoted(root)} has {val[0]}/ but no train/; add one, with a folder a "
             "class"
@@ -109,7 +124,7 @@ def _scan(root: Path) -> _Tree:
     files: Files = {}
     loose = []
     for entry in _entries(root):
-        if entry.is_dir():
+        if _is_folder(entry):
             found = _pictures(Path(entry.path), frozenset([_identity(root)]))
             files[entry.name] = sorted(found, key=str)
         elif _is_picture(entry.name):
@@ -123,7 +138,7 @@ def _pictures(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]
     if identity in above:
         return
     for entry in _entries(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _pictures(Path(entry.path), above | {identity})
         elif _is_picture(entry.name):
             yield Path(entry.path)
@@ -140,6 +155,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             f"data.path: {_quoted(folder)} can't be listed: {reason}; mend its permissions"
         ) from error
     return sorted(seen, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -223,7 +245,8 @@ def _check_usable(trees: list[_Tree], usable: list[Files], skipped: list[FileSki
         folder = trees[0].root / name
         bad = len(trees[0].files[name])
         state = f"holds no usable picture ({bad} skipped)" if bad else "holds no picture"
-        reason = next((s.reason for s in skipped if s.path.startswith(_shown(folder))), "")
+        below = f"{_shown(folder)}/"
+        reason = next((file.reason for file in skipped if file.path.startswith(below)), "")
         why = f", the first because: {reason}" if bad else ""
         raise UserError(
             f"data.path: class folder {_quoted(folder)} {state}{why}; add pictures or remove it"

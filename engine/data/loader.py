@@ -35,6 +35,10 @@ class Batch:
     skipped: list[FileSkipped]
     """The broken ones, each named the first time it is met."""
 
+    def share_memory_(self) -> None:
+        for tensor in (self.images, self.labels):
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+
     def pin_memory(self) -> "Batch":
         return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.skipped)
 

@@ -86,7 +86,7 @@ def read(path: Path, at_least: int | None = None) -> Image.Image:
             if at_least is not None:
                 image.draft(None, (at_least, at_least))
             image.load()
-            turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            turn = _UPRIGHT.get(_orientation(image))
             rgb = _rgb(image)
             return rgb if turn is None else rgb.transpose(turn)
     except Exception as error:  # Pillow's decoders raise nearly everything on broken files
@@ -100,6 +100,14 @@ def _opened(path: Path) -> Image.Image:
         image.close()
         raise Image.DecompressionBombError
     return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """What EXIF says, 1 for upright; broken EXIF says nothing, as it does to viewers."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

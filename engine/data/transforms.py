@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import functional as v1
 
 from engine.contract.preprocessing import Preprocessing
 
@@ -66,8 +67,9 @@ class ToInput:
 
     def __init__(self, pre: Preprocessing) -> None:
         values = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-        scaled = v2.functional.to_dtype(values, torch.float32, scale=True)
-        normalised = v2.functional.normalize(scaled, list(pre.mean), list(pre.std))
+        # v1: v2's scaling differs in the last bit from what weights' own transforms do
+        scaled = v1.convert_image_dtype(values, torch.float32)
+        normalised = v1.normalize(scaled, list(pre.mean), list(pre.std))
         self._table: NDArray[np.float32] = normalised[:, 0].numpy()
 
     def __call__(self, image: Image.Image, out: NDArray[np.float32]) -> None:

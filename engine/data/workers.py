@@ -1,11 +1,15 @@
 """The processes that read pictures, and how they behave beside the one that trains."""
 
+import atexit
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Generic, TypeVar
+from multiprocessing.connection import wait
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,7 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 from engine.contract.errors import UserError
 
 Key = TypeVar("Key")
-Batch = TypeVar("Batch")
+Batch = TypeVar("Batch", bound="Shareable")
+
+
+class Shareable(Protocol):
+    def share_memory_(self) -> None:
+        """Move the tensors to shared memory. Raises `RuntimeError` where there is no space."""
+
 
 # Forked readers start at once and share the imports; macOS can't fork safely.
 _START = "fork" if sys.platform == "linux" else "spawn"
@@ -41,36 +51,72 @@ class ReadingPool(Generic[Key, Batch]):
         self, batches: Dataset[Batch], workers: int, pin_memory: bool, close_fds: Sequence[int]
     ) -> None:
         self._keys: list[Key] = []
-        self._loader: DataLoader[Batch] | None = DataLoader(
+        self._loader: DataLoader[Batch] = DataLoader(
             batches,
             batch_size=None,  # a key is a whole batch
             sampler=_Asked(self._keys),
-            collate_fn=_as_it_is,
+            collate_fn=_shared,
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=True,
             multiprocessing_context=_START,
-            worker_init_fn=partial(_start_reader, tuple(close_fds) if _START == "fork" else ()),
+            worker_init_fn=partial(_let_go, tuple(close_fds) if _START == "fork" else ()),
             generator=torch.Generator(),  # else it would draw from the global one
         )
+        self._iterator: Any = None
 
     def read(self, keys: Iterable[Key]) -> Iterator[Batch]:
         """Raises `UserError` where a reading process died."""
-        assert self._loader is not None, "closed"
         self._keys[:] = keys
         try:
-            yield from self._loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+            yield from self._started()
+        except (RuntimeError, OSError, EOFError) as error:
+            if not self._reader_died() and "shared memory" not in str(error):
                 raise
             raise UserError(
-                "a process that reads pictures died, most likely for want of memory or of space "
-                "in /dev/shm; set data.workers lower, or to 0"
+                "the processes that read pictures broke off, most likely for want of memory or of "
+                "space in /dev/shm; set data.workers lower, or to 0"
             ) from error
 
     def close(self) -> None:
         """End the processes."""
-        self._loader = None
+        if self._iterator is not None:
+            self._iterator._shutdown_workers()  # no public way; dropping it fails in tracebacks
+            self._iterator = None
+
+    def _reader_died(self) -> bool:
+        # one that is being killed closes its pipes a moment before it ends
+        return bool(wait([process.sentinel for process in self._iterator._workers], timeout=1))
+
+    def _started(self) -> Iterator[Batch]:
+        first = self._iterator is None
+        with _signals_left_to_training():
+            self._iterator = iterator = iter(self._loader)  # one object for life, rewound each time
+        if first:
+            # Python's exit would wait for the readers for ever, as they don't hear its SIGTERM.
+            # Registered after they started: the last to be registered is the first to be called.
+            atexit.register(_close, weakref.ref(self))
+        return iterator
+
+
+@contextmanager
+def _signals_left_to_training() -> Iterator[None]:
+    """Readers started within never see SIGINT and SIGTERM, also where they come to the whole group:
+    the training process finishes its step and ends them. And torch's handler of SIGCHLD, which
+    raises wherever training happens to be when a reader dies, is taken out again: `read` raises."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGCHLD) is not handler:
+            signal.signal(signal.SIGCHLD, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _close(pool: "weakref.ref[ReadingPool[Key, Batch]]") -> None:
+    if (alive := pool()) is not None:
+        alive.close()
 
 
 class _Asked(Generic[Key]):
@@ -86,14 +132,13 @@ class _Asked(Generic[Key]):
         return len(self._keys)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _shared(batch: Batch) -> Batch:
+    """In the reader: else sharing happens in a thread of the queue, where a failure for want of
+    space is only printed, and the training process waits for the batch for ever."""
+    batch.share_memory_()
     return batch
 
 
-def _start_reader(close_fds: Sequence[int], worker: int) -> None:
-    """Leave stopping to the training process, whose signals come to the whole group: it ends the
-    readers when it has finished its step, and they see it when it dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for fd in close_fds:
+def _let_go(fds: Sequence[int], worker: int) -> None:
+    for fd in fds:
         os.close(fd)
