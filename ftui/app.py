@@ -3,16 +3,21 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.theme import Theme
 
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.runs.inspect import Inspector
 from ftui import themes
+from ftui.ascii import AsciiOnly
+from ftui.inspecting import ModelInspector
 from ftui.screens.main import MainScreen
 from ftui.workspace import Workspace
 
@@ -39,6 +44,7 @@ class FtuiApp(App[None]):
         refresh: float | None = None,
         ascii_only: bool = False,
         theme: str | None = None,
+        inspector: ModelInspector | None = None,
     ) -> None:
         plain_terminal = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
         if plain_terminal:
@@ -51,7 +57,18 @@ class FtuiApp(App[None]):
             self.register_theme(found)
         self.theme = "ftui-ansi" if plain_terminal else _chosen(theme, self._themes)
         self.workspace = Workspace(runs_dir)
-        self.main = MainScreen(self.workspace, run, refresh or default_refresh(), ascii_only)
+        self._line_filters = [AsciiOnly()] if ascii_only else []
+        self.inspector = inspector or Inspector()
+        self.main = MainScreen(
+            self.workspace,
+            self.inspector,
+            run,
+            refresh_rate=refresh or default_refresh(),
+            ascii_only=ascii_only,
+        )
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), *self._line_filters]
 
     def on_mount(self) -> None:
         self.push_screen(self.main)
@@ -61,6 +78,9 @@ class FtuiApp(App[None]):
             loop.add_signal_handler(number, self.exit)
         for sentence in self._unfit:
             self.notify(sentence, severity="warning", markup=False)
+
+    async def on_unmount(self) -> None:
+        await self.inspector.close()
 
     def action_leave(self) -> None:
         """Leave; whatever trains goes on training."""

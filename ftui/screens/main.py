@@ -17,6 +17,7 @@ from engine.contract.errors import UserError
 from engine.runs import client, store
 from engine.runs.client import Run
 from ftui.feed import Feed
+from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
@@ -35,7 +36,7 @@ from ftui.workspace import Workspace
 
 _BLURRED_HZ = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
-_PANES = (ModelPane, ModulesPane, HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
+_PANES = (ModulesPane, HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
 _WHEN_LIVE = {"pause", "rate", "evaluate", "checkpoint", "stop"}
 
 
@@ -48,7 +49,13 @@ class MainScreen(Screen[None]):
     }
 
     def __init__(
-        self, workspace: Workspace, run: Path | None, refresh_rate: float, ascii_only: bool
+        self,
+        workspace: Workspace,
+        inspector: ModelInspector,
+        run: Path | None,
+        *,
+        refresh_rate: float,
+        ascii_only: bool,
     ) -> None:
         super().__init__()
         self.workspace = workspace
@@ -58,7 +65,10 @@ class MainScreen(Screen[None]):
         self._ascii = ascii_only
         self._timer: Timer | None = None
         self._standing = ""
-        self.panes: list[Pane] = [pane(ascii_only=ascii_only) for pane in _PANES]
+        self.panes: list[Pane] = [
+            ModelPane(ascii_only=ascii_only, inspector=inspector),
+            *(pane(ascii_only=ascii_only) for pane in _PANES),
+        ]
         self.body = Body(self.panes)
         self.prompt = Prompt(id="prompt")
 
@@ -149,6 +159,12 @@ class MainScreen(Screen[None]):
     def _run_chosen(self, event: RunsPane.Chosen) -> None:
         self.open_run(Run(event.folder))
         self.action_pane(4)
+
+    @on(ModelPane.Described)
+    def _model_described(self, event: ModelPane.Described) -> None:
+        if self.workspace.run is None:
+            self.workspace.set_model(event.model, event.weights)
+            self.show()
 
     @work(exclusive=True, group="launch")
     async def action_start(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from ftui.app import FtuiApp
-from tests.ui.scripted import ScriptedRun
+from tests.ui.scripted import ScriptedInspector, ScriptedRun
 
 Shown = Callable[..., AbstractAsyncContextManager[tuple[FtuiApp, Pilot[None]]]]
 
@@ -35,7 +35,8 @@ def shown(runs_dir: Path) -> Shown:
     async def show(
         run: ScriptedRun | None, size: tuple[int, int] = (120, 40), **options: object
     ) -> AsyncIterator[tuple[FtuiApp, Pilot[None]]]:
-        app = FtuiApp(runs_dir, run.folder if run else None, refresh=30, **options)  # type: ignore[arg-type]
+        folder = run.folder if run else None
+        app = FtuiApp(runs_dir, folder, refresh=30, inspector=ScriptedInspector(), **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
             if run is not None:
                 await until(pilot, lambda: app.workspace.run is not None and caught_up(app, run))

@@ -6,8 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from engine.contract import events as e
 from engine.contract import toml
+from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.codec import decode_command, encode
 from engine.contract.commands import AnyCommand
 from engine.contract.config import Config, DataConfig, ModelConfig, Rule, TrainingConfig
@@ -41,6 +44,31 @@ def resnet18(classes: int = 37) -> ModelInfo:
         ModuleInfo("fc", "Linear", {"weight": 512 * classes, "bias": classes}),
     ]
     return ModelInfo("torchvision/resnet18", modules, ["fc"], Preprocessing())
+
+
+class ScriptedInspector:
+    """Knows two models, without torch and without another process."""
+
+    async def start(self) -> None: ...
+
+    async def catalogue(self) -> Catalogue:
+        weights = ["DEFAULT", "IMAGENET1K_V1"]
+        return Catalogue(
+            [
+                CatalogueEntry(name, parameters, 224, accuracy, size, weights)
+                for name, parameters, accuracy, size in (
+                    ("torchvision/resnet18", 11_689_512, 0.69758, 46_830_571),
+                    ("torchvision/resnet50", 25_557_032, 0.80858, 102_540_417),
+                )
+            ]
+        )
+
+    async def describe(
+        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+    ) -> ModelInfo:
+        return replace(resnet18(classes or 1000), name=name)
+
+    async def close(self) -> None: ...
 
 
 class ScriptedRun:

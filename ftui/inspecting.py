@@ -1,0 +1,26 @@
+"""What the app asks of the process that knows torch; tests put another in its place."""
+
+from typing import Protocol
+
+from engine.contract.catalogue import Catalogue
+from engine.contract.tree import ModelInfo
+
+
+class ModelInspector(Protocol):
+    """As `engine.runs.inspect.Inspector`; each raises `UserError` where its process fails."""
+
+    async def start(self) -> None:
+        """Begin to warm up; the others do it too where this was not called."""
+
+    async def catalogue(self) -> Catalogue:
+        """Every model that can be chosen."""
+        ...
+
+    async def describe(
+        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+    ) -> ModelInfo:
+        """The tree of a model; nothing is downloaded."""
+        ...
+
+    async def close(self) -> None:
+        """End the process."""
