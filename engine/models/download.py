@@ -1,5 +1,6 @@
 """One file from the web into a cache folder, whole and checked or not at all."""
 
+import contextlib
 import hashlib
 import http.client
 import uuid
@@ -46,7 +47,8 @@ def download(url: str, path: Path, sha256_start: str | None, tell: Tell) -> None
     except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(reason_of(error)) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def reason_of(error: Exception) -> str:

@@ -3,10 +3,12 @@
 import importlib.util
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from engine.contract.catalogue import CatalogueEntry
@@ -134,7 +136,7 @@ class _Choice:
             path = hub_file(self.full, self.config, tell)
             try:
                 return self.build(classes, path), f"{self.config.tag} ({plain(path)})"
-            except (RuntimeError, ValueError, EOFError) as error:
+            except (RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
                 raise UserError(
                     f"The weights file {plain(path)} of {self.full} is broken "
                     f"({plain(error, 120)}); delete it, and it is downloaded again."

@@ -173,7 +173,7 @@ def _build(name: str, classes: int, size: int) -> nn.Module:
     elif name.startswith("maxvit_"):
         _require(size % 224 == 0, name, size, "multiples of 224")
         options["input_size"] = (size, size)
-    else:
+    elif not name.startswith("swin_"):  # Swin pads, whatever its weights state
         smallest = _weights(name)[0].meta["min_size"][0]
         _require(size >= smallest, name, size, f"{smallest} pixels or more")
     module: nn.Module = get_model_builder(name)(weights=None, num_classes=classes, **options)

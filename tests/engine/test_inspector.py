@@ -1,0 +1,78 @@
+"""The inspector as its clients meet it: a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import psutil
+import pytest
+import torch
+
+from engine.contract.catalogue import Catalogue
+from engine.contract.inspection import Answer, AskCatalogue, AskDescribe, AskDevice, Device
+from engine.contract.tree import ModelInfo
+
+Process = subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def inspector() -> Iterator[Process]:
+    command = [sys.executable, "-m", "engine.inspector"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
+        process.stdin.close()
+        rest = process.stdout.read()
+        assert process.wait() == 0
+        assert rest == b""
+
+
+def ask(process: Process, question: object) -> Answer:
+    line = question if isinstance(question, bytes) else msgspec.json.encode(question)
+    process.stdin.write(line + b"\n")
+    process.stdin.flush()
+    return msgspec.json.decode(process.stdout.readline(), type=Answer)
+
+
+def test_it_answers_what_it_is_asked(inspector: Process) -> None:
+    answer = ask(inspector, AskCatalogue(id=7))
+    assert (answer.id, answer.error) == (7, "")
+    entries = msgspec.json.decode(answer.result, type=Catalogue).entries
+    assert "torchvision/resnet18" in {entry.name for entry in entries}
+
+    answer = ask(inspector, AskDescribe(id=8, name="torchvision/resnet18", classes=7))
+    info = msgspec.json.decode(answer.result, type=ModelInfo)
+    assert (answer.id, info.head, info.total_parameters) == (8, ["fc"], 11_180_103)
+
+    answer = ask(inspector, AskDevice(id=9))
+    devices = msgspec.json.decode(answer.result, type=list[Device])
+    assert [device.name for device in devices][-1] == "cpu"
+    assert len([d for d in devices if d.name.startswith("cuda:")]) == torch.cuda.device_count()
+
+
+def test_mistakes_are_sentences_and_it_goes_on(inspector: Process) -> None:
+    answer = ask(inspector, AskDescribe(id=1, name="torchvision/resnet81"))
+    assert answer.id == 1
+    assert answer.result is msgspec.UNSET
+    assert "did you mean" in answer.error
+    assert "does not understand" in ask(inspector, b"no json").error
+    answer = ask(inspector, b'{"id": 12, "ask": "weather"}')
+    assert answer.id == 12
+    assert "does not understand" in answer.error
+    assert ask(inspector, AskDevice(id=2)).error == ""
+
+
+def test_it_yields_to_training(inspector: Process) -> None:
+    assert ask(inspector, AskDevice(id=3)).id == 3
+    assert psutil.Process(inspector.pid).nice() == 19
+
+
+def test_what_libraries_print_does_not_reach_the_answers() -> None:
+    program = (
+        "import os; from engine.inspector import _protected_stdout as protect\n"
+        "answers = protect(); print('stray', flush=True); os.system('echo stray too')\n"
+        "answers.write(b'{}'); answers.flush()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"{}"
+    assert done.stderr == b"stray\nstray too\n"
