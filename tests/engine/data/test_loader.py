@@ -175,7 +175,10 @@ class TestWorkers:
             "print(*readers(loader)); raise SystemExit(3)"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script, folder], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, folder],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[3],
         )
         assert done.returncode == 3
         assert not any(psutil.pid_exists(int(pid)) for pid in done.stdout.split())
