@@ -85,6 +85,8 @@ class ReadingPool(Generic[Key, Batch]):
             self._iterator = None
 
     def _reader_died(self) -> bool:
+        if self._iterator is None:  # the system gave no more processes
+            return True
         # one that is being killed closes its pipes a moment before it ends
         return bool(wait([process.sentinel for process in self._iterator._workers], timeout=1))
 
