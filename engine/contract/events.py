@@ -197,7 +197,8 @@ class EarlyStopped(Event, frozen=True):
 
     step: int
     metric: str
-    best: float
+    best: float | None
+    """None where no value was finite."""
     patience: int
 
 
