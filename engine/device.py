@@ -1,0 +1,95 @@
+"""Where to train, and in what precision."""
+
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from engine.contract.config import TrainingConfig
+from engine.contract.errors import UserError
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device of a run. Built by `choose`."""
+
+    torch: torch.device
+    name: str
+    precision: str
+    """'fp32', 'bf16' or 'fp16'."""
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context that runs the forward pass in the run's precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.torch.type, dtype)
+
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """fp16 loses small gradients unless the loss is scaled up; None where there is no need."""
+        return torch.amp.GradScaler(self.torch.type) if self.precision == "fp16" else None
+
+    def rng_state(self) -> dict[str, torch.Tensor]:
+        """The generators that training draws from."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.torch.type != "cpu":
+            states[self.torch.type] = torch.get_device_module(self.torch).get_rng_state()
+        return states
+
+    def set_rng_state(self, states: dict[str, torch.Tensor]) -> None:
+        """Put back what `rng_state` gave; a device that was not there then is left alone."""
+        torch.set_rng_state(states["cpu"])
+        if self.torch.type != "cpu" and self.torch.type in states:
+            torch.get_device_module(self.torch).set_rng_state(states[self.torch.type])
+
+
+def choose(config: TrainingConfig) -> Device:
+    """The device and precision that a config means.
+
+    Raises `UserError` where there is no such device here, or it can't do the precision.
+    """
+    device = _device(config.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return Device(device, _name(device), _precision(config.precision, device))
+
+
+def usable() -> list[str]:
+    """What `training.device` may name here, the fastest first."""
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def _device(asked: str) -> torch.device:
+    here = usable()
+    wanted = {"auto": here[0], "cuda": "cuda:0"}.get(asked, asked)
+    if wanted not in here:
+        raise UserError(
+            f'training.device: there is no "{asked}" that torch can use here; '
+            f"there is {', '.join(here)}."
+        )
+    return torch.device(wanted)
+
+
+def _precision(asked: str, device: torch.device) -> str:
+    has_bf16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if asked == "auto":
+        return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
+    if asked == "bf16" and not has_bf16:
+        raise UserError(f"training.precision: {_name(device)} has no bf16; take fp16 or fp32.")
+    if asked == "fp16" and device.type == "cpu":
+        raise UserError("training.precision: fp16 needs a GPU; take bf16 or fp32 on a CPU.")
+    return asked
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

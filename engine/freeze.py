@@ -1,0 +1,49 @@
+"""A freeze plan put into force on a module.
+
+Frozen means `requires_grad=False`, no gradient, and `eval()`: a zeroed gradient still moves weights
+through momentum and weight decay, and BatchNorm's statistics drift in training mode whatever
+`requires_grad` says.
+"""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from engine.contract.errors import UserError
+from engine.contract.plan import Assignment
+
+
+def apply_plan(module: nn.Module, assignments: Mapping[str, Assignment]) -> None:
+    """Freeze and thaw the parameters of `module`, by name, and set the modes that follow.
+
+    Raises `UserError`, with nothing changed, where no parameter would train.
+    """
+    check_trains(assignments)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(assignments[name].train)
+        if not parameter.requires_grad:
+            parameter.grad = None
+    set_modes(module)
+
+
+def check_trains(assignments: Mapping[str, Assignment]) -> None:
+    """Raises `UserError` where a plan trains nothing."""
+    if not any(assignment.train for assignment in assignments.values()):
+        raise UserError("trainable: the plan freezes every parameter; leave at least one to train.")
+
+
+def set_modes(module: nn.Module) -> None:
+    """`train()` for what trains, `eval()` for the rest; to be called again after an evaluation.
+
+    A module whose parameters, its children's included, are all frozen is in eval mode with
+    everything below it. One without parameters (Dropout, a norm without weights) follows the
+    nearest module above it that has some.
+    """
+    _set_modes(module, above=False)
+
+
+def _set_modes(module: nn.Module, above: bool) -> None:
+    parameters = list(module.parameters())
+    module.training = any(p.requires_grad for p in parameters) if parameters else above
+    for child in module.children():
+        _set_modes(child, module.training)

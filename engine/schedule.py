@@ -1,0 +1,20 @@
+"""The learning rate over time, as a pure function."""
+
+import math
+
+from engine.contract.config import ScheduleConfig
+
+
+def factor(index: int, total_steps: int, config: ScheduleConfig) -> float:
+    """What the base rate is multiplied by for the step after `index` finished ones.
+
+    Warm-up rises linearly, its last step at 1. The cosine (Loshchilov and Hutter 2017, without
+    restarts) starts there and would reach `end_factor` at step `total_steps`, one after the last.
+    """
+    if index < config.warmup_steps:
+        return (index + 1) / config.warmup_steps
+    if config.name == "constant":
+        return 1.0
+    span = max(1, total_steps - config.warmup_steps)
+    done = min(1.0, (index - config.warmup_steps) / span)
+    return config.end_factor + (1 - config.end_factor) * (1 + math.cos(math.pi * done)) / 2
