@@ -1,0 +1,230 @@
+"""Checkpoints as folders: whole or not there at all, and every byte under a checksum.
+
+```
+checkpoints/step-00000120/model.safetensors   the weights, by torch's names
+                          training.pt         what else the optimizer and the generators need
+                          checkpoint.json     progress, config, and the checksums of all three
+            last -> step-00000120
+            best -> step-00000080
+```
+A second checkpoint of the same step is `step-00000120-2`, which then replaces the first. Tensors
+are the business of `engine.snapshot`; torch is not needed here.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+from engine.progress import Progress
+
+FOLDER = "checkpoints"
+MODEL = "model.safetensors"
+TRAINING = "training.pt"
+MANIFEST = "checkpoint.json"
+LAST, BEST = "last", "best"
+
+_NAME = re.compile(r"step-(\d+)(?:-(\d+))?")
+_PARTIAL = ".partial"
+
+
+class Stored(Struct, frozen=True):
+    """A file of a checkpoint."""
+
+    size: int
+    """Bytes."""
+    blake2b: str
+
+
+class Manifest(Struct, frozen=True):
+    """What `checkpoint.json` says."""
+
+    progress: Progress
+    config: Config
+    classes: list[str]
+    best: bool
+    files: dict[str, Stored] = {}
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on the disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def size(self) -> int:
+        """Bytes, without the manifest's own few."""
+        return sum(stored.size for stored in self.manifest.files.values())
+
+
+class Damaged(Exception):  # noqa: N818 (a state of the disk, not a defect)
+    """A checkpoint that is not as it was written; the text says how."""
+
+
+class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
+    manifest: Raw
+    blake2b: str
+
+
+def save(run: Path, manifest: Manifest, write: Callable[[Path], None]) -> Checkpoint:
+    """Write a checkpoint of the run in folder `run`, point `last` and maybe `best` to it, prune.
+
+    `write` puts the tensor files into the folder it is given; `manifest.files` is filled in here.
+    Raises `OSError`, with nothing half-written left, where the disk refuses.
+    """
+    parent = run / FOLDER
+    parent.mkdir(exist_ok=True)
+    _sweep(parent)
+    name = _free_name(parent, manifest.progress.step)
+    partial = parent / f".{name}{_PARTIAL}"
+    try:
+        partial.mkdir()
+        write(partial)
+        files = {path.name: _stored(path) for path in sorted(partial.iterdir())}
+        manifest = msgspec.structs.replace(manifest, files=files)
+        (partial / MANIFEST).write_bytes(_seal(manifest))
+        for path in [*partial.iterdir(), partial]:
+            _sync(path)
+        partial.rename(parent / name)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _point(parent / LAST, name)
+    if manifest.best:
+        _point(parent / BEST, name)
+    _prune(parent, manifest.config.checkpoints.keep_last)
+    _sync(parent)
+    return Checkpoint(parent / name, manifest)
+
+
+def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest intact checkpoint, if there is any, and a warning for each damaged one after it.
+
+    Damaged ones are set aside as `damaged-step-...`. Raises `UserError` where all are damaged.
+    """
+    names = _names(run / FOLDER)
+    damaged: dict[str, str] = {}
+    for name in reversed(names):
+        path = run / FOLDER / name
+        try:
+            found = Checkpoint(path, check(path))
+        except Damaged as error:
+            damaged[name] = str(error)
+        else:
+            return found, [_set_aside(run, bad, name, why) for bad, why in damaged.items()]
+    if damaged:
+        raise UserError(
+            f"{plain(run.name)}: no checkpoint is intact ({damaged[names[-1]]}); delete the folder "
+            f"{FOLDER} to start again from the beginning."
+        )
+    return None, []
+
+
+def check(path: Path) -> Manifest:
+    """The manifest of a checkpoint, each byte of which is as it was written.
+
+    Raises `Damaged`.
+    """
+    try:
+        sealed = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Sealed)
+        if _digest(bytes(sealed.manifest)) != sealed.blake2b:
+            raise Damaged(f"{MANIFEST} does not have its checksum")
+        manifest = msgspec.json.decode(sealed.manifest, type=Manifest)
+        for name, stored in manifest.files.items():
+            if _stored(path / name) != stored:
+                raise Damaged(f"{name} does not have its checksum")
+    except FileNotFoundError as error:
+        raise Damaged(f"{Path(error.filename).name} is missing") from None
+    except OSError as error:
+        raise Damaged(f"it can't be read: {plain(error.strerror)}") from None
+    except ValueError:
+        raise Damaged(f"{MANIFEST} can't be understood") from None
+    return manifest
+
+
+def _seal(manifest: Manifest) -> bytes:
+    body = msgspec.json.encode(manifest)
+    return msgspec.json.encode(_Sealed(Raw(body), _digest(body)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data).hexdigest()
+
+
+def _stored(path: Path) -> Stored:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()
+    return Stored(path.stat().st_size, digest)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _names(parent: Path) -> list[str]:
+    """The checkpoints there are, oldest first."""
+    found = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    return sorted((name for name in found if _NAME.fullmatch(name)), key=_order)
+
+
+def _order(name: str) -> tuple[int, int]:
+    match = _NAME.fullmatch(name)
+    assert match
+    return int(match[1]), int(match[2] or 1)
+
+
+def _free_name(parent: Path, step: int) -> str:
+    taken = [serial for at, serial in map(_order, _names(parent)) if at == step]
+    return f"step-{step:08d}" + (f"-{max(taken) + 1}" if taken else "")
+
+
+def _point(link: Path, name: str) -> None:
+    """Make `link` a relative link to `name`, in one move."""
+    partial = link.with_name(f".{link.name}{_PARTIAL}")
+    partial.symlink_to(name)
+    partial.rename(link)
+
+
+def _prune(parent: Path, keep_last: int) -> None:
+    """Leave the newest `keep_last` steps and the best; of one step only the newest."""
+    newest_of = {_order(name)[0]: name for name in _names(parent)}
+    best = parent / BEST
+    if best.is_symlink() and _NAME.fullmatch(best.readlink().name):
+        step = _order(best.readlink().name)[0]
+        _point(best, newest_of.get(step, best.readlink().name))
+        kept = {best.readlink().name}
+    else:
+        kept = set()
+    kept |= set(list(newest_of.values())[-keep_last:])
+    for name in set(_names(parent)) - kept:
+        shutil.rmtree(parent / name, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a worker left that died while saving."""
+    for left in parent.glob(f".*{_PARTIAL}"):
+        if left.is_symlink():
+            left.unlink()
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _set_aside(run: Path, name: str, used: str, why: str) -> str:
+    aside = f"damaged-{name}"
+    shutil.rmtree(run / FOLDER / aside, ignore_errors=True)
+    (run / FOLDER / name).rename(run / FOLDER / aside)
+    return f"{FOLDER}/{name} is damaged ({why}): it is now {aside}, and {used} is used instead."

@@ -1,0 +1,105 @@
+"""The tensors of a session to the files of a checkpoint and back."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from engine import checkpoint, optim
+from engine.checkpoint import MODEL, TRAINING, Checkpoint, Manifest
+from engine.contract.errors import UserError
+from engine.contract.events import CheckpointSaved
+from engine.contract.text import plain
+from engine.session import Session
+
+Reason = Literal["epoch", "steps", "command", "stop"]
+
+
+def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSaved:
+    """Save a checkpoint; where nothing has changed since the last one, that one is told again.
+
+    What is pending must have been flushed. Raises `UserError` where the disk refuses.
+    """
+    manifest = Manifest(session.progress, session.config, session.classes, best)
+    progress = msgspec.json.encode(session.progress)
+    last, saved_progress = session.last_saved
+    try:
+        if last is None or progress != saved_progress:
+            last = checkpoint.save(session.folder, manifest, lambda path: write(session, path))
+            session.last_saved = last, progress
+    except OSError as error:
+        raise UserError(
+            f"The checkpoint of step {session.progress.step} could not be saved "
+            f"({plain(error.strerror)}); free some space."
+        ) from error
+    finally:
+        session.pending.restart_clock()
+    return CheckpointSaved(
+        step=session.progress.step,
+        path=str(last.path.relative_to(session.folder)),
+        reason=reason,
+        best=last.manifest.best,
+        size=last.size,
+    )
+
+
+def write(session: Session, folder: Path) -> None:
+    """Put weights, optimizer state and generators into `folder`. Raises `OSError`."""
+    weights = _weights(session.module)
+    metadata = {
+        "model": session.info.name,
+        "step": str(session.progress.step),
+        "classes": "\n".join(session.classes),
+    }
+    training = {
+        "optimizer": optim.state_by_name(session.optimizer, session.module),
+        "rng": session.device.rng_state(),
+        "scaler": session.scaler.state_dict() if session.scaler else {},
+    }
+    try:
+        safetensors.torch.save_file(weights, folder / MODEL, metadata)
+        torch.save(training, folder / TRAINING)
+    except (SafetensorError, RuntimeError) as error:  # how the two report a disk that refuses
+        raise OSError(None, plain(error)) from error
+
+
+def read(session: Session, saved: Checkpoint) -> list[str]:
+    """Put a checkpoint's tensors back, and say in sentences what could not be taken over.
+
+    Raises `UserError` where the weights are another model's.
+    """
+    weights = safetensors.torch.load_file(saved.path / MODEL)
+    expected = _weights(session.module)
+    shapes = {name: tensor.shape for name, tensor in expected.items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+        raise UserError(
+            f"{plain(saved.path.name)}: the checkpoint does not fit {plain(session.info.name)} for "
+            f"{len(session.classes)} classes; resume with the model and data it was trained with."
+        )
+    session.module.load_state_dict(weights, strict=False)  # names of shared tensors are missing
+    training: dict[str, Any] = torch.load(
+        saved.path / TRAINING, map_location="cpu", weights_only=True
+    )
+    session.device.set_rng_state(training["rng"])
+    if session.scaler and training["scaler"]:
+        session.scaler.load_state_dict(training["scaler"])
+    if saved.manifest.config.optimizer.name != session.config.optimizer.name:
+        return ["The optimizer is another one than before, so its moments start from zero."]
+    optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
+    return []
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers on the CPU, by torch's names; a shared tensor under its first name."""
+    seen: set[tuple[int, torch.Size]] = set()
+    weights = {}
+    for name, tensor in module.state_dict().items():
+        key = tensor.data_ptr(), tensor.shape
+        if key not in seen or tensor.numel() == 0:
+            seen.add(key)
+            weights[name] = tensor.cpu().contiguous()
+    return weights
