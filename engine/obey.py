@@ -1,0 +1,84 @@
+"""Commands put into effect, at a step boundary."""
+
+import math
+from collections.abc import Iterator
+
+from engine import snapshot
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract import plan
+from engine.contract.config import Rule
+from engine.contract.errors import UserError
+from engine.evaluate import evaluate
+from engine.session import Session
+
+
+def obey(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
+    """Yield what the command does, then its acknowledgement or rejection.
+
+    To pause a paused run or to resume a running one is fine and changes nothing.
+    """
+    yield from session.pending.flush()
+    try:
+        yield from _effects(session, command)
+    except UserError as error:
+        step = session.progress.step
+        yield e.CommandRejected(step=step, command=command, reason=str(error))
+    else:
+        yield e.CommandApplied(step=session.progress.step, command=command)
+
+
+def redo(session: Session) -> Iterator[e.Event]:
+    """Repeat the steering commands of this step that a resumed run has lost."""
+    while session.redo and session.redo[0][0] <= session.progress.step:
+        yield from session.pending.flush()
+        yield from _effects(session, session.redo.popleft()[1])
+
+
+def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
+    """Raises `UserError`, with nothing changed, where the command can't be obeyed."""
+    p = session.progress
+    match command:
+        case c.Pause():
+            if not session.paused:
+                session.paused = True
+                yield e.RunPaused(step=p.step)
+        case c.Resume():
+            if session.paused:
+                session.paused = False
+                session.pending.restart_clock()
+                yield e.RunContinued(step=p.step)
+        case c.Stop():
+            yield snapshot.save(session, "stop")
+            session.stopping = "command"
+        case c.Checkpoint():
+            yield snapshot.save(session, "command")
+        case c.Evaluate():
+            evaluated = evaluate(session, "command")
+            if evaluated is None:
+                raise UserError("The run is being stopped.")
+            yield from session.pending.flush()
+            yield evaluated
+        case c.SetLearningRate(lr=lr):
+            if not (math.isfinite(lr) and lr > 0):
+                raise UserError(f"A learning rate must be a finite number above 0, not {lr:g}.")
+            p.base_lr = lr
+            p.steering.append(command.id)
+            yield e.LearningRateChanged(step=p.step, lr=lr)
+        case c.Freeze() | c.Thaw() | c.SetPlan():
+            session.set_plan(_new_rules(session, command))
+            p.steering.append(command.id)
+            yield session.plan_changed(change=c.describe(command))
+
+
+def _new_rules(session: Session, command: c.Freeze | c.Thaw | c.SetPlan) -> list[Rule]:
+    rules = session.progress.rules
+    match command:
+        case c.SetPlan(rules=whole):
+            return plan.effective(whole, session.info)
+        case c.Freeze(pattern=pattern):
+            return plan.with_rule(rules, Rule(match=pattern, train=False))
+        case c.Thaw(pattern=pattern, lr_scale=lr_scale):
+            if not 0 <= lr_scale <= 1e6:
+                raise UserError(f"lr_scale must be a number from 0 to 1,000,000, not {lr_scale:g}.")
+            return plan.with_rule(rules, Rule(match=pattern, lr_scale=lr_scale))

@@ -1,0 +1,82 @@
+"""What the loop has still to tell: figures stay on the device until they are read together."""
+
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from engine.contract.events import Event, FileSkipped, NonFiniteLoss, StepsTrained
+from engine.progress import Progress
+
+SECONDS_BETWEEN_FLUSHES = 0.25
+
+
+class Pending:
+    """Steps and skipped files since the last flush. One transfer from the device a flush."""
+
+    def __init__(self, progress: Progress, told: Iterable[str] = ()) -> None:
+        """`told` are the paths of skipped files that the journal names already."""
+        self._progress = progress
+        self._told = set(told)
+        self._losses: list[Tensor] = []
+        self._lrs: list[float] = []
+        self._images = 0
+        self._skipped: list[FileSkipped] = []
+        self.restart_clock()
+
+    def add_step(self, loss: Tensor, lr: float, images: int) -> None:
+        """Take in a step: its loss as a scalar tensor, on the device."""
+        self._losses.append(loss)
+        self._lrs.append(lr)
+        self._images += images
+
+    def add_skipped(self, files: Iterable[FileSkipped]) -> None:
+        """Take in files that could not be used; each is told once."""
+        for file in files:
+            if file.path not in self._told:
+                self._told.add(file.path)
+                self._skipped.append(file)
+
+    def restart_clock(self) -> None:
+        """Leave out of the throughput what went on since: an evaluation, a pause."""
+        self._since = time.monotonic()
+
+    def flush_if_due(self) -> list[Event]:
+        """What `flush` gives, four times a second."""
+        due = time.monotonic() - self._since >= SECONDS_BETWEEN_FLUSHES
+        return self.flush() if due else []
+
+    def flush(self) -> list[Event]:
+        """Everything so far, oldest first."""
+        events: list[Event] = [*self._steps(), *self._skipped]
+        self._losses, self._lrs, self._images, self._skipped = [], [], 0, []
+        self.restart_clock()
+        return events
+
+    def _steps(self) -> list[Event]:
+        if not self._losses:
+            return []
+        losses = torch.stack(self._losses)
+        first = self._progress.step - len(losses) + 1
+        finite = losses.isfinite().tolist()
+        values = losses.tolist()
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        return [
+            StepsTrained(
+                first_step=first,
+                loss=[v if ok else None for v, ok in zip(values, finite, strict=True)],
+                lr=self._lrs,
+                images_per_second=self._images / seconds,
+            ),
+            *self._stretches(first, values, finite),
+        ]
+
+    def _stretches(self, first: int, losses: list[float], finite: list[bool]) -> list[Event]:
+        """The first step of each stretch of losses that are not finite."""
+        events: list[Event] = []
+        for step, (loss, ok) in enumerate(zip(losses, finite, strict=True), first):
+            if not ok and not self._progress.diverged:
+                events.append(NonFiniteLoss(step=step, value=str(loss)))
+            self._progress.diverged = not ok
+        return events
