@@ -1,0 +1,251 @@
+"""The process that trains a run: `python -m engine.worker RUN_FOLDER`.
+
+It holds the run's lock, keeps the journal, listens for commands and signals, and drives the loop.
+torch comes in only after the first event is written, so that a watcher sees life at once.
+"""
+
+import faulthandler
+import importlib.metadata
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import checkpoint, past
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract import toml
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+from engine.past import Past
+from engine.runs import lock, store
+from engine.runs.journal import Inbox, Journal
+
+if TYPE_CHECKING:
+    from engine.session import Session
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BETWEEN_LOOKS_PAUSED = 0.02
+_SMALLER_BATCH = (
+    "There was not enough memory to train; set data.batch_size lower than {} (training.accumulate "
+    "makes up for it) or freeze more of the model."
+)
+_PARTICIPLES = {e.RunFinished: "finished", e.RunStopped: "stopped", e.RunFailed: "failed"}
+_SYNCED = (e.CheckpointSaved, e.RunFinished, e.RunStopped, e.RunFailed)
+
+
+class _Stopped(BaseException):
+    """The run is to end while it is prepared; no `except Exception` may take it for an error."""
+
+
+class Worker:
+    """One life of a run, with its journal and its inbox."""
+
+    def __init__(self, folder: Path, lock_fd: int, before: Past) -> None:
+        self.folder = folder
+        self.lock_fd = lock_fd
+        self.before = before
+        self.journal = Journal(folder)
+        self.inbox = Inbox(folder, before.answered)
+        self.session: Session | None = None
+        self.waiting: list[c.AnyCommand] = []
+        """Commands that have come and are not obeyed yet."""
+        self.stopping = ""
+        """Who wants a run to end that is still being prepared."""
+        self._may_raise = False
+        """Whether a signal may take the main thread out of what it does: while preparing."""
+        self._resumed_from = 0
+
+    def run(self, config: Config, saved: checkpoint.Checkpoint | None, warnings: list[str]) -> int:
+        """Prepare, train, and end with the event that says how; the exit code."""
+        try:
+            self._begin(config, saved)
+            for warning in warnings:
+                self.tell(e.Warned(message=warning))
+            self._train(self._prepare(config, saved))
+        except _Stopped:
+            self._end(e.RunStopped(step=self._last_step, by=self.stopping))
+        except UserError as error:
+            return self._fail(str(error), by_user=True)
+        except Exception as error:
+            traceback.print_exc()
+            if _out_of_memory(error):
+                return self._fail(_SMALLER_BATCH.format(config.data.batch_size), by_user=True)
+            return self._fail(f"{type(error).__name__}: {plain(error)}", by_user=False)
+        return 0
+
+    def tell(self, event: e.Event) -> None:
+        """Write an event to the journal; what must not be lost is on the disk when this returns."""
+        may_raise, self._may_raise = self._may_raise, False  # a line is written once, and whole
+        self.journal.append(event)
+        if isinstance(event, _SYNCED):
+            self.journal.sync()
+        self._may_raise = may_raise
+        if may_raise and self.stopping:
+            raise _Stopped
+
+    def stop(self, by: str) -> None:
+        """End at the next step boundary, or at once where there is none yet."""
+        self.stopping = by
+        if self.session:
+            self.session.stopping = by
+        elif self._may_raise:
+            raise _Stopped
+
+    def look(self) -> None:
+        """Take in commands while preparing; only a stop does not wait for training to begin."""
+        self.waiting += self.inbox.drain(now=True)
+        if any(isinstance(command, c.Stop) for command in self.waiting):
+            self.stop("command")
+
+    def _begin(self, config: Config, saved: checkpoint.Checkpoint | None) -> None:
+        pid, host, versions = os.getpid(), socket.gethostname(), _versions()
+        if self.before.phase == "new":
+            self.tell(e.RunStarted(pid=pid, host=host, versions=versions, config=config))
+            return
+        self._resumed_from = saved.manifest.progress.step if saved else 0
+        self.tell(
+            e.RunResumed(
+                from_step=self._resumed_from, pid=pid, host=host, versions=versions, config=config
+            )
+        )
+        launched = os.fstat(self.lock_fd).st_mtime
+        for command in self.inbox.drain(now=True):
+            if command.time < launched:
+                self._reject(command, "It was sent before the run's last worker died.")
+            else:
+                self.waiting.append(command)
+
+    def _prepare(self, config: Config, saved: checkpoint.Checkpoint | None) -> "Session":
+        self._may_raise = True
+        with _every(_SECONDS_BETWEEN_LOOKS, self.look):
+            self.tell(e.PreparationAdvanced(stage="importing torch"))
+            from engine.prepare import prepare
+
+            session = prepare(
+                config, self.folder, self.before, saved, self.tell, close_fds=[self.lock_fd]
+            )
+        self.session, self._may_raise = session, False
+        if self.stopping != "command":  # that one is still waiting, and answered in its turn
+            session.stopping = self.stopping
+        return session
+
+    def _train(self, session: "Session") -> None:
+        from engine.loop import train
+
+        for event in train(session):
+            if event is None:
+                self._listen(session)
+                if session.stopping:
+                    self._save_and_end(session)
+                    break
+            elif isinstance(event, e.RunFinished):
+                self._end(event)
+            else:
+                self.tell(event)
+        session.train_data.close()
+        session.val_data.close()
+
+    def _listen(self, session: "Session") -> None:
+        """Obey what has come, and wait while the run is paused."""
+        from engine.obey import obey
+
+        while True:
+            self.waiting += self.inbox.drain()
+            while self.waiting and not session.stopping:
+                for event in obey(session, self.waiting.pop(0)):
+                    self.tell(event)
+            if session.stopping or not session.paused:
+                return
+            time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)
+
+    def _save_and_end(self, session: "Session") -> None:
+        from engine.loop import save
+
+        if session.stopping != "command":  # that one has saved
+            for event in save(session, "stop"):
+                self.tell(event)
+        self._end(e.RunStopped(step=session.progress.step, by=session.stopping))
+
+    def _fail(self, error: str, by_user: bool) -> int:
+        if self.session:
+            with suppress(Exception):  # after a failure the device may not give its figures
+                for event in self.session.pending.flush():
+                    self.tell(event)
+        self._end(e.RunFailed(step=self._last_step, error=error, by_user=by_user))
+        return 1
+
+    def _end(self, event: e.RunFinished | e.RunStopped | e.RunFailed) -> None:
+        """Answer whatever is unanswered, then say how the run ended."""
+        self._may_raise = False
+        for command in [*self.waiting, *self.inbox.drain(now=True)]:
+            if isinstance(command, c.Stop) and isinstance(event, e.RunStopped):
+                self.tell(e.CommandApplied(step=self._last_step, command=command))
+            else:
+                self._reject(command, f"The run has {_PARTICIPLES[type(event)]}.")
+        self.tell(event)
+
+    def _reject(self, command: c.AnyCommand, reason: str) -> None:
+        self.tell(e.CommandRejected(step=self._last_step, command=command, reason=reason))
+
+    @property
+    def _last_step(self) -> int:
+        return self.session.progress.step if self.session else self._resumed_from
+
+
+@contextmanager
+def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call something now and then in the main thread, whatever it is busy with."""
+    signal.signal(signal.SIGALRM, lambda _number, _frame: call())
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _versions() -> dict[str, str]:
+    """Package to version, read without importing any."""
+    packages = {"ftui": "finetune-tui", "torch": "torch", "torchvision": "torchvision"}
+    versions = {name: importlib.metadata.version(package) for name, package in packages.items()}
+    return versions | {"python": platform.python_version()}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether the device or the host is out of memory; torch is not imported to find out."""
+    told = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or told
+
+
+def main(folder: Path) -> int:
+    """Be the worker of the run in `folder`; the exit code."""
+    os.umask(0o077)
+    faulthandler.enable()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+    try:
+        lock_fd = lock.inherit(folder)
+        config = toml.load(folder / store.CONFIG)
+        before = past.read(folder)
+        saved, warnings = (None, []) if before.phase == "new" else checkpoint.newest(folder)
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    worker = Worker(folder, lock_fd, before)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: worker.stop(signal.Signals(number).name))
+    return worker.run(config, saved, warnings)
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[-1]).absolute())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an orderly exit after torch takes a second more
