@@ -63,10 +63,6 @@ def model() -> ModelInfo:
     return ModelInfo("large", modules, [], Preprocessing())
 
 
-def toggled(plan: dict[str, OwnPlan], nodes: list[Node], train: bool) -> dict[str, OwnPlan]:
-    return plan | {node.path: OwnPlan(node.own if train else 0) for node in nodes}
-
-
 class TableApp(App[None]):
     """The app's tree; a toggle is answered at once."""
 
@@ -92,8 +88,7 @@ class TableApp(App[None]):
             self.plan = own_plan(resolve(self.rules, self.model), self.model)
         else:
             modules = self.pane.tree_table.modules
-            node = modules.by_path[event.path]
-            self.plan = toggled(self.plan, modules.nodes[node.index : node.end], event.train)
+            self.plan = modules.toggled(self.plan, event.path, event.train)
         self.pane.apply_plan(self.plan)
 
 
@@ -135,7 +130,7 @@ class PlainTree(Tree[Node]):
         assert node is not None
         train = not self.modules.trainable(node)
         changed = list(self.modules.nodes[node.index : node.end])
-        self.plan = toggled(self.plan, changed, train)
+        self.plan = self.modules.toggled(self.plan, node.path, train)
         self.modules.apply(self.plan)
         while node.parent:
             node = node.parent

@@ -4,7 +4,7 @@ Nodes stand in pre-order, so a subtree is the slice `node.index:node.end` and an
 difference of two prefix sums: applying a plan is one pass, and only rows that are drawn cost more.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
@@ -60,7 +60,7 @@ class Node:
         self.type_name = _clean(row.type)
         self.own = row.parameters
         self.parent = parent
-        self.children: list[Node] = []
+        self.children: Sequence[Node] = ()  # shared by all leaves: less for the collector to visit
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.index = 0
         self.end = 1
@@ -69,10 +69,10 @@ class Node:
 class Modules:
     """The modules of one model, root first, and what the current plan makes of them."""
 
-    def __init__(self, rows: Iterable[ModuleRow], name: str = "model") -> None:
+    def __init__(self, rows: Sequence[ModuleRow], name: str = "model") -> None:
         """Parents must come before their children, as in torch's `named_modules`.
 
-        `name` is what the root is called; a row with the path "" gives its type and parameters.
+        `name` is what the root is called; its type and parameters come with a first row of path "".
         """
         self.by_path = _link(rows, name)
         self.root = self.by_path[""]
@@ -86,6 +86,18 @@ class Modules:
         found = [plan.get(path, FROZEN) for path in self._paths]
         self._trainable: list[int] = list(accumulate(map(itemgetter(0), found), initial=0))
         self._scales = [scale if count else None for count, scale in found]
+
+    def toggled(
+        self, plan: Mapping[str, OwnPlan], path: str, train: bool, lr_scale: float = 1.0
+    ) -> dict[str, OwnPlan]:
+        """`plan` after one more rule that takes `path` and all below it, and nothing else.
+
+        The same as resolving all rules again, at the cost of the subtree alone.
+        """
+        node = self.by_path[path]
+        below = self.nodes[node.index : node.end]
+        own = {size: OwnPlan(size, lr_scale) for size in {n.own for n in below}} if train else {}
+        return {**plan, **{n.path: own[n.own] if train and n.own else FROZEN for n in below}}
 
     def total(self, node: Node) -> int:
         """Parameters (elements) of the module and all below it."""
@@ -110,22 +122,22 @@ class Modules:
         return Mark.TRAINABLE if trainable == total else Mark.MIXED
 
 
-def _link(rows: Iterable[ModuleRow], name: str) -> dict[str, Node]:
-    nodes: dict[str, Node] = {}
-    for row in rows:
-        if not nodes:
-            root = row if row.path == "" else ModuleRow("", "", 0)
-            nodes[""] = Node(root, name, None)
-        if row.path == "":
-            continue
+def _link(rows: Sequence[ModuleRow], name: str) -> dict[str, Node]:
+    first, *others = rows or [ModuleRow("", "", 0)]
+    if first.path:
+        first, others = ModuleRow("", "", 0), [first, *others]
+    nodes = {"": Node(first, name, None)}
+    children: dict[str, list[Node]] = {}
+    for row in others:
         above = row.path.rpartition(".")[0]
         while above not in nodes:  # torch leaves out a shared module's second path
             above = above.rpartition(".")[0]
-        parent = nodes[above]
-        node = Node(row, row.path[len(above) :].removeprefix("."), parent)
-        parent.children.append(node)
+        node = Node(row, row.path[len(above) :].removeprefix("."), nodes[above])
+        children.setdefault(above, []).append(node)
         nodes[row.path] = node
-    return nodes or {"": Node(ModuleRow("", "", 0), name, None)}
+    for path, below in children.items():
+        nodes[path].children = below
+    return nodes
 
 
 def _pre_order(root: Node) -> list[Node]:

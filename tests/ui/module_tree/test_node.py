@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.contract.config import Rule
+from engine.contract.plan import FREEZE_ALL, literal, resolve, with_rule
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.widgets.module_tree import MIXED, Mark, ModuleRow, Modules, Node, OwnPlan
+from ftui.widgets.module_tree.from_model import own_plan, rows_of
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
 
@@ -175,3 +180,21 @@ def test_a_search_takes_parts_globs_letters_and_types(text: str, expected: list[
 
     modules = Modules([ModuleRow(p, type_of(p), 1) for p in PATHS])
     assert sorted(n.path for n in find(text, modules.nodes)) == sorted(expected)
+
+
+@given(module_rows(), st.data())
+def test_a_toggle_is_what_the_engine_resolves(rows: list[ModuleRow], data: st.DataObject) -> None:
+    infos = [ModuleInfo(r.path, r.type, {"w": r.parameters} if r.parameters else {}) for r in rows]
+    model = ModelInfo("m", infos[1:], [], Preprocessing(), root_own=infos[0].own)
+    modules = Modules(rows_of(model))
+    usable = [n.path for n in modules.nodes if modules.total(n)]
+    rules, plan = [FREEZE_ALL] if usable else [], {}
+    for _ in range(data.draw(st.integers(1, 4)) if usable else 0):
+        path = data.draw(st.sampled_from(usable))
+        train, scale = data.draw(st.booleans()), data.draw(st.sampled_from([0.1, 1.0]))
+        rule = Rule(match=literal(path) if path else "*", train=train, lr_scale=scale)
+        rules, plan = with_rule(rules, rule), modules.toggled(plan, path, train, scale)
+        resolved = own_plan(resolve(rules, model), model)
+        assert {p: o for p, o in plan.items() if o.trainable} == {
+            p: o for p, o in resolved.items() if o.trainable
+        }
