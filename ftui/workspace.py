@@ -14,6 +14,7 @@ from engine.contract.errors import UserError
 from engine.contract.plan import PRESETS, effective, literal, with_rule
 from engine.contract.state import RunState
 from engine.contract.tree import ModelInfo
+from engine.hardware import Hardware, ProcessUse
 from engine.runs.client import Run
 from engine.runs.store import RunSummary, Status
 from ftui.draft import Draft
@@ -39,6 +40,10 @@ class Workspace:
         self.standing: Standing = "draft"
         self.runs: list[RunSummary] | None = None
         """All runs, newest first; None until they were listed."""
+        self.hardware: Hardware | None = None
+        """None until it was looked at."""
+        self.use: ProcessUse | None = None
+        """What the open run's worker takes."""
         self.pending: dict[str, AnyCommand] = {}
         """Commands that the worker has not answered yet, by id."""
         self._run_history = History()

@@ -1,23 +1,141 @@
-"""The machine."""
+"""The computer: how busy it is, who else is on its GPUs, and what the open run takes."""
+
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
+from engine.contract.text import plain
+from engine.hardware import Cpu, Gpu, GpuProcess, ProcessUse
+from ftui.bars import bar_text, spark_text
+from ftui.format import size
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
 from ftui.workspace import Workspace
 
+_LABEL = 8
+_BAR_LONGEST, _BAR_SHORTEST = 24, 6
+_FIGURES = 24
+"""Cells kept for the figures behind a bar."""
+
 
 class HardwarePane(Pane):
+    """Processor, memory and GPUs; `d` chooses where the draft trains."""
+
     number = 3
     title = "Hardware"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "device", "Device", id="hardware.device", tooltip="Where to train: the next"),
+    ]
+
+    class DeviceChosen(Message):
+        """The draft is to train somewhere else."""
+
+        def __init__(self, device: str) -> None:
+            super().__init__()
+            self.device = device
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self._lines = Lines()
+        self._device = "auto"
+        self._devices = ["auto", "cpu"]
 
     def compose(self) -> ComposeResult:
-        yield Lines()
+        yield self._lines
 
     @property
     def target(self) -> Widget:
-        return self.query_one(Lines)
+        return self._lines
+
+    @property
+    def text(self) -> str:
+        """What is to be read in it."""
+        return self._lines.text
 
     def update(self, workspace: Workspace) -> None:
-        pass
+        self._device = workspace.config.training.device
+        hardware = workspace.hardware
+        if hardware is None:
+            self._lines.show([Content.styled("Looking ...", ".muted")])
+            return
+        cuda = [f"cuda:{gpu.index}" for gpu in hardware.gpus]
+        self._devices = ["auto", *cuda, "cpu"]
+        lines = [*self._run_lines(workspace), *self._cpu_lines(hardware.cpu)]
+        pid = workspace.state.pid if workspace.state else None
+        for gpu in hardware.gpus:
+            lines += self._gpu_lines(gpu, pid)
+        if not hardware.gpus:
+            lines.append(Content.styled(hardware.no_gpu, ".muted"))
+        self._lines.show(lines)
+
+    def action_device(self) -> None:
+        at = self._devices.index(self._device) if self._device in self._devices else -1
+        self.post_message(self.DeviceChosen(self._devices[(at + 1) % len(self._devices)]))
+
+    def _run_lines(self, workspace: Workspace) -> list[Content]:
+        state = workspace.state
+        if state is None or not state.device:
+            text = f"{self._device}  (d: another)"
+            return [Content.assemble(_label("device"), text), Content("")]
+        where = plain(state.device_name or state.device)
+        lines = [Content.assemble(_label("run"), f"{where}, {plain(state.precision)}")]
+        if workspace.use is not None:
+            lines.append(Content.assemble(_label(""), _use_text(workspace.use)))
+        return [*lines, Content("")]
+
+    def _cpu_lines(self, cpu: Cpu) -> list[Content]:
+        cores = f"{len(cpu.loads)} cores" if cpu.quota is None else f"{cpu.quota:g} cores granted"
+        heat = f"  {cpu.temperature:.0f} °C" if cpu.temperature is not None else ""
+        room = max(8, self._lines.size.width - _LABEL)
+        return [
+            Content.assemble(_label("CPU"), (plain(cpu.name), ".strong")),
+            self._bar("load", cpu.load, f"{100 * cpu.load:3.0f} %  {cores}{heat}"),
+            self._memory(cpu.memory_used, cpu.memory_total),
+            Content.assemble(_label("cores"), spark_text(cpu.loads, self.ascii_only)[:room]),
+            Content(""),
+        ]
+
+    def _gpu_lines(self, gpu: Gpu, pid: int | None) -> list[Content]:
+        lines = [Content.assemble(_label(f"GPU {gpu.index}"), (gpu.name, ".strong"))]
+        if gpu.trouble:
+            return [*lines, Content.styled(gpu.trouble, ".bad"), Content("")]
+        heat = f"  {gpu.temperature:.0f} °C" if gpu.temperature is not None else ""
+        power = f"  {gpu.power:.0f} W" if gpu.power is not None else ""
+        if gpu.load is not None:
+            lines.append(self._bar("load", gpu.load, f"{100 * gpu.load:3.0f} %{heat}{power}"))
+        if gpu.memory_used is not None and gpu.memory_total:
+            lines.append(self._memory(gpu.memory_used, gpu.memory_total))
+        lines += [_process_line(process, pid) for process in gpu.processes]
+        return [*lines, Content("")]
+
+    def _memory(self, used: int, total: int) -> Content:
+        return self._bar("memory", used / total, f"{size(used)} of {size(total)}")
+
+    def _bar(self, label: str, share: float, figures: str) -> Content:
+        room = self._lines.size.width - _LABEL - _FIGURES
+        width = max(_BAR_SHORTEST, min(_BAR_LONGEST, room))
+        full, empty = bar_text(share, width, self.ascii_only)
+        style = ".accent" if share < 0.9 else ".warn"
+        return Content.assemble(_label(label), (full, style), (empty, ".muted"), f" {figures}")
+
+
+def _label(text: str) -> tuple[str, str]:
+    return text.ljust(_LABEL), ".muted"
+
+
+def _use_text(use: ProcessUse) -> str:
+    cores = f"{use.cpu:.1f} cores, " if use.cpu is not None else ""
+    gpu = f", {size(use.gpu_memory)} on the GPU" if use.gpu_memory else ""
+    return f"{cores}{size(use.memory)}{gpu}"
+
+
+def _process_line(process: GpuProcess, pid: int | None) -> Content:
+    taken = size(process.memory) if process.memory is not None else "?"
+    who = "this run" if process.pid == pid else f"{process.user} {process.name}".strip()
+    return Content.assemble(
+        _label(""), f"{taken:>9}  {who or 'hidden'} ", (f"({process.pid})", ".muted")
+    )

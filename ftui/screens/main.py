@@ -1,5 +1,6 @@
 """The one screen: panes post what was asked, and here it is done."""
 
+import asyncio
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ from textual.widgets import Footer
 
 from engine.contract import commands as c
 from engine.contract.errors import UserError
-from engine.runs import client, store
+from engine.runs import client
 from engine.runs.client import Run
+from ftui import polling
+from ftui.draft import Draft
 from ftui.feed import Feed
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
@@ -28,6 +31,7 @@ from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
 from ftui.screens.keys import BINDINGS
 from ftui.widgets.banner import Banner
+from ftui.widgets.form import FieldForm
 from ftui.widgets.module_tree import ModuleTree
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.status import StatusLine
@@ -135,13 +139,27 @@ class MainScreen(Screen[None]):
         self.query_one(TabLine).show(self.body.active.number)
         self.show()
 
-    @work(thread=True, exclusive=True, group="poll")
-    def _poll(self) -> None:
-        """List the runs, off the event loop."""
-        runs = store.summaries(self.workspace.runs_dir)
-        if runs != self.workspace.runs:
-            self.workspace.runs = runs
-            self.feed.changed = True
+    @work(exclusive=True, group="poll")
+    async def _poll(self) -> None:
+        """Look at what nobody tells, off the event loop."""
+        shows_hardware = any(isinstance(pane, HardwarePane) for pane in self.body.visible_panes)
+        try:
+            news = await asyncio.to_thread(polling.look, self.workspace, at_hardware=shows_hardware)
+        except UserError as error:
+            self.tell(error)
+            return
+        self.feed.changed |= news
+        run = self.workspace.run
+        if run is not None and not self.feed.following and polling.gained_worker(self.workspace):
+            self._follow(run)
+
+    @on(HardwarePane.DeviceChosen)
+    def _device_chosen(self, event: HardwarePane.DeviceChosen) -> None:
+        if self.workspace.run is not None:
+            self.tell(UserError("A run stays on its device; n makes a new draft of it."))
+        else:
+            self.workspace.draft.set_field("training.device", event.device)
+            self.show()
 
     # Runs
 
@@ -165,6 +183,17 @@ class MainScreen(Screen[None]):
         if self.workspace.run is None:
             self.workspace.set_model(event.model, event.weights)
             self.show()
+
+    @on(FieldForm.Entered)
+    def _field_entered(self, event: FieldForm.Entered) -> None:
+        if self.workspace.run is None:
+            event.form.answer(self.workspace.draft.set_field(event.key, event.text))
+            self.show()
+
+    @on(ConfigurationPane.Loaded)
+    def _config_loaded(self, event: ConfigurationPane.Loaded) -> None:
+        self.workspace.draft = Draft(event.config)
+        self.show()
 
     @work(exclusive=True, group="launch")
     async def action_start(self) -> None:
