@@ -10,13 +10,14 @@ from torch.overrides import TorchFunctionMode
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import ModelInfo, ModuleInfo
 
+_ALLOCATE = (torch.empty, torch.zeros, torch.ones, torch.randn)
+
 
 class LayersOnMeta(TorchFunctionMode):
     """While active, torch's layers allocate and initialise nothing: their weights are on `meta`.
 
-    Layers take their memory from `torch.empty`. Everything else stays real, which
-    `torch.device("meta")` does not grant: RegNet computes its widths with tensors, Swin the
-    indices of its position biases.
+    Layers take their memory from `torch.empty` and its like. What is computed stays real, which
+    `torch.device("meta")` does not grant: RegNet's widths, the indices of Swin's position biases.
     """
 
     def __torch_function__(
@@ -27,7 +28,7 @@ class LayersOnMeta(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.empty:
+        if func in _ALLOCATE:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 

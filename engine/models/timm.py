@@ -113,6 +113,8 @@ class _Choice:
         )
 
     def info(self, module: nn.Module, preprocessing: Preprocessing) -> ModelInfo:
+        if not hasattr(module, "get_classifier"):
+            raise UserError(f"model.name: {plain(self.full)} has no classifier to train.")
         found = module.get_classifier()  # type: ignore[operator]
         heads = found if isinstance(found, tuple | list) else [found]
         paths = [p for p, m in module.named_modules() if any(m is head for head in heads)]

@@ -96,6 +96,7 @@ def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         "mobilenetv4_conv_small",
         "deit_tiny_distilled_patch16_224",
         "coatnet_nano_rw_224",
+        "vit_tiny_r_s16_p8_224",  # runs its backbone while it is built
     ],
 )
 def test_trees_without_memory(name: str) -> None:
@@ -108,6 +109,14 @@ def test_trees_without_memory(name: str) -> None:
     left = sum(sum(m.own.values()) for m in smaller.modules if m.path in info.head)
     assert left * 1000 == in_heads * 7 > 0
     assert info.total_parameters - in_heads == smaller.total_parameters - left
+
+
+def test_an_encoder_has_no_classifier() -> None:
+    encoders = timm.list_models("gemma4_vit_570m_enc")  # newer than the oldest timm we take
+    if not encoders:
+        pytest.skip("this timm has no bare encoder")
+    with pytest.raises(UserError, match="gemma4_vit_570m_enc has no classifier to train"):
+        SOURCE.describe(encoders[0], "DEFAULT", 7)
 
 
 def test_the_catalogue_names_the_default_tag_first() -> None:
