@@ -78,6 +78,11 @@ class Draft:
             config = replace(config, model=replace(config.model, name=UNSET))
         if "data.path" in stood_in:
             config = replace(config, data=replace(config.data, path=UNSET))
+        if config.model != self.config.model:
+            self.model = None  # the tree is of another one: it is looked up anew
+        if config.model.name != self.config.model.name:
+            config = replace(config, trainable=[])
+            self.history = History()
         self.config = config
         return None
 

@@ -1,28 +1,194 @@
-"""What the run is asked to do."""
+"""What the run is asked to do: a form, and the text of the `config.toml` that it makes."""
 
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Static
 
 from engine.contract import toml
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.fields import Field, all_fields
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
+from ftui.paths import glance
+from ftui.widgets.form import FieldForm, FieldList, Note, value_text
 from ftui.widgets.lines import Lines
+from ftui.widgets.prompt import Prompt
 from ftui.workspace import Workspace
 
 
 class ConfigurationPane(Pane):
-    """The text of the open run's config, or of the draft's."""
+    """The config of the draft, which can be changed, or of the open run, which can't."""
 
     number = 6
     title = "Configuration"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "toggle_text", "Text", id="config.text", tooltip="The config.toml that runs"),
+        Binding("ctrl+s", "save", "Save", id="config.save", tooltip="Save it to a file"),
+        Binding("ctrl+o", "load", "Load", id="config.load", tooltip="Load a file as the draft"),
+    ]
+    DEFAULT_CSS = """
+    ConfigurationPane {
+        & > Lines { display: none; }
+        &.-text > Lines { display: block; }
+        &.-text > FieldForm { display: none; }
+        & > #configuration-help { height: 3; }
+        &.-text > #configuration-help { display: none; }
+        & > Prompt { padding: 0; }
+        & > Prompt > Input { width: 1fr; min-width: 16; }
+    }
+    """
+
+    class Loaded(Message):
+        """A file was read: its config is the draft from now on."""
+
+        def __init__(self, config: Config) -> None:
+            super().__init__()
+            self.config = config
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self.form = FieldForm(all_fields(), ascii_only=ascii_only)
+        self._text = Lines(id="configuration-text")
+        self._help = Static(id="configuration-help", markup=False)
+        self._prompt = Prompt(id="configuration-prompt")
+        self._config: Config | None = None
+        self._of_run = False
+        self._missing = ""
+        self._overwrite: Path | None = None
+        """What is to be asked about once the prompt is free again."""
+        self._looked_at = ""
+        self._seen = ""
+        """What lies at the path of the data."""
 
     def compose(self) -> ComposeResult:
-        yield Lines()
+        yield self.form
+        yield self._text
+        yield self._help
+        yield self._prompt
+
+    def on_mount(self) -> None:
+        self._explain(self.form.list.field)
 
     @property
     def target(self) -> Widget:
-        return self.query_one(Lines)
+        return self._text if self.has_class("-text") else self.form.list
 
     def update(self, workspace: Workspace) -> None:
-        text = toml.dump(workspace.config)
-        self.query_one(Lines).show([plain(line) for line in text.splitlines()])
+        config, of_run = workspace.config, workspace.run is not None
+        if config is self._config and of_run == self._of_run:
+            return
+        self._config, self._of_run = config, of_run
+        self._missing = "" if of_run else workspace.draft.missing
+        self.border_subtitle = "of the open run" if of_run else "draft"
+        self._text.show([_toml_line(line) for line in toml.dump(config).splitlines()])
+        if not of_run and config.data.path != self._looked_at:
+            self._looked_at, self._seen = config.data.path, ""
+            self._glance(config.data.path)
+        self._show_form()
+
+    def _show_form(self) -> None:
+        if self._config is None:
+            return
+        notes = {}
+        if self._seen and not self._of_run:
+            good = self._seen[0].isdigit() or self._seen.startswith("over")
+            notes["data.path"] = Note(self._seen, ".muted" if good else ".warn")
+        self.form.show(self._config, self._of_run, notes)
+
+    @work(thread=True, exclusive=True, group="glance")
+    def _glance(self, path: str) -> None:
+        seen = glance(path) if path else ""
+        self.app.call_from_thread(self._glanced, path, seen)
+
+    def _glanced(self, path: str, seen: str) -> None:
+        if path == self._looked_at:
+            self._seen = seen
+            self._show_form()
+
+    @on(FieldList.Moved)
+    def _moved(self, event: FieldList.Moved) -> None:
+        self._explain(event.field)
+
+    def _explain(self, field: Field) -> None:
+        """The focused field's help, what it takes, and its default."""
+        default = field.default
+        ends = "" if default is msgspec.NODEFAULT else f"; default {value_text(default)}"
+        text = Content.assemble(
+            (f"{field.key}  ", ".strong"), field.help, (f"\n{field.expected}{ends}", ".muted")
+        )
+        self._help.update(text)
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not self._of_run if action == "load" else True
+
+    def action_toggle_text(self) -> None:
+        self.toggle_class("-text")
+        self.target.focus()
+
+    def action_save(self) -> None:
+        if self._missing:
+            self.notify(self._missing, severity="warning", markup=False)
+        elif self._config is not None:
+            name = plain(self._config.model.name).rpartition("/")[2]
+            self._prompt.ask("Save to", f"{name}.toml", self._save)
+
+    def _save(self, typed: str) -> None:
+        path = _path(typed)
+        if path.exists():
+            self._overwrite = path
+        else:
+            self._write(path)
+
+    def _write(self, path: Path) -> None:
+        assert self._config is not None
+        try:
+            path.write_text(toml.dump(self._config), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{plain(path)} can't be written ({error.strerror}).") from None
+        self.notify(f"Saved to {plain(path)}.", markup=False)
+
+    def action_load(self) -> None:
+        self._prompt.ask("Load", "", self._load)
+
+    def _load(self, typed: str) -> None:
+        self.post_message(self.Loaded(toml.load(_path(typed))))
+
+    @on(Prompt.Closed)
+    def _answered(self, event: Prompt.Closed) -> None:
+        event.stop()
+        path, self._overwrite = self._overwrite, None
+        if path is None:
+            self.target.focus()
+        else:
+            question = f"{plain(path)} is there already. Replace it?"
+            self._prompt.confirm(question, lambda: self._replace(path))
+
+    def _replace(self, path: Path) -> None:
+        try:
+            self._write(path)
+        except UserError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
+
+def _path(typed: str) -> Path:
+    if not typed.strip():
+        raise UserError("Type a path.")
+    return Path(typed.strip()).expanduser()
+
+
+def _toml_line(line: str) -> Content:
+    key, equals, value = plain(line).partition(" = ")
+    if not equals:
+        return Content.styled(plain(line), ".strong")
+    return Content.assemble((f"{key} = ", ".muted"), value)

@@ -1,48 +1,368 @@
-"""Which model it is."""
+"""Which model it is, and the search for another one."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Input, Static
 
+from engine.contract.catalogue import Catalogue, CatalogueEntry
+from engine.contract.config import weights_file
+from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.contract.tree import ModelInfo
+from ftui.format import count
+from ftui.inspecting import ModelInspector
 from ftui.panes.pane import Pane
+from ftui.paths import PathSuggester
+from ftui.search import Finder
+from ftui.widgets.catalogue import CatalogueList, Columns, download_text, on_disk
 from ftui.widgets.lines import Lines
 from ftui.widgets.module_tree.words import count_text
+from ftui.widgets.weights import WeightsMenu
 from ftui.workspace import Workspace
+
+Pair = tuple[str, str]
+"""A model and its weights, as the config names them."""
+
+
+class SearchInput(Input):
+    """Where the search is typed; up and down move in the list meanwhile."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "pass('move(-1)')", "Up", show=False, id="search.up"),
+        Binding("down", "pass('move(1)')", "Down", show=False, id="search.down"),
+        Binding("pageup", "pass('page(-1)')", "Page up", show=False, id="search.page-up"),
+        Binding("pagedown", "pass('page(1)')", "Page down", show=False, id="search.page-down"),
+        Binding(
+            "escape,ctrl+g", "leave", "Leave", id="search.leave", tooltip="Back to the whole list"
+        ),
+    ]
+
+    class Left(Message):
+        """Nothing is searched any more."""
+
+    async def action_pass(self, action: str) -> None:
+        await self.app.run_action(action, self.screen.query_one(CatalogueList))
+
+    def action_leave(self) -> None:
+        self.value = ""
+        self.post_message(self.Left())
 
 
 class ModelPane(Pane):
-    """The chosen model in a few lines."""
+    """The chosen model in a few lines; while it is active on a draft, the catalogue too."""
 
     number = 1
     title = "Model"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", id="model.search", tooltip="Search by name"),
+        Binding("w", "weights", "Weights", id="model.weights", tooltip="Choose it with weights"),
+        Binding("r", "retry", "Try again", id="model.retry", tooltip="Ask for models once more"),
+    ]
+    DEFAULT_CSS = """
+    ModelPane {
+        & > .choosing { display: none; }
+        & > #model-summary { height: 1fr; }
+        & > #model-columns { height: 1; }
+        & > #model-told { height: auto; max-height: 4; }
+        &.-active.-choosing > #model-summary { display: none; }
+        &.-active.-choosing > .choosing { display: block; }
+        & > #model-path { display: none; }
+        &.-typing-path > #model-path { display: block; }
+    }
+    """
 
-    class Chosen(Message):
-        """A model of the catalogue was picked: the screen has it described."""
+    class Described(Message):
+        """A model was chosen, or the draft's own one looked up: this is its tree."""
 
-        def __init__(self, name: str, weights: str = "DEFAULT") -> None:
+        def __init__(self, model: ModelInfo, weights: str) -> None:
             super().__init__()
-            self.name = name
+            self.model = model
             self.weights = weights
 
+    def __init__(self, *, ascii_only: bool = False, inspector: ModelInspector) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self._inspector = inspector
+        self._summary = Lines(id="model-summary")
+        self._search = SearchInput(
+            compact=True, placeholder="/ searches by name", id="model-search", classes="choosing"
+        )
+        self._columns = Static(id="model-columns", classes="choosing")
+        self._list = CatalogueList(cursor=True, id="model-list")
+        self._list.add_class("choosing")
+        self._menu = WeightsMenu()
+        self._path = SearchInput(
+            compact=True,
+            placeholder="path of a .safetensors or .pth file",
+            suggester=PathSuggester({".safetensors", ".pth", ".pt", ".bin", ".ckpt"}),
+            id="model-path",
+        )
+        self._told = Static(id="model-told", classes="choosing", markup=False)
+
+        self._catalogue: Catalogue | None = None
+        self._asked_catalogue = False
+        self._finder = Finder([])
+        self._found: list[int] = []
+        self._on_disk: set[str] = set()
+        self._lines: dict[tuple[int, bool], Content] = {}
+        self._width = 0
+        self._chosen: Pair = ("", "")
+        """Of the draft."""
+        self._describing: Pair | None = None
+        self._failed: set[Pair] = set()
+        self._error = ""
+        self._wants_file = ""
+        """The model whose weights' path is being typed."""
+
     def compose(self) -> ComposeResult:
-        yield Lines()
+        yield self._summary
+        yield self._search
+        yield self._columns
+        yield self._list
+        yield self._menu
+        yield self._path
+        yield self._told
 
     @property
     def target(self) -> Widget:
-        return self.query_one(Lines)
+        return self._list if self.has_class("-choosing") else self._summary
+
+    @property
+    def text(self) -> str:
+        """What is said below the list."""
+        return str(self._told.content)
+
+    # What is shown
 
     def update(self, workspace: Workspace) -> None:
-        config = workspace.config
-        name = plain(config.model.name)
-        if not name:
-            self.query_one(Lines).show([Content.styled("No model is chosen.", ".muted")])
+        choosing = workspace.run is None
+        if choosing != self.has_class("-choosing"):
+            self.set_class(choosing, "-choosing")
+            if self.has_focus_within:
+                self.target.focus()
+        self._summary.show(self._summary_of(workspace))
+        if not choosing:
             return
-        lines: list[Content | str] = [Content.styled(name, ".strong")]
-        weights = workspace.state.weights if workspace.state else ""
-        lines.append(Content.styled(f"weights {plain(weights or config.model.weights)}", ".muted"))
-        if model := workspace.model:
-            side = model.preprocessing.image_size
-            lines.append(f"{count_text(model.total_parameters)} parameters, {side} px")
-        self.query_one(Lines).show(lines)
+        draft = workspace.draft
+        if not self._asked_catalogue:
+            self._read_catalogue()
+        pair = (draft.config.model.name, draft.config.model.weights)
+        if pair != self._chosen:
+            self._chosen, self._lines = pair, {}
+            self._fill()
+        if pair[0] and draft.model is None and not self._describing and pair not in self._failed:
+            self._describe(*pair)
+
+    def _summary_of(self, workspace: Workspace) -> list[Content]:
+        config, state, model = workspace.config.model, workspace.state, workspace.model
+        if not config.name:
+            hint = "1 shows those there are." if not self.has_class("-active") else ""
+            return [Content.styled(f"No model is chosen. {hint}".strip(), ".muted")]
+        weights = plain(state.weights if state and state.weights else config.weights)
+        lines = [
+            Content.styled(plain(config.name), ".strong"),
+            Content.assemble(("weights ", ".muted"), weights, "" if state else self._where()),
+        ]
+        if model is not None:
+            lines.append(_shape(model, len(state.data.classes) if state and state.data else None))
+        elif self._describing:
+            lines.append(Content.styled("describing it ...", ".muted"))
+        elif self._error:
+            lines.append(Content.styled(self._error, ".bad"))
+        if workspace.run is not None:
+            words = "The open run's model; n makes a draft to choose another."
+            lines.append(Content.styled(words, ".muted"))
+        return lines
+
+    def _where(self) -> str:
+        """Whether the draft's default weights are on disk, or how much there is to download."""
+        name, weights = self._chosen
+        entry = next((e for e in self._entries if e.name == name), None)
+        if weights != "DEFAULT" or entry is None:
+            return ""
+        if name in self._on_disk:
+            return ", on disk"
+        return f", {download_text(entry)} to download" if entry.download_size else ""
+
+    @property
+    def _entries(self) -> Sequence[CatalogueEntry]:
+        return self._catalogue.entries if self._catalogue else []
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._fill()
+
+    def on_focus(self) -> None:
+        self.target.focus()
+
+    @on(events.DescendantFocus)
+    def _look_at_disk(self) -> None:
+        if self._catalogue is not None:
+            there = on_disk(self._catalogue)
+            if there != self._on_disk:
+                self._on_disk, self._lines = there, {}
+                self._fill()
+
+    def _fill(self) -> None:
+        """Show what was found."""
+        width = self.content_size.width - 1  # the scroll bar's
+        if width != self._width:
+            self._width, self._lines = width, {}
+        columns = Columns(width, self.ascii_only)
+        self._columns.update(columns.header)
+        self._list.show([self._line(index, columns) for index in self._found])
+        self._tell()
+
+    def _line(self, index: int, columns: Columns) -> Content:
+        entry = self._entries[index]
+        chosen = entry.name == self._chosen[0]
+        if (index, chosen) not in self._lines:
+            line = columns.line(entry, entry.name in self._on_disk, chosen)
+            self._lines[index, chosen] = line
+        return self._lines[index, chosen]
+
+    def _tell(self) -> None:
+        said = [Content.styled(*self._words())]
+        name, weights = map(plain, self._chosen)
+        if name:
+            weighs = Content.assemble(("weights ", ".muted"), weights, (self._where(), ".muted"))
+            said.insert(0, Content.assemble((name, ".strong"), "  ", weighs))
+        self._told.update(Content("\n").join(said))
+        self.refresh_bindings()
+
+    def _words(self) -> tuple[str, str]:
+        if self._describing:
+            return f"describing {plain(self._describing[0])} ...", ".warn"
+        if self._error:
+            return f"{self._error} (r tries again)", ".bad"
+        if self._catalogue is None:
+            return "reading the catalogue of models ...", ".muted"
+        if not self._found:
+            return "No model is called so; fewer letters find more.", ".muted"
+        total = count(len(self._entries), "model")
+        return (f"{len(self._found):,} of {total}" if self._search.value else total), ".muted"
+
+    # What the helper process is asked
+
+    @work(exclusive=True, group="catalogue")
+    async def _read_catalogue(self) -> None:
+        self._asked_catalogue, self._error = True, ""
+        self._tell()
+        try:
+            self._catalogue = await self._inspector.catalogue()
+        except UserError as error:
+            self._error = plain(error)
+        else:
+            self._finder = Finder([entry.name for entry in self._entries])
+            self._on_disk = on_disk(self._catalogue)
+            self._find()
+        self._tell()
+        await self._inspector.start()  # warm by the time a model is chosen
+
+    @work(exclusive=True, group="describe")
+    async def _describe(self, name: str, weights: str) -> None:
+        """Ask for a model's tree; a newer question takes this one's place."""
+        pair = name, weights
+        self._describing, self._error = pair, ""
+        self._tell()
+        try:
+            model = await self._inspector.describe(name, weights)
+        except UserError as error:
+            self._error = plain(error)
+            self._failed.add(pair)
+        else:
+            self._failed.discard(pair)
+            self.post_message(self.Described(model, weights))
+        self._describing = None
+        self._tell()
+
+    def _choose(self, name: str, weights: str) -> None:
+        file = weights_file(weights)
+        if file is not None and not Path(file).is_file():
+            self._error = f"{plain(weights)}: there is no such file."
+            self._tell()
+            return
+        self._describe(name, weights)
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "retry":
+            return bool(self._error)
+        if action in ("search", "weights"):
+            return self.has_class("-choosing") and self._catalogue is not None
+        return True
+
+    def action_search(self) -> None:
+        self._search.focus()
+
+    def action_retry(self) -> None:
+        self._failed.clear()
+        self._error = ""
+        if self._catalogue is None:
+            self._read_catalogue()
+        self._tell()
+
+    def action_weights(self) -> None:
+        if self._found and self._list.cursor is not None:
+            self._menu.open(self._entries[self._found[self._list.cursor]])
+
+    @on(Input.Changed, "#model-search")
+    def _find(self) -> None:
+        self._found = self._finder.find(self._search.value)
+        self._fill()
+        self._list.select(0)
+
+    @on(SearchInput.Left)
+    @on(WeightsMenu.Closed)
+    def _back(self) -> None:
+        self.remove_class("-typing-path")
+        self._list.focus()
+
+    @on(Lines.Opened, "#model-list")
+    def _picked(self, event: Lines.Opened) -> None:
+        event.stop()
+        self._choose(self._entries[self._found[event.index]].name, "DEFAULT")
+
+    @on(Input.Submitted, "#model-search")
+    def _first_picked(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._list.focus()
+        self._list.action_open()
+
+    @on(WeightsMenu.Chosen)
+    def _weights_picked(self, event: WeightsMenu.Chosen) -> None:
+        if event.weights is not None:
+            self._back()
+            self._choose(event.model, event.weights)
+            return
+        self._wants_file = event.model
+        self.add_class("-typing-path")
+        self._path.focus()
+
+    @on(Input.Submitted, "#model-path")
+    def _path_typed(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._back()
+        if event.value.strip():
+            self._choose(self._wants_file, event.value.strip())
+
+
+def _shape(model: ModelInfo, classes: int | None) -> Content:
+    """Parameters, input and head on one line."""
+    head = ", ".join(map(plain, model.head))
+    made_for = f" for {classes:,} classes" if classes else ""
+    side = model.preprocessing.image_size
+    return Content.assemble(
+        f"{count_text(model.total_parameters)} ",
+        ("parameters, ", ".muted"),
+        f"{side} ",
+        ("px, head ", ".muted"),
+        f"{head}{made_for}",
+    )

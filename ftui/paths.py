@@ -1,0 +1,90 @@
+"""Paths as they are typed: completion, and a glance at what lies there. Nothing is opened."""
+
+import asyncio
+import os
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+
+from textual.suggester import Suggester
+
+from engine.contract.text import plain
+from ftui.format import count
+
+_PICTURES = {
+    *(".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".ppm", ".pgm"),
+    *(".tif", ".tiff", ".webp", ".avif"),
+}
+_VALIDATION = {"val", "valid", "validation"}
+_MOST = 20_000
+"""Files looked at: a glance must not take long on a network's disk."""
+
+
+class PathSuggester(Suggester):
+    """Completes folders, and files that end in one of `suffixes`."""
+
+    def __init__(self, suffixes: Collection[str] = ()) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._suffixes = suffixes
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return await asyncio.to_thread(complete, value, self._suffixes)
+
+
+def complete(value: str, suffixes: Collection[str] = ()) -> str | None:
+    """`value` with its last part completed to the first name that it begins; None for none."""
+    folder, slash, start = value.rpartition("/")
+    if not value or (value.startswith("~") and not slash):
+        return None
+    place = Path(folder + slash or ".").expanduser()
+    for entry in _sorted_entries(place):
+        fits = entry.name.startswith(start) and (start or not entry.name.startswith("."))
+        if fits and entry.is_dir():
+            return f"{folder}{slash}{entry.name}/"
+        if fits and Path(entry.name).suffix.lower() in suffixes:
+            return f"{folder}{slash}{entry.name}"
+    return None
+
+
+def glance(path: str) -> str:
+    """What a data folder holds by its names, such as `434 pictures in 7 classes`, or what is wrong.
+
+    Reads names only, and at most some thousands of them, so it is a first look, no check.
+    """
+    root = Path(path).expanduser()
+    if not root.exists():
+        return "no such folder"
+    if not root.is_dir():
+        return "a file, not a folder"
+    folders = _folders(root)
+    split = {p.name: p for p in folders if p.name in {"train"} | _VALIDATION}
+    if "train" in split:
+        classes = _folders(split["train"])
+        parts = [split["train"], *(p for name, p in split.items() if name in _VALIDATION)]
+        how = " and ".join(f"{plain(p.name)}/" for p in parts)
+        pictures = _count_pictures(c for part in parts for c in _folders(part))
+    else:
+        classes, how, pictures = folders, "to be split", _count_pictures(folders)
+    if not classes:
+        return "no class folders in it"
+    many = f"over {_MOST:,} pictures" if pictures > _MOST else count(pictures, "picture")
+    noun = "class" if len(classes) == 1 else "classes"
+    return f"{many} in {len(classes):,} {noun}, {how}"
+
+
+def _count_pictures(folders: Iterator[Path] | list[Path]) -> int:
+    files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
+    return sum(Path(name).suffix.lower() in _PICTURES for name in islice(files, _MOST + 1))
+
+
+def _folders(place: Path) -> list[Path]:
+    entries = _sorted_entries(place)
+    return [Path(e.path) for e in entries if e.is_dir() and not e.name.startswith((".", "__"))]
+
+
+def _sorted_entries(place: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []

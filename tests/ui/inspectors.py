@@ -1,0 +1,74 @@
+"""Stand-ins for the process that knows torch."""
+
+import asyncio
+
+from engine.contract.catalogue import Catalogue, CatalogueEntry
+from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tree import ModelInfo, ModuleInfo
+from tests.ui.scripted import resnet18
+
+ENTRIES = [
+    CatalogueEntry(
+        "torchvision/resnet18",
+        11_689_512,
+        224,
+        0.69758,
+        46_830_571,
+        ["IMAGENET1K_V1"],
+        "resnet18-f37072fd.pth",
+    ),
+    CatalogueEntry(
+        "torchvision/resnet50",
+        25_557_032,
+        224,
+        0.80858,
+        102_540_417,
+        ["IMAGENET1K_V2", "IMAGENET1K_V1"],
+        "resnet50-11ad3fa6.pth",
+    ),
+    CatalogueEntry("torchvision/resnet101", 44_549_160, 224, 0.81886, 178_814_045, ["V2"], "r101"),
+    CatalogueEntry("torchvision/vit_b_16", 86_567_656, 224, 0.81072, 346_328_529, ["V1"], "vit"),
+    CatalogueEntry("timm/resnet18", image_size=224, weights=["a1_in1k"]),
+    CatalogueEntry("timm/tf_efficientnet_lite0", image_size=224, weights=["in1k"]),
+]
+
+
+class FakeInspector:
+    """Answers at once, or when `let_go` is set; fails with `error` while that is not empty."""
+
+    def __init__(self, cache: str = "/nowhere", entries: list[CatalogueEntry] = ENTRIES) -> None:
+        self.listed = Catalogue(list(entries), {"torchvision": cache, "timm": cache})
+        self.error = ""
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+        self.asked: list[tuple[str, str]] = []
+        self.closed = False
+
+    async def start(self) -> None:
+        pass
+
+    async def catalogue(self) -> Catalogue:
+        await self._answer()
+        return self.listed
+
+    async def describe(
+        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+    ) -> ModelInfo:
+        self.asked.append((name, weights))
+        await self._answer()
+        if name == "torchvision/resnet18":
+            return resnet18(classes or 1000)
+        modules = [
+            ModuleInfo("stem", "Conv2d", {"weight": 9408}),
+            ModuleInfo("head", "Linear", {"weight": 512_000, "bias": 1000}),
+        ]
+        return ModelInfo(name, modules, ["head"], Preprocessing())
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _answer(self) -> None:
+        await self.let_go.wait()
+        if self.error:
+            raise UserError(self.error)
