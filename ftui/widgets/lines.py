@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -44,7 +46,9 @@ class Lines(ScrollView, can_focus=True):
         &:focus > .lines--cursor {
             color: $block-cursor-foreground; background: $block-cursor-background;
         }
-        &:ansi:focus > .lines--cursor { text-style: reverse; }
+        &:ansi:focus > .lines--cursor {
+            color: ansi_default; background: ansi_default; text-style: reverse;
+        }
     }
     """
 
@@ -104,7 +108,12 @@ class Lines(ScrollView, can_focus=True):
         strip = strip.adjust_cell_length(width, style.rich_style)
         if row != self.cursor:
             return strip
-        return strip.apply_style(self.get_component_rich_style("lines--cursor", partial=True))
+        cursor = self.get_component_rich_style("lines--cursor")
+        if self.has_focus:
+            cursor += Style(dim=False)
+        else:  # the line keeps its own colours
+            cursor = Style(bgcolor=cursor.bgcolor)
+        return Strip(Segment.apply_style(strip, post_style=cursor), width)
 
     def on_click(self, event: events.Click) -> None:
         at = event.get_content_offset(self)
