@@ -17,6 +17,7 @@ from engine.contract.tree import ModelInfo, blocks, parameter_sizes
 
 FREEZE_ALL = Rule(match="*", train=False)
 TRAIN_ALL = Rule(match="*", train=True)
+_WILD = set("*?[")
 
 
 class Assignment(Struct, frozen=True):
@@ -39,8 +40,9 @@ def last_block(model: ModelInfo) -> list[Rule]:
 
 
 def norms_and_biases(model: ModelInfo) -> list[Rule]:
-    """The head, every normalisation layer and every bias."""
-    return [*head_only(model), Rule(match="type:*Norm*"), Rule(match="*.bias")]
+    """The head, every normalisation layer and every bias; VGG, for one, has no such layer."""
+    rules = [Rule(match="type:*Norm*"), Rule(match="*.bias")]
+    return [*head_only(model), *(rule for rule in rules if matching(rule.match, model))]
 
 
 PRESETS: dict[str, Callable[[ModelInfo], list[Rule]]] = {
@@ -64,13 +66,7 @@ def literal(path: str) -> str:
 
 def matching(pattern: str, model: ModelInfo) -> set[str]:
     """Names of the parameters that a rule's pattern takes."""
-    names = parameter_sizes(model)
-    if pattern.startswith("type:"):
-        of_type = _glob(pattern.removeprefix("type:"))
-        roots = {m.path for m in model.modules if of_type.fullmatch(m.type)}
-        return {name for name in names if not roots.isdisjoint(_ancestors(name))}
-    path_or_below = _glob(pattern)
-    return {name for name in names if path_or_below.match(name)}
+    return set(_matching(pattern, model, parameter_sizes(model)))
 
 
 def resolve(rules: Iterable[Rule], model: ModelInfo) -> dict[str, Assignment]:
@@ -78,13 +74,33 @@ def resolve(rules: Iterable[Rule], model: ModelInfo) -> dict[str, Assignment]:
 
     Raises `UserError` where a rule matches nothing, naming the nearest paths.
     """
-    plan = dict.fromkeys(parameter_sizes(model), Assignment(train=False))
+    names = parameter_sizes(model)
+    plan = dict.fromkeys(names, Assignment(train=False))
     for rule in rules:
-        matched = matching(rule.match, model)
+        matched = _matching(rule.match, model, names)
         if not matched:
             raise UserError(_matches_nothing(rule.match, model))
         plan |= dict.fromkeys(matched, Assignment(rule.train, rule.lr_scale))
     return plan
+
+
+def _matching(pattern: str, model: ModelInfo, names: Collection[str]) -> Collection[str]:
+    """Those of the model's parameter `names` that a pattern takes.
+
+    A star and a plain path, which is what presets and the app write, need no regular expression: a
+    tree of 20,000 modules resolves while a key is still on its way up.
+    """
+    if pattern == "*":
+        return names
+    if pattern.startswith("type:"):
+        of_type = _glob(pattern.removeprefix("type:"))
+        roots = {m.path for m in model.modules if of_type.fullmatch(m.type)}
+        return [name for name in names if not roots.isdisjoint(_ancestors(name))]
+    if not _WILD & set(pattern):
+        below = f"{pattern}."
+        return [name for name in names if name.startswith(below) or name == pattern]
+    path_or_below = _glob(pattern)
+    return [name for name in names if path_or_below.match(name)]
 
 
 def trainable_parameters(plan: Mapping[str, Assignment], model: ModelInfo) -> int:
@@ -101,7 +117,7 @@ def _covers(outer: str, inner: str) -> bool:
     """Whether a path pattern takes at least all that `inner` takes; false where unsure."""
     if outer == inner or outer == "*":
         return True
-    wild = set("*?[") & (set(outer) | set(inner))
+    wild = _WILD & (set(outer) | set(inner))
     return not wild and ":" not in outer + inner and inner.startswith(f"{outer}.")
 
 

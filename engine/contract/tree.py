@@ -56,7 +56,8 @@ def parameter_sizes(model: ModelInfo) -> dict[str, int]:
     """Full parameter name to number of elements, in torch's order of modules."""
     sizes = dict(model.root_own)
     for module in model.modules:
-        sizes |= {f"{module.path}.{name}": size for name, size in module.own.items()}
+        for name, size in module.own.items():
+            sizes[f"{module.path}.{name}"] = size
     return sizes
 
 

@@ -21,7 +21,7 @@ from engine.models.describe import LayersOnMeta, model_info
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
 from engine.models.source import LoadedModel, Tell
-from engine.models.weights import fill, read_state
+from engine.models.weights import fill, new_head, read_state
 
 _PUBLISHED_CLASSES = 1000
 
@@ -137,12 +137,14 @@ class _Choice:
         if self.by_name:
             path = hub_file(self.full, self.config, tell)
             try:
-                return self.build(classes, path), f"{self.config.tag} ({plain(path)})"
+                module = self.build(classes, path)
             except (RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
                 raise UserError(
                     f"The weights file {plain(path)} of {self.full} is broken "
                     f"({plain(error, 120)}); delete it, and it is downloaded again."
                 ) from None
+            new_head(module, self.info(module, self.preprocessing).head)
+            return module, f"{self.config.tag} ({plain(path)})"
         module = self.build(classes)
         heads = self.info(module, self.preprocessing).head
         if file := weights_file(self.weights):

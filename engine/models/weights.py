@@ -89,9 +89,23 @@ def fill(
     missing = [n for n in missing if kept or not n.startswith(in_head)]
     if missing or left_over:
         raise UserError(f"{what}: {_differences(missing, left_over)}.")
-    for path in head:
-        _materialise(module.get_submodule(path))
+    if not kept:
+        new_head(module, head)
     return kept
+
+
+def new_head(module: nn.Module, head: Sequence[str]) -> None:
+    """Initialise the head's layers as torch does by default, from its global seed.
+
+    Families have their own ideas, made for training from scratch: timm's EfficientNets draw a head
+    of few classes so wide that fine-tuning starts at a loss of 5 and never recovers.
+    """
+    for path in head:
+        for layer in module.get_submodule(path).modules():
+            if hasattr(layer, "reset_parameters"):
+                if any(p.is_meta for p in layer.parameters(recurse=False)):
+                    layer.to_empty(device="cpu", recurse=False)
+                layer.reset_parameters()  # type: ignore[operator]
 
 
 def _torch_load(path: Path) -> Any:
@@ -144,14 +158,6 @@ def _own_copy(tensor: Tensor) -> Tensor:
     """Memory of our own: a safetensors file stays mapped, and changes if the file does."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
-
-
-def _materialise(layer: nn.Module) -> None:
-    """Memory and torch's default initialisation for layers that are still on `meta`."""
-    for child in layer.modules():
-        if any(p.is_meta for p in child.parameters(recurse=False)):
-            child.to_empty(device="cpu", recurse=False)
-            child.reset_parameters()  # type: ignore[operator]
 
 
 def _differences(missing: Sequence[str], left_over: Sequence[str]) -> str:

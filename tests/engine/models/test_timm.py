@@ -72,7 +72,10 @@ def test_the_demos_network_and_its_packaged_weights() -> None:
     module = model.module
     assert torch.equal(module.conv_stem.weight, theirs["_conv_stem.weight"])
     assert torch.equal(module.bn2.running_var, theirs["_bn1.running_var"])
-    assert module(torch.rand(2, 3, 64, 64)).shape == (2, 7)
+    logits = module(torch.rand(2, 3, 64, 64))
+    assert logits.shape == (2, 7)
+    # torch's own initialisation of the head: timm's would start at logits of about 10
+    assert module.classifier.weight.abs().max() <= 1280**-0.5
 
 
 def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
