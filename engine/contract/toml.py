@@ -87,7 +87,7 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
         return f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
     if missing := re.match(r"Object missing required field `(.*)`", what):
         return f"{inside}{missing[1]} is missing; it has no default."
-    wanted = expected(hint) or ("a table of settings" if "`object`" in what else "a list")
+    wanted = expected(hint) or ("a table of settings" if "Expected `object`" in what else "a list")
     found = _value_at(data, where)
     return f"{where or 'the file'} must be {wanted}, not {plain(repr(found), 80)}."
 
