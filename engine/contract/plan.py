@@ -6,7 +6,7 @@ The worker and the app both resolve plans here, so what the tree shows is what t
 import fnmatch
 import glob
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
