@@ -1,0 +1,213 @@
+"""Tiny sessions for the tests: a network with BatchNorm and Dropout, data in memory, and a worker
+that can be killed between any two events."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from engine import checkpoint, device, restore, tasks
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract.config import Config, DataConfig, ModelConfig, Rule, Table
+from engine.contract.order import check_order
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.state import RunState
+from engine.data import Batch
+from engine.loop import train
+from engine.models.describe import model_info
+from engine.obey import obey
+from engine.past import Past
+from engine.session import Session
+
+ALL = [Rule(match="*")]
+CLASSES = ["ant", "bee", "cat"]
+
+
+def tiny_net(classes: int = 3) -> nn.Sequential:
+    """(B, 3, 8, 8) to (B, classes), in three parts: stem, body, head."""
+    net = nn.Sequential()
+    net.add_module(
+        "stem", nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+    )
+    body = nn.Sequential(
+        nn.Conv2d(4, 4, 3, 1, 1, bias=False), nn.BatchNorm2d(4), nn.Dropout(0.2), nn.ReLU()
+    )
+    net.add_module("body", body)
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3))
+    net.add_module("pool", pool)
+    net.add_module("head", nn.Linear(4, classes))
+    return net
+
+
+class TrainTensors:
+    """Pictures in memory, shuffled by the number of the epoch alone."""
+
+    def __init__(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(number))
+        for some in order.split(self.batch_size)[skip_batches:]:
+            yield Batch(self.images[some], self.labels[some], [])
+
+    def close(self) -> None:
+        pass
+
+
+class Batches(list[Batch]):
+    """Given batches, the same in each epoch, for validation as well as for training."""
+
+    def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
+        return iter(self[skip_batches:])
+
+    def close(self) -> None:
+        pass
+
+
+def pictures(count: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise, (count, 3, 8, 8), with random labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, 8, 8, generator=generator)
+    return images, torch.randint(0, classes, (count,), generator=generator)
+
+
+def batches(*sizes: int, classes: int = 3) -> Batches:
+    return Batches(
+        Batch(*pictures(size, classes, seed), []) for seed, size in enumerate(sizes, start=100)
+    )
+
+
+def config(**tables: Table | list[Rule]) -> Config:
+    """Of a run on 18 pictures in batches of 4, whole tables replaced as given."""
+    plain = Config(
+        task="image-classification",
+        model=ModelConfig(name="torchvision/tiny"),
+        data=DataConfig(path="pictures", batch_size=4),
+        trainable=ALL,
+    )
+    return replace(plain, **tables)  # type: ignore[arg-type]
+
+
+def session(
+    folder: Path,
+    asked: Config | None = None,
+    module: nn.Module | None = None,
+    data: TrainTensors | Batches | None = None,
+    val_data: Batches | None = None,
+    past: Past | None = None,
+    saved: checkpoint.Checkpoint | None = None,
+) -> Session:
+    """A session that is ready to train, begun or resumed."""
+    asked = asked or config()
+    torch.manual_seed(asked.training.seed)
+    module = module or tiny_net()
+    info = model_info(asked.model.name, module, ["head"], Preprocessing())
+    made = Session(
+        asked,
+        folder,
+        info,
+        module,
+        CLASSES,
+        TrainTensors(*pictures(18), asked.data.batch_size) if data is None else data,
+        batches(4, 3) if val_data is None else val_data,
+        device.choose(replace(asked.training, device="cpu")),
+        tasks.build(asked),
+        restore.progress(asked, info, saved),
+    )
+    restore.begin(made, past or Past(), saved)
+    return made
+
+
+@dataclass
+class ToyWorker:
+    """What the worker does, in memory, on a script of commands by step."""
+
+    folder: Path
+    asked: Config
+    script: list[tuple[int, c.AnyCommand]] = field(default_factory=list)
+    journal: list[e.Event] = field(default_factory=list)
+    session: Session = field(init=False)
+    generators: dict[str, Tensor] = field(init=False)
+    """State of the random generators when the run had finished."""
+
+    def live(self, yields: int | None = None) -> bool:
+        """One life, of so many yields of the loop at most; whether the run has finished.
+
+        Commands are sent once; each is obeyed at the boundary of its step, and later ones in
+        another life if this one ends before.
+        """
+        self._begin()
+        for count, event in enumerate(train(self.session)):
+            if event is None:
+                self._obey()
+            else:
+                self.journal.append(event)
+            if count == yields:
+                return False
+        self.generators = self.session.device.rng_state()
+        return True
+
+    def _begin(self) -> None:
+        past = Past()
+        for event in self.journal:
+            past.apply(event)
+        about = {"pid": 1, "host": "", "versions": {}, "config": self.asked}
+        if past.phase == "new":
+            saved = None
+            self.journal.append(e.RunStarted(**about))  # type: ignore[arg-type]
+        else:
+            saved, _ = checkpoint.newest(self.folder)
+            step = saved.manifest.progress.step if saved else 0
+            self.journal.append(e.RunResumed(from_step=step, **about))  # type: ignore[arg-type]
+        self.session = session(self.folder, self.asked, past=past, saved=saved)
+
+    def _obey(self) -> None:
+        step = self.session.progress.step
+        while self.script and self.script[0][0] <= step:
+            self.journal += obey(self.session, self.script.pop(0)[1])
+        if self.session.paused:
+            self.journal += obey(self.session, c.Resume(id="the toy's own"))
+
+
+def run(made: Session, script: Sequence[tuple[int, c.AnyCommand]] = ()) -> list[e.Event]:
+    """The events of a session from its first to its last, commands obeyed at their steps."""
+    left, events = list(script), list[e.Event]()
+    for event in train(made):
+        if event is not None:
+            events.append(event)
+            continue
+        while left and left[0][0] <= made.progress.step:
+            events += obey(made, left.pop(0)[1])
+    about = {"pid": 1, "host": "", "versions": {}, "config": made.config}
+    check_order([e.RunStarted(**about), *events])  # type: ignore[arg-type]
+    assert not left, "not all commands had their step"
+    return events
+
+
+def fold(events: Sequence[e.Event]) -> RunState:
+    check_order(events)
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def of(kind: type[e.Event], events: Sequence[e.Event]) -> list[e.Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

@@ -1,0 +1,134 @@
+"""A run that is killed, anywhere and more than once, ends as if nothing had happened."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from engine import optim
+from engine.contract import commands as c
+from engine.contract.config import (
+    CheckpointConfig,
+    Config,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    Rule,
+    ScheduleConfig,
+    TrainingConfig,
+)
+from tests.engine.sessions import ToyWorker, config, fold, same, tensors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EPOCHS, STEPS_PER_EPOCH = 3, 5
+
+steering = st.one_of(
+    st.builds(c.SetLearningRate, st.sampled_from([0.03, 0.3])),
+    st.builds(c.Freeze, st.sampled_from(["stem", "body", "*.bias", "type:BatchNorm2d"])),
+    st.builds(c.Thaw, st.sampled_from(["stem", "body", "*"]), st.sampled_from([1.0, 0.1])),
+    st.builds(c.SetPlan, st.just([Rule(match="head"), Rule(match="body.1")])),
+)
+other = st.sampled_from([c.Evaluate, c.Checkpoint, c.Pause, c.Resume]).map(lambda kind: kind())
+script = st.lists(
+    st.tuples(st.integers(0, EPOCHS * STEPS_PER_EPOCH - 1), st.one_of(steering, steering, other)),
+    max_size=5,
+).map(lambda commands: sorted(commands, key=lambda item: item[0]))
+
+optimizer = st.builds(
+    OptimizerConfig,
+    name=st.sampled_from(["sgd", "adamw"]),
+    lr=st.just(0.05),
+    momentum=st.sampled_from([0.0, 0.9]),
+    nesterov=st.booleans(),
+    frozen_moments=st.sampled_from(["reset", "keep"]),
+)
+configs = st.builds(
+    config,
+    optimizer=optimizer,
+    schedule=st.builds(ScheduleConfig, warmup_steps=st.sampled_from([0, 3])),
+    training=st.builds(
+        TrainingConfig,
+        epochs=st.just(EPOCHS),
+        accumulate=st.sampled_from([1, 2]),
+        clip_norm=st.sampled_from([0.0, 0.5]),
+    ),
+    early_stopping=st.builds(EarlyStoppingConfig, patience=st.sampled_from([0, 1])),
+    checkpoints=st.builds(CheckpointConfig, every_steps=st.sampled_from([0, 1, 2])),
+)
+
+
+def result(worker: ToyWorker) -> dict[str, object]:
+    """All that must not depend on how often a run died; figures of evaluations included."""
+    session, state = worker.session, fold(worker.journal)
+    progress = replace(session.progress, steering=sorted(session.progress.steering))
+    return {
+        "progress": progress,
+        "losses": state.loss.values.tolist(),
+        "rates": state.lr.values.tolist(),
+        "plan": (state.rules, state.base_lr, state.trainable),
+        "evaluations": {(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"},
+        "end": (state.phase, state.early_stopped is not None),
+        "answers": set(state.answers) - {"the toy's own"},
+    }
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(asked=configs, commands=script, lives=st.lists(st.integers(0, 40), max_size=3))
+def test_killed_anywhere(
+    asked: Config, commands: list[tuple[int, c.AnyCommand]], lives: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        calm = ToyWorker(Path(folder, "calm"), asked, list(commands))
+        struck = ToyWorker(Path(folder, "struck"), asked, list(commands))
+        calm.folder.mkdir()
+        struck.folder.mkdir()
+        calm.live()
+        for yields in lives:
+            if struck.live(yields):
+                break  # it finished before it could be killed
+        else:
+            struck.live()
+        compare(calm, struck)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_killed_at_every_step(tmp_path: Path, name: str) -> None:
+    asked = config(
+        optimizer=OptimizerConfig(name=name, lr=0.05),
+        training=TrainingConfig(epochs=2),
+        checkpoints=CheckpointConfig(every_steps=3),
+    )
+    commands = [
+        (2, c.Freeze("stem")),
+        (4, c.SetLearningRate(0.2)),
+        (6, c.Thaw("stem", 0.5)),
+        (7, c.Freeze("type:BatchNorm2d")),
+    ]
+    calm = ToyWorker(tmp_path / "calm", asked, list(commands))
+    calm.folder.mkdir()
+    calm.live()
+    for yields in range(40):
+        struck = ToyWorker(tmp_path / "struck", asked, list(commands))
+        struck.folder.mkdir()
+        if struck.live(yields):
+            break
+        struck.live()
+        compare(calm, struck)
+        shutil.rmtree(struck.folder)
+    assert yields > 20, "no step was left out"
+
+
+def compare(calm: ToyWorker, struck: ToyWorker) -> None:
+    expected, got = result(calm), result(struck)
+    assert got == expected
+    assert same(tensors(calm.session.module), tensors(struck.session.module))
+    moments, others = (
+        optim.state_by_name(x.session.optimizer, x.session.module) for x in (calm, struck)
+    )
+    assert moments.keys() == others.keys()
+    assert all(same(moments[name], others[name]) for name in moments)
+    assert same(calm.generators, struck.generators)
