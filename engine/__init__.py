@@ -1,5 +1,7 @@
 """The engine's public face: start, watch and steer runs. Importing it imports no torch.
 
+In a script or a notebook:
+
     run = await engine.start(config)
     async for event in run.events(): ...
     await run.send(engine.SetLearningRate(lr=1e-3))

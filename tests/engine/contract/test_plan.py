@@ -152,8 +152,10 @@ def test_a_literal_takes_only_itself() -> None:
 
 
 PATTERNS = st.sampled_from(
-    "* fc layer1 layer1.0 layer1.0.bn layer10 layer1* *.bias token stem layer1.0.conv.weight "
-    "type:Linear type:Block".split()
+    [
+        *("*", "fc", "layer1", "layer1.0", "layer1.0.bn", "layer10", "layer1*", "*.bias"),
+        *("token", "stem", "layer1.0.conv.weight", "type:Linear", "type:Block"),
+    ]
 )
 RULES = st.builds(Rule, PATTERNS, st.booleans(), st.sampled_from([0.1, 1.0]))
 
