@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.filter import LineFilter
 from textual.theme import Theme
 
@@ -18,6 +19,7 @@ from engine.runs.inspect import Inspector
 from ftui import themes
 from ftui.ascii import AsciiOnly
 from ftui.inspecting import ModelInspector
+from ftui.palette import Commands
 from ftui.screens.main import MainScreen
 from ftui.workspace import Workspace
 
@@ -30,6 +32,7 @@ class FtuiApp(App[None]):
     TITLE = "ftui"
     CSS_PATH = "ftui.tcss"
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "Leave", id="app.leave", tooltip="Leave; training goes on"),
         Binding("ctrl+q", "leave", "Leave", show=False, id="app.leave-too", priority=True),

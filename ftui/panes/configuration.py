@@ -41,7 +41,6 @@ class ConfigurationPane(Pane):
         &.-text > Lines { display: block; }
         &.-text > FieldForm { display: none; }
         & > #configuration-help { height: 3; }
-        &.-text > #configuration-help { display: none; }
         & > Prompt { padding: 0; }
         & > Prompt > Input { width: 1fr; min-width: 16; }
     }
@@ -84,6 +83,9 @@ class ConfigurationPane(Pane):
 
     def update(self, workspace: Workspace) -> None:
         config, of_run = workspace.config, workspace.run is not None
+        if workspace.hardware is not None:
+            cuda = [f"cuda:{gpu.index}" for gpu in workspace.hardware.gpus]
+            self.form.choices["training.device"] = ("auto", *cuda, "cpu")
         if config is self._config and of_run == self._of_run:
             return
         self._config, self._of_run = config, of_run
@@ -144,47 +146,50 @@ class ConfigurationPane(Pane):
             self._prompt.ask("Save to", f"{name}.toml", self._save)
 
     def _save(self, typed: str) -> None:
-        path = _path(typed)
-        if path.exists():
+        path = Path(typed.strip()).expanduser()
+        if path.is_file():
             self._overwrite = path
-        else:
-            self._write(path)
+        elif not self._write(path):
+            raise UserError("Not saved.")
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path) -> bool:
         assert self._config is not None
         try:
             path.write_text(toml.dump(self._config), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{plain(path)} can't be written ({error.strerror}).") from None
+            self._refuse(f"{plain(path)}: the config can't be written there ({error.strerror}).")
+            return False
         self.notify(f"Saved to {plain(path)}.", markup=False)
+        return True
 
     def action_load(self) -> None:
         self._prompt.ask("Load", "", self._load)
 
     def _load(self, typed: str) -> None:
-        self.post_message(self.Loaded(toml.load(_path(typed))))
+        try:
+            config = toml.load(Path(typed.strip()).expanduser())
+        except UserError as error:
+            self._refuse(str(error))
+            raise UserError("Not loaded.") from None
+        self.post_message(self.Loaded(config))
+
+    def _refuse(self, sentence: str) -> None:
+        """Say what went wrong above the prompt, where a sentence has room."""
+        self._help.update(Content.styled(sentence, ".bad"))
 
     @on(Prompt.Closed)
     def _answered(self, event: Prompt.Closed) -> None:
         event.stop()
         path, self._overwrite = self._overwrite, None
         if path is None:
+            self._explain(self.form.list.field)
             self.target.focus()
         else:
             question = f"{plain(path)} is there already. Replace it?"
             self._prompt.confirm(question, lambda: self._replace(path))
 
     def _replace(self, path: Path) -> None:
-        try:
-            self._write(path)
-        except UserError as error:
-            self.notify(str(error), severity="warning", markup=False)
-
-
-def _path(typed: str) -> Path:
-    if not typed.strip():
-        raise UserError("Type a path.")
-    return Path(typed.strip()).expanduser()
+        self._write(path)
 
 
 def _toml_line(line: str) -> Content:

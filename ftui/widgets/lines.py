@@ -96,7 +96,7 @@ class Lines(ScrollView, can_focus=True):
             self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False)
 
     def render_line(self, y: int) -> Strip:
-        row, width = y + self.scroll_offset.y, self.size.width
+        row, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         style = self.visual_style
         if row >= len(self._lines) or not width:
             return Strip.blank(width, style.rich_style)

@@ -1,0 +1,118 @@
+"""All keys, pane by pane, as the bindings themselves tell them."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, NamedTuple
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+
+from ftui.panes.pane import Pane
+from ftui.widgets.lines import Line, Lines
+
+_KEYS = 18
+"""Cells for the keys."""
+_OURS = "ftui."
+
+
+class Key(NamedTuple):
+    """What one action is called and which keys lead to it."""
+
+    keys: tuple[str, ...]
+    label: str
+    tooltip: str
+    action: str
+
+
+class Section(NamedTuple):
+    """The keys that hold in one place."""
+
+    title: str
+    keys: list[Key]
+
+
+class HelpScreen(ModalScreen[None]):
+    """The keys over whatever was shown; any of a few keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "question_mark,f1,q,escape,enter",
+            "dismiss",
+            "Close",
+            id="help.close",
+            tooltip="Close the help",
+            priority=True,
+        ),
+    ]
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+        & > Vertical {
+            width: 80; max-width: 100%; height: auto; max-height: 100%;
+            border: heavy $primary; background: $background; padding: 0 1;
+            border-title-color: $primary; border-title-style: bold;
+            border-subtitle-color: $foreground-muted;
+        }
+        & Lines { height: auto; max-height: 100%; background: $background; }
+        & > .strong { color: $primary; text-style: bold; }
+        & > .muted { color: $foreground-muted; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"strong", "muted"}
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        super().__init__()
+        self._lines = Lines()
+        self._sections = sections
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(self._lines)
+        box.border_title = "Keys"
+        box.border_subtitle = "? closes"
+        yield box
+
+    def on_mount(self) -> None:
+        self._lines.show(self._text())
+        self._lines.focus()
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self._lines.text
+
+    def _text(self) -> list[Line]:
+        lines: list[Line] = []
+        for section in self._sections:
+            lines += ["", Content.styled(section.title, ".strong")]
+            for key in section.keys:
+                keys = " ".join(self.app.get_key_display(Binding(k, "")) for k in key.keys)
+                lines.append(Content.assemble(f"  {keys:<{_KEYS}} ", key.tooltip or key.label))
+        return lines[1:]
+
+
+def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:
+    """The keys of the app and of the screen, then those of each pane and what is in it."""
+    everywhere = keys_of([screen, screen.app])
+    go_to = {key.action: key for key in everywhere if key.action.startswith("pane(")}
+    found = [Section("Everywhere", [key for key in everywhere if key.action not in go_to])]
+    for pane in panes:
+        keys = [go_to[f"pane({pane.number})"], *keys_of([pane, *pane.query("*")])]
+        found.append(Section(pane.title, keys))
+    return found
+
+
+def keys_of(nodes: Iterable[DOMNode]) -> list[Key]:
+    """Our own bindings of some nodes, each action once with all its keys."""
+    found: dict[tuple[str, str], Key] = {}
+    for kind in dict.fromkeys(kind for node in nodes for kind in type(node).__mro__):
+        if not kind.__module__.startswith(_OURS):
+            continue
+        for binding in Binding.make_bindings(vars(kind).get("BINDINGS", [])):
+            name = binding.action, binding.tooltip
+            before = found[name].keys if name in found else ()
+            keys = tuple(dict.fromkeys((*before, binding.key)))
+            found[name] = Key(keys, binding.description, binding.tooltip, binding.action)
+    return list(found.values())
