@@ -1,0 +1,348 @@
+"""The real process: its life, its signals, its death, and what it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract.config import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Rule,
+    TrainingConfig,
+)
+from engine.contract.order import check_order
+from engine.runs import store
+from engine.runs.journal import Outbox, event_tail
+from engine.runs.launch import launch
+from engine.runs.lock import look
+
+pytestmark = pytest.mark.slow
+
+ENOUGH = 10**6
+"""Epochs that no test waits for."""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, in train/ (6 pictures each) and val/ (2)."""
+    root = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("ant", "bee"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = noise.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+class Life:
+    """A run and the processes that work on it, one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pid = 0
+
+    def start(self) -> "Life":
+        self.pid = launch(self.folder)
+        return self
+
+    def events(self) -> list[e.Event]:
+        return list(event_tail(self.folder).read())
+
+    def of(self, kind: type[e.Event]) -> list[e.Event]:
+        return [event for event in self.events() if isinstance(event, kind)]
+
+    def send(self, command: c.AnyCommand) -> c.AnyCommand:
+        Outbox(self.folder).append(command)
+        return command
+
+    def answer(self, command: c.AnyCommand) -> e.Event | None:
+        kinds = e.CommandApplied | e.CommandRejected
+        answers = (x for x in self.events() if isinstance(x, kinds))
+        return next((x for x in answers if x.command.id == command.id), None)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition; a worker that dies meanwhile fails the test."""
+        while not condition():
+            held = look(self.folder).held
+            assert held or condition(), (self.folder / store.LOG).read_text()
+            time.sleep(0.01)
+
+    def ended(self) -> list[e.Event]:
+        while look(self.folder).held:
+            time.sleep(0.01)
+        events = self.events()
+        check_order(events)
+        return events
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def steps(self) -> int:
+        return max((x.last_step for x in self.of(e.StepsTrained)), default=0)
+
+
+@pytest.fixture
+def life(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Life]]:
+    """Makes runs of a small network with Dropout; no worker outlives the test."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    made: list[Life] = []
+
+    def make(**changes: object) -> Life:
+        config = Config(
+            task="image-classification",
+            model=ModelConfig(name="torchvision/squeezenet1_1", weights="none"),
+            data=DataConfig(path=str(pictures), image_size=24, batch_size=4, workers=0),
+            optimizer=OptimizerConfig(lr=1e-3),
+            trainable=[Rule("*")],
+            training=TrainingConfig(epochs=2, threads=1, device="cpu"),
+        )
+        config = msgspec.structs.replace(config, **changes)
+        made.append(Life(store.create(config, tmp_path / "runs")))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.pid and look(one.folder).held:
+            with suppress(ProcessLookupError):
+                one.kill()
+
+
+def endless(**changes: object) -> dict[str, object]:
+    return {"training": TrainingConfig(epochs=ENOUGH, threads=1, device="cpu"), **changes}
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "checkpoints" / "last" / "model.safetensors")
+
+
+def test_a_run_from_its_start_to_its_end(life: Callable[..., Life]) -> None:
+    one = life().start()
+    events = one.ended()
+    assert isinstance(events[0], e.RunStarted)
+    assert events[0].versions.keys() == {"ftui", "torch", "torchvision", "python"}
+    assert isinstance(events[1], e.PreparationAdvanced)
+    assert events[1].stage == "importing torch"
+    assert isinstance(events[-1], e.RunFinished)
+    assert events[-1].step == 6
+    started = one.of(e.TrainingStarted)[0]
+    assert (started.threads, started.steps_per_epoch) == (1, 3)
+    lines = (one.folder / "events.jsonl").read_text().splitlines()
+    assert [json.loads(lines[at])["event"] for at in (0, -1)] == ["RunStarted", "RunFinished"]
+    modes = {path.stat().st_mode & 0o077 for path in one.folder.rglob("*") if not path.is_symlink()}
+    assert modes == {0}, "the run is nobody else's business"
+
+
+def test_the_command_line_ends_with_the_runs_folder(life: Callable[..., Life]) -> None:
+    one = life(**endless()).start()
+    one.until(one.events)
+    words = Path(f"/proc/{one.pid}/cmdline")
+    if words.exists():
+        assert words.read_bytes().split(b"\0")[-2] == str(one.folder).encode()
+
+
+def test_commands_are_obeyed_and_answered(life: Callable[..., Life]) -> None:
+    one = life(**endless()).start()
+    pause = one.send(c.Pause())  # it waits until training begins
+    one.until(lambda: one.answer(pause))
+    at = one.steps()
+    thaw = one.send(c.Freeze("features"))
+    wrong = one.send(c.Freeze("feetures"))
+    one.until(lambda: one.answer(wrong))
+    assert isinstance(one.answer(thaw), e.CommandApplied)
+    assert isinstance(one.answer(wrong), e.CommandRejected)
+    assert one.steps() == at, "it was paused"
+    one.send(c.Resume())
+    one.until(lambda: one.steps() > at + 5)
+    stop = one.send(c.Stop())
+    events = one.ended()
+    assert isinstance(one.answer(stop), e.CommandApplied)
+    assert isinstance(events[-1], e.RunStopped)
+    assert events[-1].by == "command"
+    saved = one.of(e.CheckpointSaved)[-1]
+    assert (saved.reason, saved.step) == ("stop", events[-1].step)
+
+
+@pytest.mark.parametrize(
+    ("number", "when"), [(signal.SIGTERM, "training"), (signal.SIGINT, "paused")]
+)
+def test_a_signal_saves_and_ends(life: Callable[..., Life], number: int, when: str) -> None:
+    one = life(**endless()).start()
+    if when == "paused":
+        pause = one.send(c.Pause())
+        one.until(lambda: one.answer(pause))
+    else:
+        one.until(one.steps)
+    one.kill(number)
+    events = one.ended()
+    assert isinstance(events[-1], e.RunStopped)
+    assert events[-1].by == signal.Signals(number).name
+    saved = one.of(e.CheckpointSaved)[-1]
+    assert (saved.reason, saved.step) == ("stop", events[-1].step)
+
+
+def test_a_signal_ends_the_preparation(life: Callable[..., Life]) -> None:
+    one = life(**endless()).start()
+    one.until(one.events)
+    one.kill(signal.SIGTERM)
+    events = one.ended()
+    assert isinstance(events[-1], e.RunStopped)
+    assert not one.of(e.StepsTrained)
+
+
+def test_a_stop_ends_the_preparation(life: Callable[..., Life]) -> None:
+    one = life(**endless())
+    stop = one.send(c.Stop())
+    later = one.send(c.Evaluate())
+    events = one.start().ended()
+    assert isinstance(events[-1], e.RunStopped)
+    assert events[-1].by == "command"
+    assert isinstance(one.answer(stop), e.CommandApplied)
+    assert isinstance(one.answer(later), e.CommandRejected)
+    assert not one.of(e.StepsTrained)
+
+
+def test_a_closed_terminal_does_not_matter(life: Callable[..., Life]) -> None:
+    one = life(**endless()).start()
+    one.until(one.steps)
+    one.kill(signal.SIGHUP)
+    at = one.steps()
+    one.until(lambda: one.steps() > at)
+
+
+def test_what_the_user_can_mend_is_a_sentence(life: Callable[..., Life], tmp_path: Path) -> None:
+    one = life(data=DataConfig(path=str(tmp_path / "nowhere")))
+    early = one.send(c.Checkpoint())
+    last = one.start().ended()[-1]
+    assert isinstance(last, e.RunFailed)
+    assert last.by_user
+    assert "nowhere" in last.error
+    assert isinstance(one.answer(early), e.CommandRejected)
+    assert "Traceback" not in (one.folder / store.LOG).read_text()
+
+
+def test_a_plan_that_trains_nothing_is_a_sentence(life: Callable[..., Life]) -> None:
+    last = life(trainable=[Rule("*", train=False)]).start().ended()[-1]
+    assert isinstance(last, e.RunFailed)
+    assert last.by_user
+    assert "freezes every parameter" in last.error
+
+
+def test_a_second_worker_is_refused(life: Callable[..., Life]) -> None:
+    one = life(**endless()).start()
+    one.until(one.events)
+    before = one.pid
+    command = [sys.executable, "-m", "engine.worker", str(one.folder)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert "a worker is on this run already" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert len(one.of(e.RunStarted)) == 1
+    assert look(one.folder).held
+    os.kill(before, 0)
+
+
+def test_a_worker_without_a_launcher_takes_the_lock_itself(life: Callable[..., Life]) -> None:
+    one = life()
+    command = [sys.executable, "-m", "engine.worker", str(one.folder)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert isinstance(one.ended()[-1], e.RunFinished)
+
+
+def test_killed_and_resumed_it_ends_with_the_same_weights(life: Callable[..., Life]) -> None:
+    """With Dropout, momentum, a command in mid-epoch, and two deaths."""
+    asked = {
+        "training": TrainingConfig(epochs=8, threads=1, device="cpu"),
+        "checkpoints": CheckpointConfig(every_steps=5),
+    }
+    calm, struck = life(**asked), life(**asked)
+    for one in (calm, struck):
+        for command in (c.SetLearningRate(5e-4), c.Freeze("features.0")):
+            one.send(command)  # obeyed before the first step
+        one.start()
+    for _ in range(2):
+        seen = len(struck.of(e.CheckpointSaved))
+        struck.until(lambda seen=seen: len(struck.of(e.CheckpointSaved)) > seen)
+        struck.kill()
+        while look(struck.folder).held:
+            time.sleep(0.01)
+        late = struck.send(c.Evaluate(time=time.time() - 1))
+        struck.start()
+        struck.until(lambda late=late: struck.answer(late))
+        assert isinstance(struck.answer(late), e.CommandRejected)
+    ended = struck.ended()
+    assert [type(calm.ended()[-1]), type(ended[-1])] == [e.RunFinished, e.RunFinished]
+    assert len([x for x in ended if isinstance(x, e.RunResumed)]) == 2
+    expected, got = weights(calm.folder), weights(struck.folder)
+    assert expected.keys() == got.keys()
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
+    figures = {(x.step, x.loss, x.top1) for x in calm.of(e.Evaluated)}
+    assert figures == {(x.step, x.loss, x.top1) for x in struck.of(e.Evaluated)}
+
+
+def test_a_finished_run_goes_on_with_more_epochs(life: Callable[..., Life]) -> None:
+    one = life().start()
+    one.ended()
+    config = msgspec.structs.replace(
+        one.of(e.RunStarted)[0].config,
+        training=TrainingConfig(epochs=3, threads=1, device="cpu"),
+    )
+    store.write_config(one.folder, config)
+    events = one.start().ended()
+    resumed = one.of(e.RunResumed)[0]
+    assert resumed.from_step == 6
+    assert isinstance(events[-1], e.RunFinished)
+    assert events[-1].step == 9
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
+    life: Callable[..., Life],
+) -> None:
+    one = life(checkpoints=CheckpointConfig(every_steps=2)).start()
+    one.ended()
+    last = one.folder / "checkpoints" / "last"
+    file = last.resolve() / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    events = one.start().ended()
+    assert isinstance(events[-1], e.RunFinished)
+    assert one.of(e.RunResumed)[0].from_step < 6
+    assert any("is damaged" in x.message for x in one.of(e.Warned))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_a_sentence(life: Callable[..., Life]) -> None:
+    one = life().start()
+    one.ended()
+    for file in one.folder.glob("checkpoints/*/training.pt"):
+        file.write_bytes(b"")
+    one.start().ended()
+    assert "no checkpoint is intact" in store.last_words(one.folder)
+    assert "Traceback" not in (one.folder / store.LOG).read_text()
+
+
+def test_a_broken_config_is_a_sentence_on_the_error_stream(life: Callable[..., Life]) -> None:
+    one = life()
+    (one.folder / store.CONFIG).write_text("task = ")
+    one.start().ended()
+    assert "not valid TOML" in store.last_words(one.folder)
