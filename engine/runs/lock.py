@@ -11,6 +11,7 @@ size, the newest worker has not said a word.
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,12 +38,14 @@ class Hold(NamedTuple):
 
 def look(folder: Path) -> Hold:
     """The state of the lock now. To conclude from a free lock, read the journal afterwards."""
+    held = False
     try:
         fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return Hold(held=False, silent=False)
     try:
-        held = not _try(fd, fcntl.LOCK_SH)
+        with suppress(OSError):  # no locks here, so no worker either
+            held = not _try(fd, fcntl.LOCK_SH)
         size_when_taken = os.read(fd, 32)
     finally:
         os.close(fd)
@@ -50,16 +53,19 @@ def look(folder: Path) -> Hold:
 
 
 def take(folder: Path) -> int:
-    """The descriptor of the lock, now ours. Raises `UserError` where a worker has it."""
+    """The descriptor of the lock, now ours.
+
+    Raises `UserError` where a worker has it or the file system knows no locks.
+    """
     fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(_TRIES):  # somebody's `look` holds it for microseconds
-        if _try(fd, fcntl.LOCK_EX):
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(_journal_size(folder)).encode(), 0)
-            return fd
-        time.sleep(_SECONDS_BETWEEN_TRIES)
-    os.close(fd)
-    raise UserError(f"{plain(folder.name)}: a worker is on this run already.")
+    try:
+        _wait(fd, folder)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(_journal_size(folder)).encode(), 0)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def inherit(folder: Path) -> int:
@@ -73,6 +79,20 @@ def inherit(folder: Path) -> int:
         return take(folder)
     os.set_inheritable(int(handed), False)
     return int(handed)
+
+
+def _wait(fd: int, folder: Path) -> None:
+    try:
+        for _ in range(_TRIES):  # somebody's `look` holds it for microseconds
+            if _try(fd, fcntl.LOCK_EX):
+                return
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+    except OSError as error:
+        raise UserError(
+            f"{plain(folder)}: this file system can't lock files ({error.strerror}), which runs "
+            "need; --runs-dir puts them elsewhere."
+        ) from None
+    raise UserError(f"{plain(folder.name)}: a worker is on this run already.")
 
 
 def _try(fd: int, kind: int) -> bool:

@@ -72,7 +72,11 @@ def create(config: Config, runs: Path | None = None) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = _new_folder(parent, stem)
-        write_config(folder, config)
+        try:
+            write_config(folder, config)
+        except OSError:
+            folder.rmdir()
+            raise
     except OSError as error:
         raise UserError(
             f"{plain(parent)}: no run can be created there ({error.strerror})."

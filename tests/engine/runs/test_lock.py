@@ -1,5 +1,7 @@
 """The lock: real flocks, held over processes."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -43,6 +45,19 @@ def test_a_second_worker_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         lock.take(tmp_path)
     os.close(held)
     os.close(lock.take(tmp_path))
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Lustre mounted without them: a run can be looked at there, not started."""
+    os.close(lock.take(tmp_path))
+
+    def unknown(_fd: int, _kind: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    assert not lock.look(tmp_path).held
+    with pytest.raises(UserError, match=r"can't lock files .*--runs-dir"):
+        lock.take(tmp_path)
 
 
 def test_looking_does_not_disturb_taking(tmp_path: Path) -> None:

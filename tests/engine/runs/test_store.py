@@ -73,6 +73,18 @@ def test_a_place_that_takes_no_runs_is_a_sentence(config: Config, tmp_path: Path
         store.create(config, tmp_path / "file" / "runs")
 
 
+def test_a_full_disk_leaves_no_empty_run(
+    config: Config, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        store.create(config, runs)
+    assert list(runs.iterdir()) == []
+
+
 def test_where_runs_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FTUI_RUNS", raising=False)
