@@ -1,0 +1,25 @@
+"""A plot as plain text, for tests and for reports."""
+
+from collections.abc import Sequence
+
+from ftui.widgets.plot.look import Look, Shown
+from ftui.widgets.plot.picture import draw, text_of
+from ftui.widgets.plot.series import Marker, Series
+from ftui.widgets.plot.smooth import smooth
+
+
+def render_text(
+    series: Sequence[Series],
+    width: int,
+    height: int,
+    *,
+    markers: Sequence[Marker] = (),
+    title: str = "",
+    look: Look | None = None,
+) -> str:
+    """What `Plot` shows, `height` lines of up to `width` cells, blanks at their ends left out."""
+    look = look or Look()
+    picture = draw(
+        Shown(series, markers, title), look, width, height, lambda s: smooth(s.y, look.smoothing)
+    )
+    return text_of(picture.rows)
