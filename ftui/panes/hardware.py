@@ -1,5 +1,6 @@
 """The computer: how busy it is, who else is on its GPUs, and what the open run takes."""
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -18,7 +19,7 @@ from ftui.workspace import Workspace
 
 _LABEL = 8
 _BAR_LONGEST, _BAR_SHORTEST = 24, 6
-_FIGURES = 24
+_FIGURES = 18
 """Cells kept for the figures behind a bar."""
 
 
@@ -69,7 +70,8 @@ class HardwarePane(Pane):
         for gpu in hardware.gpus:
             lines += self._gpu_lines(gpu, pid)
         if not hardware.gpus:
-            lines.append(Content.styled(hardware.no_gpu, ".muted"))
+            words = textwrap.wrap(hardware.no_gpu, max(20, self._lines.size.width))
+            lines += [Content.styled(line, ".muted") for line in words]
         self._lines.show(lines)
 
     def action_device(self) -> None:
@@ -113,7 +115,7 @@ class HardwarePane(Pane):
         return [*lines, Content("")]
 
     def _memory(self, used: int, total: int) -> Content:
-        return self._bar("memory", used / total, f"{size(used)} of {size(total)}")
+        return self._bar("memory", used / total, _part(used, total))
 
     def _bar(self, label: str, share: float, figures: str) -> Content:
         room = self._lines.size.width - _LABEL - _FIGURES
@@ -125,6 +127,13 @@ class HardwarePane(Pane):
 
 def _label(text: str) -> tuple[str, str]:
     return text.ljust(_LABEL), ".muted"
+
+
+def _part(used: int, total: int) -> str:
+    """`1.4 of 23.5 GiB`: the unit once, where it is the same."""
+    part, whole = size(used), size(total)
+    unit = whole.rpartition(" ")[2]
+    return f"{part.removesuffix(f' {unit}')} of {whole}"
 
 
 def _use_text(use: ProcessUse) -> str:

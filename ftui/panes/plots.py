@@ -1,23 +1,133 @@
-"""The curves of a run."""
+"""The curves of the open run: loss, accuracy, learning rate and throughput."""
 
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import numpy as np
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.widget import Widget
 
+from engine.contract.events import Evaluated
+from engine.contract.series import StepSeries
+from engine.contract.state import RunState
+from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
+from ftui.widgets.plot import Marker, Plot, Series
 from ftui.workspace import Workspace
 
 
+class Figure(NamedTuple):
+    """One of the plots to choose from."""
+
+    title: str
+    series_of: Callable[[RunState], list[Series]]
+    smoothing: float = 0.0
+
+
+def _steps(name: str, series: StepSeries, style: str) -> Series:
+    return Series(name, series.steps, series.values, style)
+
+
+def _evaluated(
+    name: str, state: RunState, value: Callable[[Evaluated], float | None], style: str
+) -> Series:
+    steps = np.array([x.step for x in state.evaluations], dtype=np.float64)
+    values = np.array([value(x) for x in state.evaluations], dtype=np.float64)  # None is NaN
+    return Series(name, steps, values, style, points=True)
+
+
+def _loss(state: RunState) -> list[Series]:
+    return [
+        _steps("train", state.loss, "primary"),
+        _evaluated("val", state, lambda x: x.loss, "accent"),
+    ]
+
+
+def _accuracy(state: RunState) -> list[Series]:
+    top1 = _evaluated("top-1", state, lambda x: x.top1, "accent")
+    if all(x.top5 is None for x in state.evaluations):
+        return [top1]
+    return [top1, _evaluated("top-5", state, lambda x: x.top5, "secondary")]
+
+
+FIGURES = [
+    Figure("loss", _loss, smoothing=0.9),
+    Figure("accuracy", _accuracy),
+    Figure("learning rate", lambda state: [_steps("lr", state.lr, "primary")]),
+    Figure("images/s", lambda state: [_steps("images/s", state.throughput, "primary")]),
+]
+
+
 class PlotsPane(Pane):
+    """One plot at a time; `f` goes to the next."""
+
     number = 4
     title = "Plots"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "figure(1)", "Next plot", id="plots.next", tooltip="Loss, accuracy, ..."),
+        Binding("F", "figure(-1)", "Plot before", show=False, id="plots.previous"),
+    ]
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__(ascii_only=ascii_only)
+        self.plot = Plot(mode="ascii" if ascii_only else "braille")
+        self._words = Lines()
+        self._figure = 0
+        self._state: RunState | None = None
 
     def compose(self) -> ComposeResult:
-        yield Lines()
+        yield self._words
+        yield self.plot
+
+    def on_mount(self) -> None:
+        self.plot.smoothing = FIGURES[0].smoothing
 
     @property
     def target(self) -> Widget:
-        return self.query_one(Lines)
+        return self.plot if self.plot.display else self._words
+
+    @property
+    def text(self) -> str:
+        """What is to be read in it."""
+        return self.plot.text if self.plot.display else self._words.text
 
     def update(self, workspace: Workspace) -> None:
-        pass
+        self._state = state = workspace.state
+        has_curves = state is not None and bool(len(state.loss) or state.evaluations)
+        if has_curves != self.plot.display:
+            focused = self.has_focus_within
+            self.plot.display, self._words.display = has_curves, not has_curves
+            if focused:
+                self.target.focus()
+        if has_curves:
+            self._draw()
+        else:
+            self._words.show([Content.styled(line, ".muted") for line in _why_empty(workspace)])
+
+    def action_figure(self, step: int) -> None:
+        self._figure = (self._figure + step) % len(FIGURES)
+        self.plot.smoothing = FIGURES[self._figure].smoothing
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._state is not None:
+            figure = FIGURES[self._figure]
+            markers = [Marker(step, plain(label)) for step, label in self._state.markers]
+            self.plot.show(figure.series_of(self._state), markers, figure.title)
+
+
+def _why_empty(workspace: Workspace) -> list[str]:
+    if workspace.run is None:
+        return [
+            "No run is open.",
+            "",
+            "1  choose a model      2  what trains",
+            "6  set the data        s  start",
+            "5  open a run that is there",
+        ]
+    if workspace.standing == "preparing":
+        return ["The worker prepares. Curves begin with the first step."]
+    return ["This run has not trained a step."]

@@ -15,7 +15,7 @@ from engine.runs.store import RunSummary
 from ftui.format import number, percent
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
-from ftui.widgets.status import standing_content
+from ftui.widgets.status import short_name, standing_content
 from ftui.workspace import Workspace
 
 _NAME = 26
@@ -84,16 +84,17 @@ class RunsPane(Pane):
 
     def _line(self, run: RunSummary) -> Content:
         width = self._lines.size.width
-        name = min(_NAME, width - 9 if width < _WORDY else _NAME)
+        name = max(len(plain(run.name)) for run in self._shown)
+        name = min(_NAME, name, width - 9 if width < _WORDY else _NAME)
         here = (">" if self.ascii_only else "▸") if self._is_open(run) else " "
         standing = standing_content(run.state, self.ascii_only)
         share = f"{100 * run.step // run.total_steps:>4}%" if run.total_steps else "     "
         columns = [
             Content.styled(f"{here} ", ".accent"),
-            standing[:2] if width < _WORDY else standing.pad_right(12 - standing.cell_length),
-            Content(plain(run.name, name).ljust(name)),
+            standing[:2] if width < _WORDY else standing.pad_right(11 - standing.cell_length),
+            Content(short_name(run.name, name).ljust(name)),
             Content(share),
-            *(Content.styled(f"{text:>16}", ".muted") for text in _best(run.best)),
+            *(Content.styled(f"{text:>14}", ".muted") for text in _best(run.best)),
         ]
         while len(columns) > 3 and sum(c.cell_length for c in columns) > width:
             columns.pop()

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer
 
 from engine.contract import commands as c
 from engine.contract.errors import UserError
@@ -29,9 +28,11 @@ from ftui.panes.pane import Pane
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
+from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.widgets.banner import Banner
 from ftui.widgets.form import FieldForm
+from ftui.widgets.keyline import KeyLine
 from ftui.widgets.module_tree import ModuleTree
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.status import StatusLine
@@ -49,7 +50,7 @@ class MainScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = list[BindingType](BINDINGS)
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *("brand", "strong", "muted", "accent", "good", "warn", "bad")
+        *("brand", "key", "strong", "muted", "accent", "good", "warn", "bad")
     }
 
     def __init__(
@@ -84,7 +85,7 @@ class MainScreen(Screen[None]):
         yield TabLine([pane.title for pane in self.panes], id="tabs")
         yield self.body
         yield self.prompt
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
         self.set_class(self._ascii, "-ascii")
@@ -319,7 +320,8 @@ class MainScreen(Screen[None]):
         self.show()
 
     def action_help(self) -> None:
-        self.app.action_show_help_panel()
+        others = [pane for pane in self.panes if pane is not self.body.active]
+        self.app.push_screen(HelpScreen(sections_of(self, [self.body.active, *others])))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in _WHEN_LIVE:

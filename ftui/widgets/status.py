@@ -1,5 +1,6 @@
 """The top line: which run it is, how it stands, and the figures that matter most."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ SIGNS: dict[Standing, tuple[str, str, str]] = {
 }
 _GAP = 2
 _BAR = 12
-_NAME = 26
+_NAME, _NAME_NARROW = 26, 19
 _LOSS_STEPS = 20
 _RATE_STEPS = 50
 
@@ -48,7 +49,13 @@ def standing_content(standing: Standing, ascii_only: bool = False) -> Content:
     return Content.styled(f"{ascii_sign if ascii_only else sign} {standing}", style)
 
 
-def parts(workspace: Workspace, ascii_only: bool = False) -> list[Part]:
+def short_name(name: str, width: int) -> str:
+    """A run's name in `width` cells; the year goes first."""
+    text = plain(name)
+    return text if len(text) <= width else plain(re.sub(r"^\d{4}-", "", text), width)
+
+
+def parts(workspace: Workspace, name_width: int = _NAME, ascii_only: bool = False) -> list[Part]:
     """All figures, left to right."""
     brand = Part("brand", 20, Content.styled("ftui", ".brand"))
     how = Part("standing", 0, standing_content(workspace.standing, ascii_only))
@@ -57,7 +64,7 @@ def parts(workspace: Workspace, ascii_only: bool = False) -> list[Part]:
         model = plain(workspace.draft.config.model.name) or "no model chosen"
         return [brand, Part("name", 1, Content(model)), how]
     state = run.state
-    name = Part("name", 2, Content.styled(plain(run.folder.name, _NAME), ".strong"))
+    name = Part("name", 2, Content.styled(short_name(run.folder.name, name_width), ".strong"))
     if state.phase == "preparing" and state.stage:
         return [brand, name, how, Part("stage", 3, Content(plain(state.stage, 60)))]
     return [brand, name, how, *_progress(state, ascii_only), *_measures(state)]
@@ -153,7 +160,9 @@ class StatusLine(Horizontal):
 
     def update_from(self, workspace: Workspace) -> None:
         """Show what the workspace tells, as far as there is room."""
-        shown = fit(parts(workspace, self._ascii), self.app.size.width - 2)
+        width = self.app.size.width - 2
+        name_width = _NAME if width >= 98 else _NAME_NARROW
+        shown = fit(parts(workspace, name_width, self._ascii), width)
         contents = {part.id: part.content for part in shown}
         for id_, figure in self._figures.items():
             figure.display = id_ in contents

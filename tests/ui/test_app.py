@@ -287,7 +287,7 @@ async def test_runs_are_listed_and_opened(shown: Shown, run: ScriptedRun, runs_d
         await until(pilot, lambda: app.workspace.runs)
         await pilot.press("5")
         lines = app.main.panes[4].target
-        await until(pilot, lambda: "2026-11-22" in lines.text)  # type: ignore[attr-defined]
+        await until(pilot, lambda: "11-22-resnet18" in lines.text)  # type: ignore[attr-defined]
         await pilot.press("G", "enter")
         await until(pilot, lambda: "2026-11-22-resnet18-birds" in status(app))
         await until(pilot, lambda: "✗ crashed" in status(app))
