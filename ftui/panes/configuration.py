@@ -58,7 +58,7 @@ class ConfigurationPane(Pane):
         self.form = FieldForm(all_fields(), ascii_only=ascii_only)
         self._text = Lines(id="configuration-text")
         self._help = Static(id="configuration-help", markup=False)
-        self._prompt = Prompt(id="configuration-prompt")
+        self.prompt = Prompt(id="configuration-prompt")
         self._config: Config | None = None
         self._of_run = False
         self._missing = ""
@@ -72,7 +72,7 @@ class ConfigurationPane(Pane):
         yield self.form
         yield self._text
         yield self._help
-        yield self._prompt
+        yield self.prompt
 
     def on_mount(self) -> None:
         self._explain(self.form.list.field)
@@ -143,7 +143,7 @@ class ConfigurationPane(Pane):
             self.notify(self._missing, severity="warning", markup=False)
         elif self._config is not None:
             name = plain(self._config.model.name).rpartition("/")[2]
-            self._prompt.ask("Save to", f"{name}.toml", self._save)
+            self.prompt.ask("Save to", f"{name}.toml", self._save)
 
     def _save(self, typed: str) -> None:
         path = Path(typed.strip()).expanduser()
@@ -163,7 +163,7 @@ class ConfigurationPane(Pane):
         return True
 
     def action_load(self) -> None:
-        self._prompt.ask("Load", "", self._load)
+        self.prompt.ask("Load", "", self._load)
 
     def _load(self, typed: str) -> None:
         try:
@@ -186,7 +186,7 @@ class ConfigurationPane(Pane):
             self.target.focus()
         else:
             question = f"{plain(path)} is there already. Replace it?"
-            self._prompt.confirm(question, lambda: self._replace(path))
+            self.prompt.confirm(question, lambda: self._replace(path))
 
     def _replace(self, path: Path) -> None:
         self._write(path)

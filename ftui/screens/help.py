@@ -105,14 +105,27 @@ def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:
 
 
 def keys_of(nodes: Iterable[DOMNode]) -> list[Key]:
-    """Our own bindings of some nodes, each action once with all its keys."""
+    """Our own bindings of some nodes, each action once with all its keys.
+
+    A key that a class takes over from its base stands for the class's action only.
+    """
+    bindings = {
+        kind: list(Binding.make_bindings(vars(kind).get("BINDINGS", [])))
+        for node in nodes
+        for kind in type(node).__mro__
+        if kind.__module__.startswith(_OURS)
+    }
+    taken = {(kind, binding.key) for kind, own in bindings.items() for binding in own}
     found: dict[tuple[str, str], Key] = {}
-    for kind in dict.fromkeys(kind for node in nodes for kind in type(node).__mro__):
-        if not kind.__module__.startswith(_OURS):
-            continue
-        for binding in Binding.make_bindings(vars(kind).get("BINDINGS", [])):
-            name = binding.action, binding.tooltip
+    for kind, own in bindings.items():
+        heirs = [other for other in bindings if other is not kind and issubclass(other, kind)]
+        words = {binding.action: binding.tooltip for binding in own if binding.tooltip}
+        for binding in own:
+            if any((heir, binding.key) in taken for heir in heirs):
+                continue
+            name = binding.action, binding.tooltip or words.get(binding.action, "")
             before = found[name].keys if name in found else ()
             keys = tuple(dict.fromkeys((*before, binding.key)))
-            found[name] = Key(keys, binding.description, binding.tooltip, binding.action)
+            label = found[name].label if name in found else binding.description
+            found[name] = Key(keys, label, name[1], binding.action)
     return list(found.values())

@@ -1,0 +1,59 @@
+"""Completion of paths, and what a glance says of a data folder."""
+
+from pathlib import Path
+
+import pytest
+
+from ftui.paths import complete, glance
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_path_is_completed_to_the_first_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "pets/x", "pens/x", "pear.txt", ".petty/x")
+    assert complete(f"{tmp_path}/pe") == f"{tmp_path}/pens/"
+    assert complete(f"{tmp_path}/pet") == f"{tmp_path}/pets/"
+    assert complete(f"{tmp_path}/") == f"{tmp_path}/pens/"
+    assert complete(f"{tmp_path}/.p") == f"{tmp_path}/.petty/"
+    assert complete(f"{tmp_path}/x") is None
+    assert complete(f"{tmp_path}/nowhere/x") is None
+    assert complete("") is None
+
+
+def test_files_are_completed_where_asked_for(tmp_path: Path) -> None:
+    touch(tmp_path, "best.pth", "best.txt")
+    assert complete(f"{tmp_path}/be") is None
+    assert complete(f"{tmp_path}/be", {".pth"}) == f"{tmp_path}/best.pth"
+
+
+def test_home_and_here_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "pets/x")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert complete("~/pe") == "~/pets/"
+    assert complete("pe") == "pets/"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["cat/1.jpg", "cat/2.PNG", "dog/1.jpeg", "dog/readme.txt"], "3 pictures in 2 classes"),
+        (["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.jpg"], "3 pictures in 2 classes, train"),
+        (["cat/1.jpg"], "1 picture in 1 class, to be split"),
+        (["1.jpg"], "no class folders in it"),
+    ],
+)
+def test_a_glance_counts_what_is_there(tmp_path: Path, files: list[str], words: str) -> None:
+    touch(tmp_path, *files)
+    assert glance(str(tmp_path)).startswith(words)
+
+
+def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
+    touch(tmp_path, "file")
+    assert glance(str(tmp_path / "nowhere")) == "no such folder"
+    assert glance(str(tmp_path / "file")) == "a file, not a folder"
