@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
-from engine.runs.client import Run
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -18,6 +17,7 @@ from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.contract.state import RunState
 from engine.contract.text import plain
+from engine.runs.client import Run
 from ftui.cli.options import CommandError
 from ftui.format import count, duration, number, percent
 

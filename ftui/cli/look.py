@@ -48,7 +48,8 @@ def ls(as_json: bool, runs_dir: Path) -> None:
 
 def _runs_table(runs: list[store.RunSummary]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("name", "state", "epoch", "step", "best", "model"):
+    table.add_column("name", min_width=max(len(run.name) for run in runs))  # to be copied whole
+    for name in ("state", "epoch", "step", "best", "model"):
         table.add_column(name, justify="right" if name in ("epoch", "step") else "left")
     for run in runs:
         best = run.best.get("val_top1")

@@ -24,10 +24,10 @@ class Terminal:
     def __init__(self, command: str, env: dict[str, str], width: int = 120, height: int = 40):
         self._socket = f"ftui-{uuid.uuid4().hex[:8]}"
         self._env = env
-        settings = [word for name, value in env.items() for word in ("-e", f"{name}={value}")]
-        size = ("-x", str(width), "-y", str(height))
-        self._tmux("-f", "/dev/null", "new-session", "-d", *size, *settings, command)
-        self._tmux("set-option", "-g", "remain-on-exit", "on")
+        start = ("new-session", "-d", "-x", str(width), "-y", str(height), command)
+        keep = ("set-option", "-g", "remain-on-exit", "on")
+        size = ("set-option", "-g", "default-size", f"{width}x{height}")  # else 80x24 comes back
+        self._tmux("-f", "/dev/null", *start, ";", *keep, ";", *size)
 
     def press(self, *keys: str) -> None:
         """Send keys by tmux's names (`Enter`, `Space`, `C-p`), or single characters."""
@@ -39,6 +39,11 @@ class Terminal:
     @property
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
+
+    @property
+    def dead(self) -> bool:
+        """Whether the program in it has ended."""
+        return self._tmux("display-message", "-p", "#{pane_dead}").strip() == "1"
 
     def wait_for(self, *texts: str) -> str:
         """The screen, once it shows all of `texts`."""
@@ -54,6 +59,10 @@ class Terminal:
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
-            ["tmux", "-L", self._socket, *words], capture_output=True, text=True, check=True
+            ["tmux", "-L", self._socket, *words],
+            env=self._env,  # and nothing of ours, such as COLUMNS, which apps believe
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout
