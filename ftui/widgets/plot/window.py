@@ -21,14 +21,14 @@ class Window(NamedTuple):
 
 
 def whole(first: float, last: float) -> Window:
-    """All steps, and at most a sixteenth more on the right.
+    """All steps, and at most an eighth more on the right.
 
     That end moves seldom, so a curve grows into place and most rows needn't be written again.
     """
     span = last - first
     if span <= 0:
         return Window(first - 1, first + 1)
-    grain = 2.0 ** math.floor(math.log2(span)) / 16
+    grain = 2.0 ** math.floor(math.log2(span)) / 8
     return Window(first, first + math.ceil(span / grain - 1e-9) * grain)
 
 

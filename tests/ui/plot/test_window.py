@@ -14,7 +14,7 @@ def test_the_whole_holds_all_and_little_more(first: int, span: int) -> None:
     every = whole(first, first + span)
     assert every.holds(first)
     assert every.holds(first + span)
-    assert every.span <= max(2.0, span * (1 + 1 / 16))
+    assert every.span <= max(2.0, span * (1 + 1 / 8))
 
 
 def test_the_whole_seldom_moves() -> None:
