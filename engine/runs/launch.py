@@ -17,6 +17,9 @@ __all__ = ["WORKER", "launch", "warn_if_killed_on_logout"]
 
 WORKER = "engine.worker"
 
+_GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""CUDA puts the fastest GPU first unless told; cuda:N then is what NVML and nvidia-smi call N."""
+
 
 def launch(folder: Path, config: Config | None = None, module: str = WORKER) -> int:
     """Start a worker on the run in `folder` and return its process id.
@@ -53,7 +56,7 @@ def _spawn(folder: Path, held: int, module: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             pass_fds=[held],
-            env=os.environ | {lock.LOCK_FD: str(held)},
+            env={**_GPU_ORDER, **os.environ, lock.LOCK_FD: str(held)},
             start_new_session=True,
             umask=0o077,
         )
