@@ -4,14 +4,17 @@ A bad call is one sentence on stderr and exit code 2. Commands import what they 
 run, so that `ftui ls` costs no Textual and nothing here ever costs torch.
 """
 
+import gc
 import sys
+import traceback
 from importlib import metadata
 from pathlib import Path
 
 import click
+import platformdirs
 
 from engine.contract.errors import UserError
-from engine.contract.text import did_you_mean
+from engine.contract.text import did_you_mean, plain
 from ftui.cli import control, demo, doctor, look, train
 from ftui.cli.options import CommandError, interactive, runs_dir_option
 
@@ -64,6 +67,7 @@ def open_app(
     folder = _find(run, runs_dir) if run else None
     if not interactive():
         raise UserError("The app needs a terminal; without one, use ftui train, ls, ctl or attach.")
+    gc.disable()  # for the imports, a fifth of the way to the first frame; the app enables it
     from ftui.app import run as run_app
 
     code = run_app(
@@ -80,7 +84,8 @@ def _find(run: str, runs_dir: Path) -> Path:
         return store.find(run, runs_dir)
     except UserError as error:
         meant = did_you_mean(run, commands.commands)
-        raise UserError(f"{error}{meant}" if meant else str(error)) from None
+        sentence = f"{str(error).rstrip('.')}{meant}" if meant else str(error)
+        raise UserError(sentence) from None
 
 
 for _command in (
@@ -116,10 +121,20 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         code = 0
+    except Exception as error:  # a defect of ours
+        code = _say(f"ftui itself failed ({plain(error)}); the details are in {_note_down()}.", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _say(sentence: str, code: int) -> int:
     if sentence:
-        click.echo(f"ftui: {sentence}", err=True)
+        click.echo(f"ftui: {' '.join(sentence.split())}", err=True)
     return code
+
+
+def _note_down() -> Path:
+    """Add the traceback that is being handled to a log, and say where that is."""
+    log = platformdirs.user_log_path("ftui", ensure_exists=True) / "errors.log"
+    with log.open("a") as file:
+        traceback.print_exc(file=file)
+    return log

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from importlib import metadata
 
 import click
-from engine.runs.inspect import Inspector
 from rich.console import Console
 
-from engine import hardware
 from engine.contract.errors import UserError
+from engine.contract.inspection import Device
 from engine.contract.text import plain
 from engine.runs import launch
-from ftui import themes
-from ftui.format import size
+from engine.runs.inspect import Inspector
+from ftui.format import count, size
 
 _PACKAGES = ("finetune-tui", "textual", "rich", "msgspec", "torch", "torchvision", "timm")
 _EXTRAS = {
@@ -64,16 +63,19 @@ def _versions() -> Iterator[str]:
 
 
 def _hardware() -> Iterator[str]:
+    from engine import hardware  # other commands don't wait for NVML
+
     now = hardware.snapshot()
-    yield f"{plain(now.cpu.name)}, {now.cpu.cores} cores, {size(now.memory.total)} of memory"
+    cores = count(len(now.cpu.loads), "core")
+    yield f"{plain(now.cpu.name)}, {cores}, {size(now.cpu.memory_total)} of memory"
     for gpu in now.gpus:
-        yield f"GPU {gpu.index}: {plain(gpu.name)}, {size(gpu.memory_total)}"
+        yield f"GPU {gpu.index}: {plain(gpu.name)}, {size(gpu.memory_total or 0)}"
     if not now.gpus:
-        yield f"no GPU: {plain(now.gpu_reason)}"
+        yield plain(now.no_gpu)
 
 
 def _devices() -> Iterator[str]:
-    async def ask() -> list[str]:
+    async def ask() -> list[Device]:
         inspector = Inspector()
         await inspector.start()
         try:
@@ -82,7 +84,8 @@ def _devices() -> Iterator[str]:
             await inspector.close()
 
     try:
-        yield ", ".join(asyncio.run(ask()))
+        for device in asyncio.run(ask()):
+            yield f"{device.name}: {plain(device.title)}"
     except UserError as error:
         yield f"torch does not start: {error}"
 
@@ -99,6 +102,8 @@ def _advice() -> Iterator[str]:
         found = True
         yield warning
     broken: list[str] = []
+    from ftui import themes  # other commands don't wait for Textual
+
     themes.load_themes(broken.append)
     yield from broken
     if not found and not broken:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 import msgspec
-from engine.runs.inspect import Inspector
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ import engine
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo, subtree_parameters
 from engine.runs import store
+from engine.runs.inspect import Inspector
 from ftui.cli import follow
 from ftui.cli.options import interactive, runs_dir_option
 from ftui.format import percent, short
