@@ -28,7 +28,7 @@ _WITH_VALUE: dict[str, Callable[[str], c.AnyCommand]] = {
 
 @click.command()
 @click.argument("run")
-@click.argument("action", type=click.Choice([*_PLAIN, *_WITH_VALUE]))
+@click.argument("action", metavar="ACTION", type=click.Choice([*_PLAIN, *_WITH_VALUE]))
 @click.argument("value", required=False)
 @runs_dir_option
 def ctl(run: str, action: str, value: str | None, runs_dir: Path) -> None:
