@@ -40,9 +40,8 @@ class SearchInput(Input):
         Binding("down", "pass('move(1)')", "Down", show=False, id="search.down"),
         Binding("pageup", "pass('page(-1)')", "Page up", show=False, id="search.page-up"),
         Binding("pagedown", "pass('page(1)')", "Page down", show=False, id="search.page-down"),
-        Binding(
-            "escape,ctrl+g", "leave", "Leave", id="search.leave", tooltip="Back to the whole list"
-        ),
+        Binding("enter", "submit", "Choose", id="search.choose", tooltip="Choose this one"),
+        Binding("escape,ctrl+g", "leave", "Back", id="search.leave", tooltip="To the whole list"),
     ]
 
     class Left(Message):
@@ -198,9 +197,6 @@ class ModelPane(Pane):
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
 
-    def on_focus(self) -> None:
-        self.target.focus()
-
     @on(events.DescendantFocus)
     def _look_at_disk(self) -> None:
         if self._catalogue is not None:
@@ -229,10 +225,10 @@ class ModelPane(Pane):
 
     def _tell(self) -> None:
         said = [Content.styled(*self._words())]
-        name, weights = map(plain, self._chosen)
-        if name:
-            weighs = Content.assemble(("weights ", ".muted"), weights, (self._where(), ".muted"))
-            said.insert(0, Content.assemble((name, ".strong"), "  ", weighs))
+        name, weights = self._chosen
+        if name:  # which model it is, the list and the top line tell
+            where = self._where()
+            said.insert(0, Content.assemble(("weights ", ".muted"), plain(weights), where))
         self._told.update(Content("\n").join(said))
         self.refresh_bindings()
 
@@ -258,11 +254,11 @@ class ModelPane(Pane):
             self._catalogue = await self._inspector.catalogue()
         except UserError as error:
             self._error = plain(error)
-        else:
-            self._finder = Finder([entry.name for entry in self._entries])
-            self._on_disk = on_disk(self._catalogue)
-            self._find()
-        self._tell()
+            self._tell()
+            return
+        self._finder = Finder([entry.name for entry in self._entries])
+        self._on_disk = on_disk(self._catalogue)
+        self._find()
         await self._inspector.start()  # warm by the time a model is chosen
 
     @work(exclusive=True, group="describe")
@@ -296,7 +292,8 @@ class ModelPane(Pane):
         if action == "retry":
             return bool(self._error)
         if action in ("search", "weights"):
-            return self.has_class("-choosing") and self._catalogue is not None
+            typing = isinstance(self.screen.focused, Input)
+            return self._catalogue is not None and self.has_class("-choosing") and not typing
         return True
 
     def action_search(self) -> None:

@@ -89,19 +89,23 @@ class HelpScreen(ModalScreen[None]):
             lines += ["", Content.styled(section.title, ".strong")]
             for key in section.keys:
                 keys = " ".join(self.app.get_key_display(Binding(k, "")) for k in key.keys)
-                lines.append(Content.assemble(f"  {keys:<{_KEYS}} ", key.tooltip or key.label))
+                lines.append(Content.assemble(f"  {keys:<{_KEYS}} ", key.tooltip))
         return lines[1:]
 
 
 def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:
-    """The keys of the app and of the screen, then those of each pane and what is in it."""
-    everywhere = keys_of([screen, screen.app])
+    """The keys of the app and of the screen, those of each pane and what is in it, those of lists.
+
+    A binding without a tooltip stands beside one that tells more, and is left out.
+    """
+    everywhere, lists = keys_of([screen, screen.app]), keys_of([Lines()])
     go_to = {key.action: key for key in everywhere if key.action.startswith("pane(")}
     found = [Section("Everywhere", [key for key in everywhere if key.action not in go_to])]
     for pane in panes:
-        keys = [go_to[f"pane({pane.number})"], *keys_of([pane, *pane.query("*")])]
-        found.append(Section(pane.title, keys))
-    return found
+        own = keys_of([pane, *pane.query("*")])
+        told = [key for key in own if key.tooltip and key not in lists]
+        found.append(Section(pane.title, [go_to[f"pane({pane.number})"], *told]))
+    return [*found, Section("In every list", lists)]
 
 
 def keys_of(nodes: Iterable[DOMNode]) -> list[Key]:

@@ -77,8 +77,11 @@ class Columns:
 
 
 def download_text(entry: CatalogueEntry) -> str:
-    """44.7 MB, as the libraries state it; `-` where they don't."""
-    return f"{entry.download_size / 1e6:.0f} MB" if entry.download_size else "-"
+    """47 MB, 2.5 GB, in powers of ten as files are listed on the web; `-` where it isn't known."""
+    size = (entry.download_size or 0) / 1e6
+    if not size:
+        return "-"
+    return f"{size:.0f} MB" if size < 999.5 else f"{size / 1000:.1f} GB"
 
 
 def on_disk(catalogue: Catalogue) -> set[str]:

@@ -25,6 +25,8 @@ _ROOM = 2
 """Lines below the last field, where the sentence on a wrong value finds room."""
 _KEY = 18
 """Cells before the value."""
+_RULE = 60
+"""Cells of a table's line."""
 
 
 class Note(NamedTuple):
@@ -156,6 +158,7 @@ class FieldForm(Container):
         self._editor = Vertical(self._input, self._wrong, id="field-editor")
         self._config: Config | None = None
         self._read_only = False
+        self._notes: Mapping[str, Note] = {}
         self._rule = "-" if ascii_only else "─"
 
     def compose(self) -> ComposeResult:
@@ -173,9 +176,13 @@ class FieldForm(Container):
 
     def show(self, config: Config, read_only: bool, notes: Mapping[str, Note]) -> None:
         """Show all fields of a config."""
-        self._config, self._read_only = config, read_only
+        self._config, self._read_only, self._notes = config, read_only, notes
         lines: list[Line] = [self._row(row, config, notes) for row in self.list.rows]
         self.list.show([*lines, *[""] * _ROOM])
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._config is not None:
+            self.show(self._config, self._read_only, self._notes)
 
     def answer(self, wrong: str | None) -> None:
         """What became of `Entered`: None took it, a sentence says why not."""
@@ -189,7 +196,8 @@ class FieldForm(Container):
 
     def _row(self, row: Field | str, config: Config, notes: Mapping[str, Note]) -> Content:
         if isinstance(row, str):
-            return Content.styled(f"{self._rule * 2} {row} ".ljust(60, self._rule), ".muted")
+            width = min(_RULE, self.size.width - 2)
+            return Content.styled(f"{self._rule * 2} {row} ".ljust(width, self._rule), ".muted")
         value = value_at(config, row.key)
         changed = is_changed(row, value)
         shown = plain(value_text(value)) or "not set"
