@@ -22,7 +22,7 @@ from ftui.inspecting import ModelInspector
 from ftui.panes.pane import Pane
 from ftui.paths import PathSuggester
 from ftui.search import Finder
-from ftui.widgets.catalogue import CatalogueList, Columns, download_text, on_disk
+from ftui.widgets.catalogue import CatalogueList, Columns, SearchInput, download_text, on_disk
 from ftui.widgets.lines import Lines
 from ftui.widgets.module_tree.words import count_text
 from ftui.widgets.weights import WeightsMenu
@@ -30,29 +30,6 @@ from ftui.workspace import Workspace
 
 Pair = tuple[str, str]
 """A model and its weights, as the config names them."""
-
-
-class SearchInput(Input):
-    """Where the search is typed; up and down move in the list meanwhile."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "pass('move(-1)')", "Up", show=False, id="search.up"),
-        Binding("down", "pass('move(1)')", "Down", show=False, id="search.down"),
-        Binding("pageup", "pass('page(-1)')", "Page up", show=False, id="search.page-up"),
-        Binding("pagedown", "pass('page(1)')", "Page down", show=False, id="search.page-down"),
-        Binding("enter", "submit", "Choose", id="search.choose", tooltip="Choose this one"),
-        Binding("escape,ctrl+g", "leave", "Back", id="search.leave", tooltip="To the whole list"),
-    ]
-
-    class Left(Message):
-        """Nothing is searched any more."""
-
-    async def action_pass(self, action: str) -> None:
-        await self.app.run_action(action, self.screen.query_one(CatalogueList))
-
-    def action_leave(self) -> None:
-        self.value = ""
-        self.post_message(self.Left())
 
 
 class ModelPane(Pane):
@@ -176,7 +153,7 @@ class ModelPane(Pane):
         elif self._error:
             lines.append(Content.styled(self._error, ".bad"))
         if workspace.run is not None:
-            words = "The open run's model; n makes a draft to choose another."
+            words = "n makes a draft to choose another."
             lines.append(Content.styled(words, ".muted"))
         return lines
 
@@ -354,7 +331,7 @@ class ModelPane(Pane):
 def _shape(model: ModelInfo, classes: int | None) -> Content:
     """Parameters, input and head on one line."""
     head = ", ".join(map(plain, model.head))
-    made_for = f" for {classes:,} classes" if classes else ""
+    made_for = f": {classes:,} classes" if classes else ""
     side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",

@@ -6,6 +6,8 @@ from typing import ClassVar, NamedTuple
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.text import plain
@@ -39,6 +41,29 @@ class CatalogueList(Lines):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Choose", id="catalogue.choose", tooltip="Choose this model"),
     ]
+
+
+class SearchInput(Input):
+    """Where the search is typed; up and down move in the list meanwhile."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "pass('move(-1)')", "Up", show=False, id="search.up"),
+        Binding("down", "pass('move(1)')", "Down", show=False, id="search.down"),
+        Binding("pageup", "pass('page(-1)')", "Page up", show=False, id="search.page-up"),
+        Binding("pagedown", "pass('page(1)')", "Page down", show=False, id="search.page-down"),
+        Binding("enter", "submit", "Choose", id="search.choose", tooltip="Choose this one"),
+        Binding("escape,ctrl+g", "leave", "Back", id="search.leave", tooltip="To the whole list"),
+    ]
+
+    class Left(Message):
+        """Nothing is searched any more."""
+
+    async def action_pass(self, action: str) -> None:
+        await self.app.run_action(action, self.screen.query_one(CatalogueList))
+
+    def action_leave(self) -> None:
+        self.value = ""
+        self.post_message(self.Left())
 
 
 class Columns:

@@ -258,7 +258,7 @@ async def test_an_open_run_shows_its_model_and_no_search(shown: Shown, run: Scri
         await pilot.pause()
         assert not app.main.query_one(CatalogueList).display
         assert "torchvision/resnet18" in summary(app)
-        assert "head fc for 2 classes" in summary(app)
+        assert "head fc: 2 classes" in summary(app)
         assert "n makes a draft" in summary(app)
 
 
