@@ -2,7 +2,6 @@
 
 import socket
 
-from engine import hardware
 from engine.runs import store
 from ftui.workspace import Workspace
 
@@ -17,7 +16,11 @@ def look(workspace: Workspace, *, at_hardware: bool) -> bool:
     workspace.runs = found
     if not at_hardware:
         return news
-    seen, use = hardware.snapshot(), _use(workspace)
+    from engine import hardware  # NVML's bindings take 30 ms that the first frame can't wait for
+
+    seen = hardware.snapshot()
+    pid = _local_worker(workspace)
+    use = hardware.process(pid) if pid is not None else None
     news = news or (seen, use) != (workspace.hardware, workspace.use)
     workspace.hardware, workspace.use = seen, use
     return news
@@ -31,10 +34,9 @@ def gained_worker(workspace: Workspace) -> bool:
     return any(found.path == path and found.state in living for found in workspace.runs or [])
 
 
-def _use(workspace: Workspace) -> hardware.ProcessUse | None:
-    """Of the open run's worker, where it lives on this computer."""
+def _local_worker(workspace: Workspace) -> int | None:
+    """Process id of the open run's worker, where it lives on this computer."""
     state = workspace.state
-    here = state is not None and state.host == socket.gethostname()
-    if state is None or state.pid is None or not here or not workspace.live:
+    if state is None or not workspace.live or state.host != socket.gethostname():
         return None
-    return hardware.process(state.pid)
+    return state.pid

@@ -6,7 +6,7 @@ command) the screen sends. Whatever a user can mend is raised as `UserError`.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
 from engine.contract.config import Config, Rule
@@ -14,7 +14,6 @@ from engine.contract.errors import UserError
 from engine.contract.plan import PRESETS, effective, literal, with_rule
 from engine.contract.state import RunState
 from engine.contract.tree import ModelInfo
-from engine.hardware import Hardware, ProcessUse
 from engine.runs.client import Run
 from engine.runs.store import RunSummary, Status
 from ftui.draft import Draft
@@ -22,6 +21,9 @@ from ftui.history import History
 
 PLAN_COMMANDS = (Freeze, Thaw, SetPlan)
 
+
+if TYPE_CHECKING:
+    from engine.hardware import Hardware, ProcessUse
 
 Standing = Status | Literal["draft", "lost"]
 """How what is shown stands; `lost`: the run's folder is gone."""

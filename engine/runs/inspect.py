@@ -7,7 +7,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,6 +146,8 @@ def _catalogue_key() -> str:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # takes longer to import than all that stands above
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

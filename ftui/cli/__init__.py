@@ -7,7 +7,6 @@ run, so that `ftui ls` costs no Textual and nothing here ever costs torch.
 import gc
 import sys
 import traceback
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version(DISTRIBUTION), prog_name="ftui")
+@click.version_option(package_name=DISTRIBUTION, prog_name="ftui")
 def commands() -> None:
     """Fine-tune pretrained torch models from the terminal.
 

@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 
 import click
 from rich.console import Console
@@ -51,6 +50,8 @@ def _terminal() -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
+    from importlib import metadata
+
     yield f"Python {platform.python_version()} on {platform.platform(terse=True)}"
     for package in _PACKAGES:
         try:

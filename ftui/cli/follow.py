@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from engine.contract import events as e
 from engine.contract.errors import UserError
@@ -20,6 +19,9 @@ from engine.contract.text import plain
 from engine.runs.client import Run
 from ftui.cli.options import CommandError
 from ftui.format import count, duration, number, percent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _SECONDS_BETWEEN_LINES = 5.0
 """Where no line can be redrawn (a pipe, a log), progress is told this often at most."""
@@ -162,7 +164,7 @@ class _Lines:
 class _Bar:
     """Progress as one line that is redrawn: for terminals."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: "Progress") -> None:
         self._run = run
         self._progress = progress
         self._task: TaskID = progress.add_task("starting", total=None)
@@ -190,6 +192,9 @@ class _Bar:
 
 @contextmanager
 def _shown(run: Run) -> Iterator[_Lines | _Bar]:
+    from rich.console import Console  # the app and short commands don't wait for these
+    from rich.progress import BarColumn, Progress, TextColumn
+
     console = Console()
     if not console.is_terminal:
         yield _Lines(run)

@@ -1,7 +1,7 @@
 """The computer: how busy it is, who else is on its GPUs, and what the open run takes."""
 
 import textwrap
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,12 +10,14 @@ from textual.message import Message
 from textual.widget import Widget
 
 from engine.contract.text import plain
-from engine.hardware import Cpu, Gpu, GpuProcess, ProcessUse
 from ftui.bars import bar_text, spark_text
 from ftui.format import size
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
 from ftui.workspace import Workspace
+
+if TYPE_CHECKING:  # it is imported in a thread, after the first frame
+    from engine.hardware import Cpu, Gpu, GpuProcess, ProcessUse
 
 _LABEL = 8
 _BAR_LONGEST, _BAR_SHORTEST = 24, 6
@@ -89,7 +91,7 @@ class HardwarePane(Pane):
             lines.append(Content.assemble(_label(""), _use_text(workspace.use)))
         return [*lines, Content("")]
 
-    def _cpu_lines(self, cpu: Cpu) -> list[Content]:
+    def _cpu_lines(self, cpu: "Cpu") -> list[Content]:
         cores = f"{len(cpu.loads)} cores" if cpu.quota is None else f"{cpu.quota:g} cores granted"
         heat = f"  {cpu.temperature:.0f} °C" if cpu.temperature is not None else ""
         room = max(8, self._lines.size.width - _LABEL)
@@ -101,7 +103,7 @@ class HardwarePane(Pane):
             Content(""),
         ]
 
-    def _gpu_lines(self, gpu: Gpu, pid: int | None) -> list[Content]:
+    def _gpu_lines(self, gpu: "Gpu", pid: int | None) -> list[Content]:
         lines = [Content.assemble(_label(f"GPU {gpu.index}"), (gpu.name, ".strong"))]
         if gpu.trouble:
             return [*lines, Content.styled(gpu.trouble, ".bad"), Content("")]
@@ -136,13 +138,13 @@ def _part(used: int, total: int) -> str:
     return f"{part.removesuffix(f' {unit}')} of {whole}"
 
 
-def _use_text(use: ProcessUse) -> str:
+def _use_text(use: "ProcessUse") -> str:
     cores = f"{use.cpu:.1f} cores, " if use.cpu is not None else ""
     gpu = f", {size(use.gpu_memory)} on the GPU" if use.gpu_memory else ""
     return f"{cores}{size(use.memory)}{gpu}"
 
 
-def _process_line(process: GpuProcess, pid: int | None) -> Content:
+def _process_line(process: "GpuProcess", pid: int | None) -> Content:
     taken = size(process.memory) if process.memory is not None else "?"
     who = "this run" if process.pid == pid else f"{process.user} {process.name}".strip()
     return Content.assemble(

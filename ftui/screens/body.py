@@ -22,14 +22,16 @@ class Body(Container):
     keys. Style sheets see the class `-single` here, and `-active` on the pane.
     """
 
-    def __init__(self, panes: Sequence[Pane]) -> None:
+    def __init__(self, panes: Sequence[Pane], active: Pane) -> None:
         super().__init__(id="body")
         self.panes = panes
-        self.active = panes[0]
+        self.active = active
         self.zoomed = False
+        self._arranged: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         by_id = {pane.id: pane for pane in self.panes}
+        self._arrange()  # before there are styles that a later change would have to work out again
         with Horizontal(id="columns", classes="holder"):
             with Vertical(id="left", classes="holder"):
                 yield by_id["model"]
@@ -62,7 +64,7 @@ class Body(Container):
         return True
 
     def on_mount(self) -> None:
-        self._arrange()
+        self._arrange()  # now that the holders are there
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
@@ -90,8 +92,12 @@ class Body(Container):
         return self.app.size.width >= VERY_WIDE and self.app.size.height >= VERY_HIGH
 
     def _arrange(self) -> None:
-        self.set_class(self.single, "-single")
         visible = self.visible_panes
+        arranged = (visible, self.active, self.single, self.is_mounted)
+        if arranged == self._arranged:
+            return
+        self._arranged = arranged
+        self.set_class(self.single, "-single")
         for pane in self.panes:
             pane.display = pane in visible
             pane.set_class(pane is self.active, "-active")

@@ -1,6 +1,7 @@
 """The one screen: panes post what was asked, and here it is done."""
 
 import asyncio
+import gc
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +75,7 @@ class MainScreen(Screen[None]):
             ModelPane(ascii_only=ascii_only, inspector=inspector),
             *(pane(ascii_only=ascii_only) for pane in _PANES),
         ]
-        self.body = Body(self.panes)
+        self.body = Body(self.panes, self.panes[3 if run else 0])
         self.prompt = Prompt(id="prompt")
 
     # What is shown
@@ -91,10 +92,16 @@ class MainScreen(Screen[None]):
         self.set_class(self._ascii, "-ascii")
         self._pace(self._rate)
         self.set_interval(_SECONDS_BETWEEN_POLLS, self._poll)
-        self._poll()
+        self.call_after_refresh(self._first_frame_shown)
         if self._first_run is not None:
             self.open_run(Run(self._first_run))
-        self.action_pane(4 if self._first_run else 1)
+        self.action_pane(self.body.active.number)
+
+    def _first_frame_shown(self) -> None:
+        if not gc.isenabled():  # the command line put it off
+            gc.freeze()
+            gc.enable()
+        self._poll()
 
     def show(self) -> None:
         """Bring all that is visible up to date."""

@@ -31,9 +31,13 @@ class KeyLine(Widget):
     DEFAULT_CSS = "KeyLine { height: 1; width: 1fr; padding: 0 1; }"
     ALLOW_SELECT = False
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._hints: tuple[list[Hint], list[Hint]] = ([], [])
+
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._update)
-        self._hints: tuple[list[Hint], list[Hint]] = ([], [])
+        self._update(self.screen)
 
     @property
     def text(self) -> str:
@@ -59,7 +63,8 @@ class KeyLine(Widget):
     def _update(self, screen: Screen[object]) -> None:
         if not screen.is_current:
             return
-        left, right = {}, {}
+        left: dict[str, Hint] = {}
+        right: dict[str, Hint] = {}
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.show and active.enabled:
