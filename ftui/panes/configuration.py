@@ -25,6 +25,9 @@ from ftui.widgets.prompt import Prompt
 from ftui.workspace import Workspace
 
 
+_TEXT_HELP = "This is what runs, whole. Without rules under trainable, only the head trains."
+
+
 class ConfigurationPane(Pane):
     """The config of the draft, which can be changed, or of the open run, which can't."""
 
@@ -121,7 +124,10 @@ class ConfigurationPane(Pane):
         self._explain(event.field)
 
     def _explain(self, field: Field) -> None:
-        """The focused field's help, what it takes, and its default."""
+        """The focused field's help, what it takes, and its default; of the text, what it is."""
+        if self.has_class("-text"):
+            self._help.update(Content.styled(_TEXT_HELP, ".muted"))
+            return
         default = field.default
         ends = "" if default is msgspec.NODEFAULT else f"; default {value_text(default)}"
         text = Content.assemble(
@@ -136,6 +142,7 @@ class ConfigurationPane(Pane):
 
     def action_toggle_text(self) -> None:
         self.toggle_class("-text")
+        self._explain(self.form.list.field)
         self.target.focus()
 
     def action_save(self) -> None:

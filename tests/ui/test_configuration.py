@@ -204,6 +204,7 @@ async def test_the_text_is_the_config_that_runs(shown: Shown) -> None:
         assert text.display
         assert toml.parse(text.text) == WHOLE
         assert 'match = "layer4"' in text.text
+        assert said(app).startswith("This is what runs")
         await pilot.press("t")
         assert app.focused is form(app).list
 
