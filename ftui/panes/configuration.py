@@ -24,7 +24,6 @@ from ftui.widgets.lines import Lines
 from ftui.widgets.prompt import Prompt
 from ftui.workspace import Workspace
 
-
 _TEXT_HELP = "This is what runs, whole. Without rules under trainable, only the head trains."
 
 
