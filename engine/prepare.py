@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import data, device, models, restore, tasks
+from engine import data, device, memory, models, restore, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract.config import Config
 from engine.contract.events import (
@@ -37,6 +37,8 @@ def prepare(
     if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
     chosen = device.choose(config.training)
+    if chosen.torch.type == "cpu":
+        memory.keep_freed()
 
     def stage(words: str) -> None:
         tell(PreparationAdvanced(stage=words))

@@ -142,17 +142,21 @@ class Worker:
         from engine.loop import train
 
         for event in train(session):
-            if event is None:
-                self._listen(session)
-                if session.stopping:
-                    self._save_and_end(session)
-                    break
-            elif isinstance(event, e.RunFinished):
-                self._end(event)
-            else:
-                self.tell(event)
+            self.take_in(session, event)
+            if event is None and session.stopping:
+                self._save_and_end(session)
+                break
         session.train_data.close()
         session.val_data.close()
+
+    def take_in(self, session: "Session", event: e.Event | None) -> None:
+        """What comes of the loop: an event to tell, or a step boundary to obey commands at."""
+        if event is None:
+            self._listen(session)
+        elif isinstance(event, e.RunFinished):
+            self._end(event)
+        else:
+            self.tell(event)
 
     def _listen(self, session: "Session") -> None:
         """Obey what has come, and wait while the run is paused."""

