@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.filter import LineFilter
@@ -21,12 +20,13 @@ from ftui.ascii import AsciiOnly
 from ftui.inspecting import ModelInspector
 from ftui.palette import Commands
 from ftui.screens.main import MainScreen
+from ftui.typeahead import TypeAheadApp
 from ftui.workspace import Workspace
 
 _LOCAL_HZ, _REMOTE_HZ = 10.0, 4.0
 
 
-class FtuiApp(App[None]):
+class FtuiApp(TypeAheadApp):
     """Shows runs and steers them; training itself goes on in other processes."""
 
     TITLE = "ftui"

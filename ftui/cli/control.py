@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from engine.runs.client import CommandRefused
 
 import engine
 from engine.contract import commands as c
 from engine.contract.errors import UserError
+from engine.runs.client import CommandRefused
 from ftui.cli.options import CommandError, runs_dir_option
 
 _PLAIN: dict[str, Callable[[], c.AnyCommand]] = {

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 import msgspec
-from engine.runs.client import Run
 
 import engine
 from engine.contract import toml
@@ -13,6 +12,7 @@ from engine.contract.config import Config
 from engine.contract.fields import all_fields
 from engine.contract.text import plain
 from engine.runs import launch, store
+from engine.runs.client import Run
 from ftui.cli import follow
 from ftui.cli.options import runs_dir_option, set_option
 

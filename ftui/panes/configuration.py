@@ -142,7 +142,7 @@ class ConfigurationPane(Pane):
     def action_toggle_text(self) -> None:
         self.toggle_class("-text")
         self._explain(self.form.list.field)
-        self.target.focus()
+        self.screen.set_focus(self.target)
 
     def action_save(self) -> None:
         if self._missing:
@@ -189,7 +189,7 @@ class ConfigurationPane(Pane):
         path, self._overwrite = self._overwrite, None
         if path is None:
             self._explain(self.form.list.field)
-            self.target.focus()
+            self.screen.set_focus(self.target)
         else:
             question = f"{plain(path)} is there already. Replace it?"
             self.prompt.confirm(question, lambda: self._replace(path))

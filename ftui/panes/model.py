@@ -122,7 +122,7 @@ class ModelPane(Pane):
         if choosing != self.has_class("-choosing"):
             self.set_class(choosing, "-choosing")
             if self.has_focus_within:
-                self.target.focus()
+                self.screen.set_focus(self.target)
         self._summary.show(self._summary_of(workspace))
         if not choosing:
             return
@@ -274,7 +274,7 @@ class ModelPane(Pane):
         return True
 
     def action_search(self) -> None:
-        self._search.focus()
+        self.screen.set_focus(self._search)
 
     def action_retry(self) -> None:
         self._failed.clear()
@@ -297,7 +297,7 @@ class ModelPane(Pane):
     @on(WeightsMenu.Closed)
     def _back(self) -> None:
         self.remove_class("-typing-path")
-        self._list.focus()
+        self.screen.set_focus(self._list)
 
     @on(Lines.Opened, "#model-list")
     def _picked(self, event: Lines.Opened) -> None:
@@ -307,7 +307,7 @@ class ModelPane(Pane):
     @on(Input.Submitted, "#model-search")
     def _first_picked(self, event: Input.Submitted) -> None:
         event.stop()
-        self._list.focus()
+        self.screen.set_focus(self._list)
         self._list.action_open()
 
     @on(WeightsMenu.Chosen)
@@ -318,7 +318,7 @@ class ModelPane(Pane):
             return
         self._wants_file = event.model
         self.add_class("-typing-path")
-        self._path.focus()
+        self.screen.set_focus(self._path)
 
     @on(Input.Submitted, "#model-path")
     def _path_typed(self, event: Input.Submitted) -> None:

@@ -57,7 +57,7 @@ class PresetMenu(OptionList):
                 self.add_option(Option(_preset_line(label, rules_of(model), model), id=label))
         self.highlighted = 0
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def action_close(self) -> None:
         self.display = False
@@ -130,7 +130,7 @@ class ModulesPane(Pane):
 
     @on(PresetMenu.Closed)
     def _back_to_tree(self) -> None:
-        self.target.focus()
+        self.screen.set_focus(self.target)
 
     def _resolve(self, rules: Sequence[Rule], model: ModelInfo) -> dict[str, OwnPlan]:
         try:

@@ -101,7 +101,7 @@ class PlotsPane(Pane):
             focused = self.has_focus_within
             self.plot.display, self._words.display = has_curves, not has_curves
             if focused:
-                self.target.focus()
+                self.screen.set_focus(self.target)
         if has_curves:
             self._draw()
         else:

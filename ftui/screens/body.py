@@ -48,7 +48,7 @@ class Body(Container):
         """Make a pane the active one, and give it the keys."""
         self.active = pane
         self._arrange()
-        pane.target.focus()
+        self.screen.set_focus(pane.target)
 
     def toggle_zoom(self) -> None:
         self.zoomed = not self.zoomed

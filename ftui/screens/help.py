@@ -76,7 +76,7 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self._lines.show(self._text())
-        self._lines.focus()
+        self.screen.set_focus(self._lines)
 
     @property
     def text(self) -> str:

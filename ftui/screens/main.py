@@ -283,7 +283,7 @@ class MainScreen(Screen[None]):
 
     @on(Prompt.Closed)
     def _prompt_closed(self) -> None:
-        self.body.active.target.focus()
+        self.screen.set_focus(self.body.active.target)
 
     # The plan
 

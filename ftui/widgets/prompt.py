@@ -56,7 +56,7 @@ class Prompt(Horizontal, can_focus=True):
         self._open(f"{label}:")
         self._input.display = True
         self._input.value = value
-        self._input.focus()
+        self.screen.set_focus(self._input)
         self._input.action_select_all()
 
     def confirm(self, question: str, yes: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class Prompt(Horizontal, can_focus=True):
         self._answer, self._yes = None, yes
         self._open(f"{question} y/n")
         self._input.display = False
-        self.focus()
+        self.screen.set_focus(self)
 
     @property
     def text(self) -> str:

@@ -60,7 +60,7 @@ class WeightsMenu(OptionList):
             self.add_option(Option(_line(plain(name), width, words)))
         self.highlighted = 0
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def action_close(self) -> None:
         self.display = False

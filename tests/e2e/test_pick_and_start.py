@@ -1,0 +1,53 @@
+"""The whole way in the app: pick a model, thaw a part, point at pictures, start, watch."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Home
+from tests.e2e.terminal import Terminal
+
+pytestmark = pytest.mark.slow
+
+
+def test_from_an_empty_folder_to_a_running_model(
+    home: Home, pictures: Path, terminal: Callable[..., Terminal]
+) -> None:
+    app = terminal()
+    app.wait_for("No run is open", "no model chosen", "No runs")
+    app.wait_for("torchvision/alexnet")  # the catalogue has come
+    app.press("/")
+    app.type("squeezenet1_1")
+    app.wait_for("torchvision/squeezenet1_1")
+    app.press("Enter")
+    app.wait_for("features", "classifier", "trainable")  # the tree
+    app.press("w")
+    app.wait_for("weights none")
+    app.press("Down", "Down", "Enter")  # past DEFAULT and IMAGENET1K_V1
+    app.press("2")
+    app.wait_for("Train/freeze")
+    app.press("/")
+    app.wait_for("filter")
+    app.type("features.12")
+    app.wait_for("filter: features.12")
+    app.press("Enter")
+    app.press("Space")
+    app.press("6")
+    app.wait_for("6 Configuration", "not set")
+    app.press("Down", "Down", "Down", "Enter")
+    app.type("pictures/")
+    app.press("Enter")
+    app.wait_for("2 classes")
+    app.press("s")
+    app.wait_for("running", "train", "squeezenet1-1-pictures")
+
+    run = home.wait_for_run(lambda run: run["step"] >= 1)
+    asked = tomllib.loads((Path(run["path"]) / "config.toml").read_text())
+    assert asked["model"] == {"name": "torchvision/squeezenet1_1", "weights": "none"}
+    assert asked["data"]["path"] == str(pictures)
+    assert asked["trainable"][-1]["match"] == "features.12"
+    assert asked["trainable"][-1]["train"]
+    app.press("q")
+    home.wait_for_run(lambda run: run["state"] == "finished")
