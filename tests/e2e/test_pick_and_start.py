@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Home
-from tests.e2e.terminal import Terminal
+from tests.e2e.terminal import Terminal, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -41,13 +41,13 @@ def test_from_an_empty_folder_to_a_running_model(
     app.press("Enter")
     app.wait_for("2 classes")
     app.press("s")
-    app.wait_for("running", "train", "squeezenet1-1-pictures")
+    app.wait_for("finished", "Finished after 10 epochs", "train", "val")
 
-    run = home.wait_for_run(lambda run: run["step"] >= 1)
+    run = home.wait_for_run(lambda run: run["state"] == "finished")
     asked = tomllib.loads((Path(run["path"]) / "config.toml").read_text())
     assert asked["model"] == {"name": "torchvision/squeezenet1_1", "weights": "none"}
     assert asked["data"]["path"] == str(pictures)
     assert asked["trainable"][-1]["match"] == "features.12"
     assert asked["trainable"][-1]["train"]
     app.press("q")
-    home.wait_for_run(lambda run: run["state"] == "finished")
+    wait_until(lambda: app.dead, lambda: app.screen)
