@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
@@ -15,7 +16,7 @@ from engine.contract.errors import UserError
 class Device:
     """The device of a run. Built by `choose`."""
 
-    torch: torch.device
+    torch_device: torch.device
     name: str
     precision: str
     """'fp32', 'bf16' or 'fp16'."""
@@ -25,24 +26,26 @@ class Device:
         if self.precision == "fp32":
             return nullcontext()
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.torch.type, dtype)
+        return torch.autocast(self.torch_device.type, dtype)
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """fp16 loses small gradients unless the loss is scaled up; None where there is no need."""
-        return torch.amp.GradScaler(self.torch.type) if self.precision == "fp16" else None
+        return torch.amp.GradScaler(self.torch_device.type) if self.precision == "fp16" else None
 
-    def rng_state(self) -> dict[str, torch.Tensor]:
+    def rng_state(self) -> dict[str, Tensor]:
         """The generators that training draws from."""
         states = {"cpu": torch.get_rng_state()}
-        if self.torch.type != "cpu":
-            states[self.torch.type] = torch.get_device_module(self.torch).get_rng_state()
+        if self.torch_device.type != "cpu":
+            states[self.torch_device.type] = torch.get_device_module(
+                self.torch_device
+            ).get_rng_state()
         return states
 
-    def set_rng_state(self, states: dict[str, torch.Tensor]) -> None:
+    def set_rng_state(self, states: dict[str, Tensor]) -> None:
         """Put back what `rng_state` gave; a device that was not there then is left alone."""
         torch.set_rng_state(states["cpu"])
-        if self.torch.type != "cpu" and self.torch.type in states:
-            torch.get_device_module(self.torch).set_rng_state(states[self.torch.type])
+        if self.torch_device.type != "cpu" and self.torch_device.type in states:
+            torch.get_device_module(self.torch_device).set_rng_state(states[self.torch_device.type])
 
 
 def choose(config: TrainingConfig) -> Device:

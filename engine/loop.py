@@ -89,7 +89,7 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
 
     Its share of the step's gradient is by its pictures among the `planned` ones; None: all of it.
     """
-    size, device = len(batch.labels), session.device.torch
+    size, device = len(batch.labels), session.device.torch_device
     if size == 0:
         return None
     try:
@@ -106,7 +106,9 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
             "take at least 2, or freeze the norms."
         ) from error
     scaled = loss if planned is None else loss * (size / planned)
-    (session.scaler.scale(scaled) if session.scaler else scaled).backward()
+    if session.scaler:
+        scaled = session.scaler.scale(scaled)
+    torch.autograd.backward(scaled)
     return loss.detach()
 
 
@@ -144,7 +146,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         epochs=session.config.training.epochs,
         steps_per_epoch=session.steps_per_epoch,
         lr=p.base_lr,
-        device=str(session.device.torch),
+        device=str(session.device.torch_device),
         device_name=session.device.name,
         precision=session.device.precision,
         threads=torch.get_num_threads(),

@@ -37,7 +37,7 @@ def prepare(
     if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
     chosen = device.choose(config.training)
-    if chosen.torch.type == "cpu":
+    if chosen.torch_device.type == "cpu":
         memory.keep_freed()
 
     def stage(words: str) -> None:
@@ -89,8 +89,8 @@ def _loaders(
 ) -> tuple[data.TrainLoader, data.ValLoader]:
     size, workers = config.data.image_size, config.data.workers
     pre = pre if size == "auto" else pre.at(size)
-    number = data.auto_workers(chosen.torch.type) if workers == "auto" else workers
-    pin = chosen.torch.type == "cuda"
+    number = data.auto_workers(chosen.torch_device.type) if workers == "auto" else workers
+    pin = chosen.torch_device.type == "cuda"
     train = data.TrainLoader(
         index.train,
         config.data,

@@ -78,7 +78,7 @@ class Session:
     """The last checkpoint of this session, and the progress in it, encoded."""
 
     def __post_init__(self) -> None:
-        self.module.to(self.device.torch)
+        self.module.to(self.device.torch_device)
         self.optimizer = optim.build(self.module, self.config.optimizer)
         self.scaler = self.device.scaler()
         self.pending = Pending(self.progress, self.told)

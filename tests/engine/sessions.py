@@ -149,7 +149,7 @@ class ToyWorker:
                 self._obey()
             else:
                 self.journal.append(event)
-            if count == yields:
+            if count == yields and not isinstance(event, e.RunFinished):
                 return False
         self.generators = self.session.device.rng_state()
         return True

@@ -163,8 +163,8 @@ def test_backward_stops_at_the_earliest_trainable_module(tmp_path: Path) -> None
     made = session(tmp_path, config(trainable=HEAD), data=batches(4))
     reached: list[str] = []
     for name in ("stem", "body", "head"):
-        made.module.get_submodule(name).register_full_backward_hook(
-            lambda _m, _i, _o, name=name: reached.append(name)
+        made.module.get_submodule(name).register_full_backward_pre_hook(
+            lambda _m, _o, name=name: reached.append(name)
         )
     assert next(event for event in train(made) if event is None) is None
     take_step(made, made.train_data.epoch(1))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine import optim
+from engine import optim, pending
 from engine.contract import commands as c
 from engine.contract.config import (
     CheckpointConfig,
@@ -23,6 +23,13 @@ from engine.contract.config import (
 from tests.engine.sessions import ToyWorker, config, fold, same, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same events however slow the machine, so that a number of them means the same place."""
+    monkeypatch.setattr(pending, "SECONDS_BETWEEN_FLUSHES", float("inf"))
+
 
 EPOCHS, STEPS_PER_EPOCH = 3, 5
 
@@ -119,7 +126,7 @@ def test_killed_at_every_step(tmp_path: Path, name: str) -> None:
         struck.live()
         compare(calm, struck)
         shutil.rmtree(struck.folder)
-    assert yields > 20, "no step was left out"
+    assert yields > 15, "no step was left out"
 
 
 def compare(calm: ToyWorker, struck: ToyWorker) -> None:

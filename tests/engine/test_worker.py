@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from engine.contract import commands as c
 from engine.contract import events as e
+from engine.contract import toml
 from engine.contract.config import (
     CheckpointConfig,
     Config,
@@ -28,10 +29,12 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.order import check_order
-from engine.runs import store
+from engine.past import Past
+from engine.runs import lock, store
 from engine.runs.journal import Outbox, event_tail
 from engine.runs.launch import launch
 from engine.runs.lock import look
+from engine.worker import Worker
 
 pytestmark = pytest.mark.slow
 
@@ -346,3 +349,35 @@ def test_a_broken_config_is_a_sentence_on_the_error_stream(life: Callable[..., L
     (one.folder / store.CONFIG).write_text("task = ")
     one.start().ended()
     assert "not valid TOML" in store.last_words(one.folder)
+
+
+@pytest.mark.parametrize(
+    ("error", "by_user", "said"),
+    [
+        (ZeroDivisionError("never \x1b[31mred"), False, "ZeroDivisionError: never red"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True, "data.batch_size"),
+        (MemoryError(), True, "data.batch_size lower than 4"),
+    ],
+)
+def test_a_defect_and_a_want_of_memory_end_the_run_in_a_sentence(
+    life: Callable[..., Life],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+    by_user: bool,
+    said: str,
+) -> None:
+    def prepare(*_args: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr("engine.prepare.prepare", prepare)
+    one = life()
+    config = toml.load(one.folder / store.CONFIG)
+    worker = Worker(one.folder, lock.take(one.folder), Past())
+    assert worker.run(config, None, []) == 1
+    os.close(worker.lock_fd)
+    last = one.ended()[-1]
+    assert isinstance(last, e.RunFailed)
+    assert last.by_user == by_user
+    assert said in last.error
+    assert "Traceback" in capfd.readouterr().err
