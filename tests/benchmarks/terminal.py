@@ -45,6 +45,10 @@ class Child:
         self.recent = (self.recent + data)[-(1 << 18) :]
         return True
 
+    def send(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.fd, keys.encode())
+
     def read_until(self, text: str, give_up: float = 60.0) -> float:
         """Seconds until `text` was written."""
         started = time.perf_counter()
