@@ -52,6 +52,8 @@ class Manifest(Struct, frozen=True):
     config: Config
     classes: list[str]
     best: bool
+    pictures: str = ""
+    """`DataIndex.digest` of the data it was trained on."""
     files: dict[str, Stored] = {}
 
 
@@ -99,18 +101,18 @@ def save(run: Path, manifest: Manifest, write: Callable[[Path], None]) -> Checkp
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _point(parent / LAST, name)
-    if manifest.best:
-        _point(parent / BEST, name)
+    saved = Checkpoint(parent / name, manifest)
+    _point_to(saved)
     _prune(parent, manifest.config.checkpoints.keep_last)
     _sync(parent)
-    return Checkpoint(parent / name, manifest)
+    return saved
 
 
 def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest intact checkpoint, if there is any, and a warning for each damaged one after it.
 
-    Damaged ones are set aside as `damaged-step-...`. Raises `UserError` where all are damaged.
+    Damaged ones are set aside as `damaged-step-...`, and the links are put right: a worker may have
+    died before it set them. Raises `UserError` where all are damaged.
     """
     names = _names(run / FOLDER)
     damaged: dict[str, str] = {}
@@ -121,7 +123,10 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
         except Damaged as error:
             damaged[name] = str(error)
         else:
-            return found, [_set_aside(run, bad, name, why) for bad, why in damaged.items()]
+            warnings = [_set_aside(run, bad, name, why) for bad, why in damaged.items()]
+            _sweep(path.parent)
+            _point_to(found)
+            return found, warnings
     if damaged:
         raise UserError(
             f"{plain(run.name)}: no checkpoint is intact ({damaged[names[-1]]}); delete the folder "
@@ -192,8 +197,15 @@ def _free_name(parent: Path, step: int) -> str:
     return f"step-{step:08d}" + (f"-{max(taken) + 1}" if taken else "")
 
 
+def _point_to(newest: Checkpoint) -> None:
+    for link in [LAST, BEST] if newest.manifest.best else [LAST]:
+        _point(newest.path.with_name(link), newest.path.name)
+
+
 def _point(link: Path, name: str) -> None:
-    """Make `link` a relative link to `name`, in one move."""
+    """Make `link` a relative link to `name`, in one move; one that is right is left alone."""
+    if link.is_symlink() and link.readlink() == Path(name):
+        return
     partial = link.with_name(f".{link.name}{_PARTIAL}")
     partial.symlink_to(name)
     partial.rename(link)

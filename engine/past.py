@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 
 from engine.contract import events as e
-from engine.contract.commands import Steering
+from engine.contract.commands import (
+    Command,
+    Freeze,
+    SetLearningRate,
+    SetPlan,
+    Steering,
+    Thaw,
+)
+from engine.contract.config import Config
 from engine.contract.order import Phase, next_phase
 from engine.progress import Progress
 from engine.runs.journal import event_tail
@@ -18,13 +27,20 @@ class Past:
     answered: set[str] = field(default_factory=set)
     """Ids of the commands that were applied or rejected."""
     steering: list[tuple[int, Steering]] = field(default_factory=list)
-    """The steering commands that were applied, with their steps, as acknowledged."""
+    """The steering commands that were applied, with their steps, as acknowledged; without those
+    that a later change of the config has made void."""
+    config: Config | None = None
+    """Of the newest worker."""
+    finished_at: int | None = None
+    """The step at which the run was last finished."""
     skipped: set[str] = field(default_factory=set)
     """Paths of the files that are known to be unusable."""
 
     def apply(self, event: e.Event) -> None:
         self.phase = next_phase(self.phase, event)
         match event:
+            case e.RunStarted(config=config) | e.RunResumed(config=config):
+                self.follow(config)
             case e.CommandApplied(step=step, command=command):
                 self.answered.add(command.id)
                 if isinstance(command, Steering):
@@ -33,12 +49,25 @@ class Past:
                 self.answered.add(command.id)
             case e.FileSkipped(path=path):
                 self.skipped.add(path)
+            case e.RunFinished(step=step):
+                self.finished_at = step
+
+    def follow(self, config: Config) -> None:
+        """Take in what a worker is asked, which wins over the commands that came before it."""
+        if self.config and config.optimizer.lr != self.config.optimizer.lr:
+            self._give_up(SetLearningRate)
+        if self.config and config.trainable != self.config.trainable:
+            self._give_up(Freeze | Thaw | SetPlan)
+        self.config = config
 
     def to_redo(self, progress: Progress) -> list[tuple[int, Steering]]:
         """The steering commands that a checkpoint at `progress` lacks, in the order of steps."""
         in_effect = set(progress.steering)
         lost = [(step, command) for step, command in self.steering if command.id not in in_effect]
         return sorted(lost, key=lambda item: item[0])
+
+    def _give_up(self, kind: type[Command] | UnionType) -> None:
+        self.steering = [item for item in self.steering if not isinstance(item[1], kind)]
 
 
 def read(folder: Path) -> Past:

@@ -73,6 +73,7 @@ def prepare(
         chosen,
         tasks.build(config),
         progress=restore.progress(config, loaded.info, saved),
+        pictures=index.digest,
         told=[*past.skipped, *(file.path for file in index.skipped)],
     )
     for warning in restore.begin(session, past, saved):

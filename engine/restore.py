@@ -1,7 +1,6 @@
 """Where a session begins: at the start, or exactly where a checkpoint and the journal left it."""
 
 from collections import deque
-from types import UnionType
 
 import msgspec
 import torch
@@ -9,7 +8,6 @@ import torch
 from engine import snapshot
 from engine.checkpoint import Checkpoint, Manifest
 from engine.contract import plan
-from engine.contract.commands import Command, Freeze, SetLearningRate, SetPlan, Thaw
 from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
 from engine.past import Past
@@ -31,12 +29,13 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     in sentences. Raises `UserError` where checkpoint, model and plan don't go together.
     """
     p = session.progress
+    past.follow(session.config)
     session.redo = deque(past.to_redo(p))
     torch.manual_seed(session.config.training.seed)
     warnings = []
     if saved:
         warnings = snapshot.read(session, saved) + _follow_config(session, saved.manifest)
-        if past.phase == "finished":
+        if past.finished_at == p.step and p.exhausted(session.config.early_stopping):
             p.stale = 0  # asked to go on, early stopping is patient anew
     session.set_plan(p.rules)
     return warnings
@@ -46,21 +45,17 @@ def _follow_config(session: Session, saved: Manifest) -> list[str]:
     p, config, then = session.progress, session.config, saved.config
     if config.optimizer.lr != then.optimizer.lr:
         p.base_lr = config.optimizer.lr
-        _give_up(session, SetLearningRate)
     if config.trainable != then.trainable:
         p.rules = plan.effective(config.trainable, session.info)
-        _give_up(session, Freeze | Thaw | SetPlan)
+    if config.early_stopping.metric != then.early_stopping.metric:
+        p.best, p.stale = None, 0  # the two can't be compared
+    if p.batch and session.pictures != saved.pictures:
+        p.batch = 0
+        return [f"The training pictures are not those of before, so epoch {p.epoch} begins anew."]
     if p.batch and _order(config) != _order(then):
         p.batch = 0
         return [f"The data is read otherwise than before, so epoch {p.epoch} begins anew."]
     return []
-
-
-def _give_up(session: Session, kind: type[Command] | UnionType) -> None:
-    """Don't repeat steering commands that a change of the config has made void."""
-    void = [command for _, command in session.redo if isinstance(command, kind)]
-    session.redo = deque(item for item in session.redo if item[1] not in void)
-    session.progress.steering += [command.id for command in void]
 
 
 def _order(config: Config) -> tuple[object, ...]:

@@ -66,6 +66,8 @@ class Session:
     device: Device
     task: Task
     progress: Progress
+    pictures: str = ""
+    """Digest of the list of training pictures; `DataIndex.digest`."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     redo: deque[tuple[int, Steering]] = field(default_factory=deque)

@@ -24,7 +24,7 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
 
     What is pending must have been flushed. Raises `UserError` where the disk refuses.
     """
-    manifest = Manifest(session.progress, session.config, session.classes, best)
+    manifest = Manifest(session.progress, session.config, session.classes, best, session.pictures)
     progress = msgspec.json.encode(session.progress)
     last, saved_progress = session.last_saved
     try:
@@ -70,8 +70,10 @@ def write(session: Session, folder: Path) -> None:
 def read(session: Session, saved: Checkpoint) -> list[str]:
     """Put a checkpoint's tensors back, and say in sentences what could not be taken over.
 
-    Raises `UserError` where the weights are another model's.
+    Raises `UserError` where the weights are another model's, or for other classes.
     """
+    if saved.manifest.classes != session.classes:
+        raise UserError(_other_classes(saved, session.classes))
     weights = safetensors.torch.load_file(saved.path / MODEL)
     expected = _weights(session.module)
     shapes = {name: tensor.shape for name, tensor in expected.items()}
@@ -91,6 +93,17 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
         return ["The optimizer is another one than before, so its moments start from zero."]
     optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
     return []
+
+
+def _other_classes(saved: Checkpoint, now: list[str]) -> str:
+    then = saved.manifest.classes
+    gone, new = [x for x in then if x not in now], [x for x in now if x not in then]
+    named = [f"{word} {', '.join(some)}" for word, some in (("gone:", gone), ("new:", new)) if some]
+    how = plain("; ".join(named), 200) or "in another order"
+    return (
+        f"{plain(saved.path.name)}: the checkpoint was trained for other classes ({how}); resume "
+        "with the data as it was."
+    )
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """What a data set kind hands to the loaders: labelled files, listed and split."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ class DataIndex:
     val: list[Sample]
     skipped: list[FileSkipped]
     """Files that look like pictures and can't be used."""
+
+    @property
+    def digest(self) -> str:
+        """Of the training pictures in their order: an epoch can go on where it is the same."""
+        digest = hashlib.blake2b(digest_size=16)
+        for sample in self.train:
+            digest.update(f"{sample.label}/{sample.path}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
     def counts(self, samples: list[Sample]) -> list[int]:
         """How many of `samples` are in each class."""

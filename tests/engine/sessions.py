@@ -137,8 +137,9 @@ class ToyWorker:
     generators: dict[str, Tensor] = field(init=False)
     """State of the random generators when the run had finished."""
 
-    def live(self, yields: int | None = None) -> bool:
-        """One life, of so many yields of the loop at most; whether the run has finished.
+    def live(self, yields: int | None = None, steps: int | None = None) -> bool:
+        """One life, of so many yields of the loop at most, or until so many steps of the run are
+        done; whether the run has finished.
 
         Commands are sent once; each is obeyed at the boundary of its step, and later ones in
         another life if this one ends before.
@@ -147,6 +148,8 @@ class ToyWorker:
         for count, event in enumerate(train(self.session)):
             if event is None:
                 self._obey()
+                if steps == self.session.progress.step:
+                    return False
             else:
                 self.journal.append(event)
             if count == yields and not isinstance(event, e.RunFinished):

@@ -18,10 +18,17 @@ from torch import nn
 
 from engine import checkpoint, snapshot
 from engine.contract import events as e
-from engine.contract.config import CheckpointConfig, OptimizerConfig, Rule, TrainingConfig
+from engine.contract.config import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    Rule,
+    TrainingConfig,
+)
 from engine.contract.errors import UserError
 from engine.past import Past
 from engine.session import Session
+from tests.engine import sessions
 from tests.engine.sessions import (
     Batches,
     batches,
@@ -215,6 +222,26 @@ def test_what_a_dead_worker_left_half_written_is_swept_away(tmp_path: Path) -> N
     assert names(made) == {"step-00000001", "step-00000002", "last"}
 
 
+def test_the_links_of_a_worker_that_died_before_it_set_them_are_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DiedError(BaseException):
+        pass
+
+    def die(_link: Path, _name: str) -> None:
+        raise DiedError
+
+    made = session(tmp_path)
+    saved(made, 1, best=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_point", die)
+        with pytest.raises(DiedError):
+            saved(made, 2, best=True)
+    assert target(made, "last") == target(made, "best") == "step-00000001"
+    checkpoint.newest(tmp_path)
+    assert target(made, "last") == target(made, "best") == "step-00000002"
+
+
 @contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     """The disk refuses in the middle of a file, as a full one does."""
@@ -285,6 +312,32 @@ def test_a_changed_config_wins_over_the_checkpoint(tmp_path: Path) -> None:
     assert again.progress.base_lr == 0.2
     assert again.progress.rules == head
     assert again.progress.batch == 2
+
+
+def test_data_of_other_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = saved(session(tmp_path))
+    monkeypatch.setattr(sessions, "CLASSES", ["ant", "bee", "dog"])
+    with pytest.raises(UserError, match=r"other classes \(gone: cat; new: dog\)"):
+        session(tmp_path, saved=one)
+    monkeypatch.setattr(sessions, "CLASSES", ["bee", "ant", "cat"])
+    with pytest.raises(UserError, match="in another order"):
+        session(tmp_path, saved=one)
+
+
+def test_other_pictures_begin_the_epoch_anew(tmp_path: Path) -> None:
+    made = session(tmp_path, data=mid_epoch())
+    run_two_steps(made)
+    assert session(tmp_path, saved=saved(made, 2)).progress.batch == 2
+    made.pictures = "others"
+    assert session(tmp_path, saved=saved(made, 3)).progress.batch == 0
+
+
+def test_another_metric_has_its_own_best(tmp_path: Path) -> None:
+    made = session(tmp_path)
+    made.progress.best, made.progress.stale = 0.9, 2
+    top1 = EarlyStoppingConfig(metric="val_top1")
+    again = session(tmp_path, config(early_stopping=top1), saved=saved(made))
+    assert (again.progress.best, again.progress.stale) == (None, 0)
 
 
 def test_another_batch_size_begins_the_epoch_anew(tmp_path: Path) -> None:

@@ -102,6 +102,56 @@ def test_killed_anywhere(
         compare(calm, struck)
 
 
+def never_better(epochs: int, patience: int) -> Config:
+    """After the first epoch nothing counts as better, and the rate knows no end."""
+    return config(
+        schedule=ScheduleConfig("constant"),
+        training=TrainingConfig(epochs=epochs),
+        early_stopping=EarlyStoppingConfig(patience=patience, min_delta=1e5),
+    )
+
+
+def toy(folder: Path, asked: Config, *commands: tuple[int, c.AnyCommand]) -> ToyWorker:
+    folder.mkdir()
+    return ToyWorker(folder, asked, list(commands))
+
+
+def test_a_run_that_stopped_early_goes_on_also_if_it_is_killed_at_once(tmp_path: Path) -> None:
+    worker = toy(tmp_path / "run", never_better(epochs=5, patience=1))
+    worker.live()
+    worker.asked = never_better(epochs=9, patience=1)
+    worker.live(steps=11)
+    worker.live()
+    assert [x.step for x in fold(worker.journal).evaluations] == [5, 10, 15]
+
+
+def test_more_epochs_are_as_if_asked_for_at_once(tmp_path: Path) -> None:
+    calm = toy(tmp_path / "calm", never_better(epochs=20, patience=4))
+    calm.live()
+    longer = toy(tmp_path / "longer", never_better(epochs=3, patience=4))
+    longer.live()
+    longer.asked = calm.asked
+    longer.live()
+    compare(calm, longer)
+
+
+def test_a_command_after_a_change_of_the_config_is_not_lost(tmp_path: Path) -> None:
+    """And one before it is void."""
+    every = CheckpointConfig(every_steps=2)
+    before = (3, c.SetLearningRate(0.3))
+    worker = toy(tmp_path / "run", config(checkpoints=every), before)
+    worker.live(steps=3)
+    assert worker.session.progress.base_lr == 0.3
+    worker.asked = config(checkpoints=every, optimizer=OptimizerConfig(lr=0.05))
+    worker.script = [(2, c.Freeze("stem")), (2, c.SetLearningRate(0.5))]
+    worker.live(steps=3)
+    assert worker.session.progress.base_lr == 0.5
+    for _ in range(2):  # both times from the checkpoint of step 2
+        worker.live(steps=3)
+        assert worker.session.progress.base_lr == 0.5
+        assert not worker.session.module.stem[0].weight.requires_grad
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_killed_at_every_step(tmp_path: Path, name: str) -> None:
     asked = config(
