@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -48,6 +48,15 @@ def same(first: Iterator[Batch] | list[Batch], second: Iterator[Batch] | list[Ba
         torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels)
         for a, b in zip(first, second, strict=True)
     )
+
+
+def open_files(pid: int) -> set[Path]:
+    """What a process has open; some of it may be closed while this looks."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(fd.readlink())
+    return found
 
 
 class TestEpochs:
@@ -143,8 +152,7 @@ class TestWorkers:
             with closing(loader):
                 next(loader.epoch(1))
                 (reader,) = readers(loader)
-                links = [fd.readlink() for fd in Path(f"/proc/{reader}/fd").iterdir()]
-                assert lock not in links
+                assert lock not in open_files(reader)
             assert not held.closed
 
     def test_a_signal_to_the_whole_group_stops_no_reader(
