@@ -38,7 +38,8 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
+        """What is shown, and the line above: tmux scrolls by one to say that the program ended."""
+        return self._tmux("capture-pane", "-p", "-S", "-1")
 
     @property
     def dead(self) -> bool:
