@@ -70,6 +70,7 @@ class Home:
             "data.augment": '"standard"',
             "training.epochs": "4",
             "training.device": '"cpu"',
+            "training.threads": "1",  # tests run side by side, and OpenMP's threads wait
         }
         lines |= {key.replace("__", "."): value for key, value in changes.items()}
         path = self.folder / "config.toml"
