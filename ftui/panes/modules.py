@@ -16,13 +16,13 @@ from textual.widgets.option_list import Option
 from engine.contract.commands import Freeze, Thaw
 from engine.contract.config import Rule
 from engine.contract.errors import UserError
-from engine.contract.plan import PRESETS, literal, resolve, trainable_parameters
+from engine.contract.plan import PRESETS, resolve, trainable_parameters
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from ftui.panes.pane import Pane
 from ftui.widgets.figure import Figure
 from ftui.widgets.module_tree import ModulePane, OwnPlan
-from ftui.widgets.module_tree.from_model import own_plan, rows_of
+from ftui.widgets.module_tree.from_model import PlanReader, module_of, rows_of
 from ftui.widgets.module_tree.words import count_text, share_text
 from ftui.workspace import Workspace
 
@@ -91,6 +91,7 @@ class ModulesPane(Pane):
         self._menu = PresetMenu(markup=False, compact=True)
         self._wrong = Figure(id="modules-wrong")
         self._model: ModelInfo | None = None
+        self._reader: PlanReader | None = None
         self._rules: Sequence[Rule] = []
         self._wanted: Sequence[Rule] = []
         self._plan: dict[str, OwnPlan] = {}
@@ -107,19 +108,23 @@ class ModulesPane(Pane):
     def update(self, workspace: Workspace) -> None:
         model, rules, wanted = workspace.model, workspace.rules, workspace.wanted_rules
         if model is not self._model:
-            self._model, self._rules, self._wanted = model, [], []
-            name = plain(model.name) if model else ""
-            self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
-            self._menu.display = False
+            self._show_model(model)
         if model is None:
             return
         changed = rules != self._rules
         if changed:
-            self._plan = self._resolve(rules, model)
+            self._plan = self._read(rules)
             self.tree_pane.apply_plan(self._plan)
         if changed or wanted != self._wanted:
-            self.tree_pane.set_pending(self._waiting(workspace, model))
+            self.tree_pane.set_pending(self._waiting(workspace))
         self._rules, self._wanted = rules, wanted
+
+    def _show_model(self, model: ModelInfo | None) -> None:
+        self._model, self._rules, self._wanted = model, [], []
+        name = plain(model.name) if model else ""
+        self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
+        self._reader = PlanReader(model, self.tree_pane.tree_table.modules) if model else None
+        self._menu.display = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self._model is not None if action == "presets" else True
@@ -132,9 +137,10 @@ class ModulesPane(Pane):
     def _back_to_tree(self) -> None:
         self.screen.set_focus(self.target)
 
-    def _resolve(self, rules: Sequence[Rule], model: ModelInfo) -> dict[str, OwnPlan]:
+    def _read(self, rules: Sequence[Rule]) -> dict[str, OwnPlan]:
+        assert self._reader is not None
         try:
-            plan = own_plan(resolve(rules, model), model)
+            plan = self._reader.read(rules)
         except UserError as error:
             self._wrong.show(str(error))
             self._wrong.display = True
@@ -142,18 +148,19 @@ class ModulesPane(Pane):
         self._wrong.display = False
         return plan
 
-    def _waiting(self, workspace: Workspace, model: ModelInfo) -> set[str]:
+    def _waiting(self, workspace: Workspace) -> set[str]:
         """Modules whose own parameters will change, and those that were toggled."""
         if not workspace.pending:
             return set()
-        asked = {
-            command.pattern
+        modules = self.tree_pane.tree_table.modules
+        toggled = {
+            module_of(command.pattern, modules)
             for command in workspace.pending.values()
             if isinstance(command, Freeze | Thaw)
         }
-        after = self._resolve(workspace.wanted_rules, model)
+        after = self._read(workspace.wanted_rules)
         changing = {path for path, own in after.items() if own != self._plan.get(path)}
-        return {p for p in after if p in changing or (literal(p) or "*") in asked}
+        return changing | {path for path in toggled if path is not None}
 
 
 def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> Content:

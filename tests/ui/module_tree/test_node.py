@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.contract.config import Rule
@@ -11,7 +11,7 @@ from engine.contract.plan import FREEZE_ALL, literal, resolve, with_rule
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.widgets.module_tree import MIXED, Mark, ModuleRow, Modules, Node, OwnPlan
-from ftui.widgets.module_tree.from_model import own_plan, rows_of
+from ftui.widgets.module_tree.from_model import PlanReader, module_of, own_plan, rows_of
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
 
@@ -183,18 +183,25 @@ def test_a_search_takes_parts_globs_letters_and_types(text: str, expected: list[
 
 
 @given(module_rows(), st.data())
-def test_a_toggle_is_what_the_engine_resolves(rows: list[ModuleRow], data: st.DataObject) -> None:
+def test_toggles_and_other_rules_read_as_the_engine_resolves_them(
+    rows: list[ModuleRow], data: st.DataObject
+) -> None:
     infos = [ModuleInfo(r.path, r.type, {"w": r.parameters} if r.parameters else {}) for r in rows]
     model = ModelInfo("m", infos[1:], [], Preprocessing(), root_own=infos[0].own)
     modules = Modules(rows_of(model))
-    usable = [n.path for n in modules.nodes if modules.total(n)]
-    rules, plan = [FREEZE_ALL] if usable else [], {}
-    for _ in range(data.draw(st.integers(1, 4)) if usable else 0):
-        path = data.draw(st.sampled_from(usable))
+    reader = PlanReader(model, modules)
+    usable = [literal(n.path) or "*" for n in modules.nodes if modules.total(n)]
+    assume(usable)
+    rules = [FREEZE_ALL]
+    for _ in range(data.draw(st.integers(1, 5))):
+        pattern = data.draw(st.sampled_from([*usable, *usable, "*w"]))
         train, scale = data.draw(st.booleans()), data.draw(st.sampled_from([0.1, 1.0]))
-        rule = Rule(match=literal(path) if path else "*", train=train, lr_scale=scale)
-        rules, plan = with_rule(rules, rule), modules.toggled(plan, path, train, scale)
-        resolved = own_plan(resolve(rules, model), model)
-        assert {p: o for p, o in plan.items() if o.trainable} == {
-            p: o for p, o in resolved.items() if o.trainable
-        }
+        rules = with_rule(rules, Rule(match=pattern, train=train, lr_scale=scale))
+        assert reader.read(rules) == own_plan(resolve(rules, model), model)
+    assert reader.read([FREEZE_ALL, *rules]) == own_plan(resolve(rules, model), model)
+
+
+def test_a_pattern_names_a_module_only_where_it_takes_that_one_whole() -> None:
+    modules = Modules([ModuleRow("", "M", 0), ModuleRow("a", "L", 1), ModuleRow("b[0]", "L", 1)])
+    found = {p: module_of(p, modules) for p in ("*", "a", "b[[]0]", "b[0]", "a*", "[a]", "c")}
+    assert found == dict.fromkeys(found) | {"*": "", "a": "a", "b[[]0]": "b[0]"}
