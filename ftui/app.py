@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.filter import LineFilter
+from textual.screen import Screen
 from textual.theme import Theme
 
 from engine.contract.errors import UserError
@@ -21,6 +24,7 @@ from ftui.inspecting import ModelInspector
 from ftui.palette import Commands
 from ftui.screens.main import MainScreen
 from ftui.typeahead import TypeAheadApp
+from ftui.updates import CellsUpdate
 from ftui.workspace import Workspace
 
 _LOCAL_HZ, _REMOTE_HZ = 10.0, 4.0
@@ -72,6 +76,11 @@ class FtuiApp(TypeAheadApp):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._line_filters]
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, ChopsUpdate):
+            renderable = CellsUpdate(renderable)
+        super()._display(screen, renderable)
 
     def get_default_screen(self) -> MainScreen:
         return self.main

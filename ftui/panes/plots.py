@@ -1,5 +1,6 @@
 """The curves of the open run: loss, accuracy, learning rate and throughput."""
 
+import time
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.contract.events import Evaluated
@@ -17,6 +19,9 @@ from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
 from ftui.widgets.plot import Marker, Plot, Series
 from ftui.workspace import Workspace
+
+_CELLS_A_FRAME = 400
+"""A change of more takes the place of the next frames: over SSH, bytes are what watching costs."""
 
 
 class Figure(NamedTuple):
@@ -75,8 +80,11 @@ class PlotsPane(Pane):
         super().__init__(ascii_only=ascii_only)
         self.plot = Plot(mode="ascii" if ascii_only else "braille")
         self._words = Lines()
+        self.frames_per_second = 4.0
         self._figure = 0
         self._state: RunState | None = None
+        self._next_draw = 0.0
+        self._waits: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield self._words
@@ -103,7 +111,7 @@ class PlotsPane(Pane):
             if focused:
                 self.screen.set_focus(self.target)
         if has_curves:
-            self._draw()
+            self._draw_in_turn()
         else:
             self._words.show([Content.styled(line, ".muted") for line in _why_empty(workspace)])
 
@@ -112,11 +120,24 @@ class PlotsPane(Pane):
         self.plot.smoothing = FIGURES[self._figure].smoothing
         self._draw()
 
+    def _draw_in_turn(self) -> None:
+        """Draw now, or once the last drawing is paid off."""
+        left = self._next_draw - time.monotonic()
+        if left <= 0:
+            self._draw()
+        elif self._waits is None:
+            self._waits = self.set_timer(left, self._draw)
+
     def _draw(self) -> None:
+        if self._waits is not None:
+            self._waits.stop()
+            self._waits = None
         if self._state is not None:
             figure = FIGURES[self._figure]
             markers = [Marker(step, plain(label)) for step, label in self._state.markers]
-            self.plot.show(figure.series_of(self._state), markers, figure.title)
+            cells = self.plot.show(figure.series_of(self._state), markers, figure.title)
+            frames = cells / _CELLS_A_FRAME
+            self._next_draw = time.monotonic() + max(0.0, frames - 1) / self.frames_per_second
 
 
 def _why_empty(workspace: Workspace) -> list[str]:

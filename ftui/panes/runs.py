@@ -58,7 +58,9 @@ class RunsPane(Pane):
             return
         selected = self._selected
         self._shown, self._open = list(runs), workspace.run.folder if workspace.run else None
-        self.border_subtitle = f"{len(runs)}" if runs else ""
+        count = f"{len(runs)}" if runs else ""
+        if count != (self.border_subtitle or ""):  # setting it draws the whole pane again
+            self.border_subtitle = count
         if not runs:
             words = f"No runs in {plain(workspace.runs_dir)} yet: s starts one."
             self._lines.show([Content.styled(words, ".muted")])

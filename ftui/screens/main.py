@@ -75,6 +75,9 @@ class MainScreen(Screen[None]):
             ModelPane(ascii_only=ascii_only, inspector=inspector),
             *(pane(ascii_only=ascii_only) for pane in _PANES),
         ]
+        plots = self.panes[3]
+        assert isinstance(plots, PlotsPane)
+        plots.frames_per_second = refresh_rate
         self.body = Body(self.panes, self.panes[3 if run else 0])
         self.prompt = Prompt(id="prompt")
 

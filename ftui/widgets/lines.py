@@ -1,4 +1,4 @@
-"""Lines of styled text, of which only those that changed are drawn again."""
+"""Lines of styled text, of which only the cells that changed are drawn again."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,6 +13,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
+
+from ftui.widgets.changes import changed_region
 
 Line = Content | str
 
@@ -71,16 +73,23 @@ class Lines(ScrollView, can_focus=True):
 
     def show(self, lines: Sequence[Line]) -> None:
         """Replace the text."""
-        old, self._lines = self._lines, list(lines)
-        if len(old) != len(self._lines):
-            self.virtual_size = Size(0, len(self._lines))
+        old, new = self._lines, list(lines)
+        if len(old) != len(new):
+            self._lines = new
+            self.virtual_size = Size(0, len(new))
             if self.cursor is not None:
-                self.cursor = max(0, min(self.cursor, len(self._lines) - 1))
+                self.cursor = max(0, min(self.cursor, len(new) - 1))
             self.refresh()
             return
-        for row, (before, now) in enumerate(zip(old, self._lines, strict=True)):
-            if not _same(before, now):
-                self._refresh_row(row)
+        top = self.scroll_offset.y
+        shown = range(top, min(len(new), top + self.size.height))
+        before = {
+            row: self.render_line(row - top) for row in shown if not _same(old[row], new[row])
+        }
+        self._lines = new
+        for row, strip in before.items():
+            if region := changed_region(strip, self.render_line(row - top), row - top):
+                self.refresh(region)
 
     @property
     def text(self) -> str:

@@ -54,13 +54,13 @@ def main() -> None:
         options = ["--runs-dir", folder, "--refresh", "4", run.folder.name]
         child = Child([sys.executable, "-c", OURS, *options], *SIZE)
         child.read_until("1 Model")
-        child.read_until_quiet(3.0)
+        child.read_until_quiet(1.0)
         for keys, what in (("4", "all panes"), ("4z", "plot alone"), ("z2z", "modules alone")):
             child.send(keys)
             writer.restart()
             child.read_for(3.0, writer.write)  # what the keys cost is not counted
             measure(child, f"1,000 events/s, {what}", writer)
-        child.read_until_quiet(3.0)
+        child.read_until_quiet(1.0)
         measure(child, "nothing told, modules alone", None)
         child.send("z")
         child.read_until_quiet(1.0)

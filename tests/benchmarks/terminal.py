@@ -65,9 +65,10 @@ class Child:
             self.read(min(left, 0.01))
             meanwhile()
 
-    def read_until_quiet(self, seconds: float) -> None:
-        """Until nothing came for so long."""
-        while self.read(seconds):
+    def read_until_quiet(self, seconds: float, give_up: float = 30.0) -> None:
+        """Until nothing came for so long; on a busy machine the hardware's figures never rest."""
+        end = time.perf_counter() + give_up
+        while self.read(seconds) and time.perf_counter() < end:
             pass
 
     @property

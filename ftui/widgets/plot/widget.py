@@ -1,4 +1,4 @@
-"""The plot widget: numpy to characters, and only the rows that changed are drawn again."""
+"""The plot widget: numpy to characters, and only the cells that changed are drawn again."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,11 +7,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ftui.widgets.changes import changed_region
 from ftui.widgets.plot.keys import BINDINGS
 from ftui.widgets.plot.look import Look, Mode, Row, Shown
 from ftui.widgets.plot.navigate import Navigator
@@ -82,6 +83,8 @@ class Plot(Widget, can_focus=True):
         self._smoothers: dict[str, Smoother] = {}
         self._picture = Picture()
         self._drawn_size = Size(0, 0)
+        self._strips: dict[int, Strip] = {}
+        """The rows of the picture that were asked for, as they were last drawn."""
         self._part_styles: dict[str, Style] = {}
 
     def show(
@@ -90,14 +93,14 @@ class Plot(Widget, can_focus=True):
         markers: Sequence[Marker] = (),
         title: str = "",
         steps: tuple[float, float] | None = None,
-    ) -> None:
-        """Replace what is shown; only rows that changed are drawn again.
+    ) -> int:
+        """Replace what is shown; only cells that changed are drawn again. Returns how many.
 
         `steps`, the first and the last, are in view even where there are no points, so that plots
         of the same run align.
         """
         self._navigator.show(Shown(tuple(series), tuple(markers), title, steps))
-        self._redraw()
+        return self._redraw()
 
     @property
     def text(self) -> str:
@@ -196,24 +199,38 @@ class Plot(Widget, can_focus=True):
         if self.size != self._drawn_size:
             self._draw()
         rows = self._picture.rows
-        return self._strip(rows[y]) if y < len(rows) else Strip.blank(self.size.width)
+        if y >= len(rows):
+            return Strip.blank(self.size.width)
+        if y not in self._strips:
+            self._strips[y] = self._strip(rows[y])
+        return self._strips[y]
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._part_styles.clear()
+        self._strips.clear()
 
-    def _redraw(self) -> None:
-        """Refresh the rows that changed. A size that changed is drawn by `render_line`."""
+    def _redraw(self) -> int:
+        """Refresh the cells that changed. A size that changed is drawn by `render_line`."""
         if not self.size or self.size != self._drawn_size:
             self.refresh()
-            return
-        before = self._picture.rows
+            return self.size.area
+        before, strips = self._picture.rows, self._strips
         self._draw()
-        changed = [y for y, row in enumerate(self._picture.rows) if row != before[y]]
-        if changed:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        regions = []
+        for y, row in enumerate(self._picture.rows):
+            if y not in strips or row == before[y]:
+                continue
+            old, strips[y] = strips[y], self._strip(row)
+            region = changed_region(old, strips[y], y)
+            regions += [region] if region else []
+        self._strips = strips
+        if regions:
+            self.refresh(*regions)
+        return sum(region.area for region in regions)
 
     def _draw(self) -> None:
+        self._strips = {}
         look = Look(self.mode, self.log_y, self.smoothing, self.window, self.cursor)
         width, height = self._drawn_size = self.size
         self._picture = draw(self._navigator.shown, look, width, height, self._smoothed)
