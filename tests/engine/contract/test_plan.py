@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.contract import plan
+from engine.contract import match, plan
 from engine.contract.config import Rule
 from engine.contract.errors import UserError
 from engine.contract.match import Matcher
@@ -139,6 +139,12 @@ def test_a_pattern_that_makes_no_sense_is_a_sentence(pattern: str, sentence: str
     with pytest.raises(UserError) as caught:
         train(pattern)
     assert sentence in str(caught.value)
+
+
+def test_what_the_app_writes_needs_no_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of 20,000 modules resolves within a key press; see `tests.benchmarks.tree_keys`."""
+    monkeypatch.setattr(match, "_glob", None)
+    assert trained(Rule("*"), Rule(plan.literal("layer1"), train=False), Rule("stem"))
 
 
 def test_a_rule_decides_all_of_what_it_matches() -> None:
