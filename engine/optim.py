@@ -50,14 +50,18 @@ def regroup(
 ) -> None:
     """Sort all parameters into groups by learning-rate scale and weight decay, as a plan says.
 
-    State stays with its tensor, but that of frozen parameters goes where `frozen_moments` is
-    "reset". `set_lr` must follow.
+    A rule's weight decay is for all that it decides; the config's spares norms, biases and other
+    vectors. State stays with its tensor, but that of frozen parameters goes where `frozen_moments`
+    is "reset". `set_lr` must follow.
     """
     decays = _decaying(module)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         assignment = assignments[name]
-        groups.setdefault((assignment.lr_scale, name in decays), []).append(parameter)
+        decay = assignment.weight_decay
+        if decay is None:
+            decay = config.weight_decay if name in decays else 0.0
+        groups.setdefault((assignment.lr_scale, decay), []).append(parameter)
         if not assignment.train:
             if config.frozen_moments == "reset":
                 optimizer.state.pop(parameter, None)
@@ -70,9 +74,9 @@ def regroup(
             "params": parameters,
             "lr": 0.0,
             "lr_scale": lr_scale,
-            "weight_decay": config.weight_decay if decays else 0.0,
+            "weight_decay": decay,
         }
-        for (lr_scale, decays), parameters in groups.items()
+        for (lr_scale, decay), parameters in groups.items()
     ]
 
 
@@ -80,6 +84,12 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give each group the rate `lr` (base times schedule) times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def forget(optimizer: torch.optim.Optimizer, module: nn.Module) -> None:
+    """Drop the state of a module's own parameters, its children's left out; `regroup` follows."""
+    for parameter in module.parameters(recurse=False):
+        optimizer.state.pop(parameter, None)
 
 
 def state_by_name(optimizer: torch.optim.Optimizer, module: nn.Module) -> State:

@@ -26,6 +26,8 @@ class Progress(Struct):
     """Whether the loss of the last step was not finite."""
     steering: list[str] = []
     """Ids of the steering commands in effect."""
+    reinitialised: list[str] = []
+    """Paths of the modules that the plan has given new weights; they get them once."""
 
     def judge(self, value: float | None, config: EarlyStoppingConfig) -> bool:
         """Take in the metric of an epoch; whether it is the best so far. None is never better."""

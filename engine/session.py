@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from engine import freeze, optim
+from engine import freeze, optim, reinit
 from engine.checkpoint import Checkpoint
 from engine.contract import plan
 from engine.contract.commands import Steering
@@ -76,6 +76,8 @@ class Session:
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
     trainable: list[nn.Parameter] = field(default_factory=list)
+    reinitialised: list[str] = field(default_factory=list)
+    """Paths of the modules that the plan gave new weights when it was put into force."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
 
@@ -102,9 +104,18 @@ class Session:
         return sum(parameter.numel() for parameter in self.trainable)
 
     def set_plan(self, rules: Sequence[Rule]) -> None:
-        """Put a plan into force. Raises `UserError`, with nothing changed, where it can't be."""
+        """Put a plan into force. Raises `UserError`, with nothing changed, where it can't be.
+
+        Modules that it is the first plan of the run to re-initialise begin anew, moments included.
+        """
         assignments = plan.resolve(rules, self.info)
+        begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
         freeze.apply_plan(self.module, assignments)
+        reinit.draw(self.module, begin_anew, self.config.training.seed)
+        for path in begin_anew:
+            optim.forget(self.optimizer, self.module.get_submodule(path))
+        self.reinitialised = begin_anew
+        self.progress.reinitialised += begin_anew
         optim.regroup(self.optimizer, self.module, assignments, self.config.optimizer)
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.progress.rules = list(rules)
@@ -126,4 +137,5 @@ class Session:
             rules=list(self.progress.rules),
             trainable=self.trainable_parameters,
             change=change,
+            reinitialised=self.reinitialised,
         )

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.theme import BUILTIN_THEMES
 
-from engine.contract.plan import PRESETS
+from engine.contract.methods import METHODS
 from ftui.panes.modules import PresetMenu
 from ftui.panes.pane import Pane
 from ftui.screens.help import Key, keys_of
@@ -62,9 +62,9 @@ class Commands(Provider):
                 if _makes_sense(pane, key):
                     there = partial(self._in_pane, screen, pane, key.action)
                     yield Command(f"{pane.title}: {key.label}", self._help(key), there)
-        for label in PRESETS:
-            post = partial(screen.post_message, PresetMenu.Chosen(label))
-            yield Command(f"Preset: {label}", "Change the plan to it", post)
+        for name, method in METHODS.items():
+            post = partial(screen.post_message, PresetMenu.Chosen(name))
+            yield Command(f"Preset: {method.label}", method.help, post)
         for name in self.app.available_themes:
             if name not in BUILTIN_THEMES:
                 yield Command(f"Theme: {name}", "", partial(setattr, self.app, "theme", name))

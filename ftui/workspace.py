@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
 from engine.contract.config import Config, Rule
 from engine.contract.errors import UserError
-from engine.contract.plan import PRESETS, effective, literal, with_rule
+from engine.contract.methods import METHODS
+from engine.contract.plan import effective, literal, with_rule
 from engine.contract.state import RunState
 from engine.contract.tree import ModelInfo
 from engine.runs.client import Run
@@ -147,11 +148,14 @@ class Workspace:
         self._must_live()
         return Thaw(pattern) if train else Freeze(pattern)
 
-    def preset(self, label: str) -> AnyCommand | None:
-        """Take one of `engine.contract.plan.PRESETS`; as `toggle`."""
+    def preset(self, method: str) -> AnyCommand | None:
+        """Take one of `engine.contract.methods.METHODS`; as `toggle`.
+
+        Raises `UserError` also where the method is not for the model.
+        """
         if self.model is None:
             raise UserError("Choose a model first (1).")
-        return self._set_rules(PRESETS[label](self.model))
+        return self._set_rules(METHODS[method].rules(self.model))
 
     def undo(self) -> AnyCommand | None:
         """Go back to the plan before; as `toggle`. Raises `UserError` where there is none."""

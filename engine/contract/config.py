@@ -21,20 +21,37 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule of the freeze plan; the last rule that matches a parameter decides."""
+    """One rule of the freeze plan; the last rule that matches a parameter decides all of it."""
 
     match: Annotated[
         str,
         Meta(
             min_length=1,
             description="A glob over module and parameter paths ('layer4', '*.bias'), which takes "
-            "all that lies below a module, or 'type:' and a glob over module types.",
+            "all that lies below a module; 'type:' and a glob over module types; 're:' and a "
+            "regular expression that fits a whole path; or 'last:2', the head and the last two "
+            "blocks.",
         ),
     ]
     train: Annotated[bool, Meta(description="true trains what matches, false freezes it.")] = True
     lr_scale: Annotated[
         float, Meta(ge=0, le=1e6, description="Multiplies the learning rate of what matches.")
     ] = 1.0
+    weight_decay: Annotated[
+        Annotated[float, Meta(ge=0, le=1000)] | None,
+        Meta(
+            description="Weight decay of what matches, norms and biases included; left out, the "
+            "optimizer's, which spares those.",
+            extra={"expected": "a number from 0 to 1000"},
+        ),
+    ] = None
+    reinit: Annotated[
+        bool,
+        Meta(
+            description="true draws new weights for what matches, once in a run, before it is "
+            "trained; whole modules only."
+        ),
+    ] = False
 
 
 class ModelConfig(Table, frozen=True):

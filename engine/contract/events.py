@@ -170,6 +170,8 @@ class PlanChanged(Event, frozen=True):
     """Parameters that train."""
     change: str
     """What changed, in a few words; empty for the plan that training starts with."""
+    reinitialised: list[str] = []
+    """Paths of the modules that this change gave new weights, "" for the model's own."""
 
 
 class RunPaused(Event, frozen=True):

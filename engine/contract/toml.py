@@ -50,7 +50,14 @@ def convert(data: Mapping[str, Any], source: str) -> Config:
 
 def dump(config: Config) -> str:
     """The complete TOML text of `config`; `parse(dump(c)) == c`."""
-    return tomli_w.dumps(msgspec.to_builtins(config))
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+
+
+def _without_none(value: Any) -> Any:
+    """`value` without the keys that stand for nothing: TOML has no null, and None is a default."""
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _override(data: dict[str, Any], override: str) -> None:

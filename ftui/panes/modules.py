@@ -16,7 +16,8 @@ from textual.widgets.option_list import Option
 from engine.contract.commands import Freeze, Thaw
 from engine.contract.config import Rule
 from engine.contract.errors import UserError
-from engine.contract.plan import PRESETS, resolve, trainable_parameters
+from engine.contract.methods import METHODS
+from engine.contract.plan import resolve, trainable_parameters
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from ftui.panes.pane import Pane
@@ -40,21 +41,22 @@ class PresetMenu(OptionList):
     DEFAULT_CSS = "PresetMenu { height: auto; display: none; }"
 
     class Chosen(Message):
-        """A preset was picked."""
+        """A method was picked, by its name in `METHODS`."""
 
-        def __init__(self, label: str) -> None:
+        def __init__(self, method: str) -> None:
             super().__init__()
-            self.label = label
+            self.method = method
 
     class Closed(Message):
         """The menu is gone."""
 
     def open(self, model: ModelInfo) -> None:
-        """Show the presets of a model."""
+        """Show the methods that fit a model."""
         self.clear_options()
-        for label, rules_of in PRESETS.items():
-            with suppress(UserError):  # a model without norms has no such preset
-                self.add_option(Option(_preset_line(label, rules_of(model), model), id=label))
+        for name, method in METHODS.items():
+            with suppress(UserError):  # one without norms, or without attention
+                line = _preset_line(method.label, method.rules(model), model)
+                self.add_option(Option(line, id=name))
         self.highlighted = 0
         self.display = True
         self.screen.set_focus(self)
@@ -81,7 +83,7 @@ class ModulesPane(Pane):
             "presets",
             "Presets",
             id="modules.presets",
-            tooltip="Head, last block, all, or norms and biases",
+            tooltip="Head, last blocks, norms, biases, all, and other methods",
         ),
     ]
 

@@ -296,7 +296,7 @@ class MainScreen(Screen[None]):
 
     @on(PresetMenu.Chosen)
     def _preset(self, event: PresetMenu.Chosen) -> None:
-        self._change_plan(lambda: self.workspace.preset(event.label))
+        self._change_plan(lambda: self.workspace.preset(event.method))
 
     def action_undo(self) -> None:
         self._change_plan(self.workspace.undo)

@@ -111,9 +111,13 @@ optimizers = st.builds(
 patterns = st.lists(
     st.builds(
         Rule,
-        st.sampled_from(["*", "stem", "body", "body.1", "head", "*.bias", "type:BatchNorm2d"]),
+        st.sampled_from(
+            ["*", "stem", "body", "body.1", "head", "*.bias", "type:BatchNorm2d", "last:1"]
+        ),
         st.booleans(),
         st.sampled_from([1.0, 0.1]),
+        st.sampled_from([None, 0.0, 0.3]),
+        st.booleans(),
     ),
     min_size=1,
     max_size=3,

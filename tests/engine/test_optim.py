@@ -161,6 +161,46 @@ def test_it_steps_as_a_plain_optimizer_of_torch_does(
 
 
 @BOTH
+def test_a_rules_weight_decay_is_for_all_that_it_decides(
+    tmp_path: Path, asked: OptimizerConfig
+) -> None:
+    """And is what the optimizer steps with: as torch's own does with groups of such decays."""
+    rules = [*ALL, Rule("1", weight_decay=0.5), Rule("head.weight", lr_scale=0.1, weight_decay=0.0)]
+    made = session(
+        tmp_path,
+        config(optimizer=asked, schedule=ScheduleConfig("constant"), trainable=rules),
+        perceptron(),
+    )
+    decays = {"1.weight": 0.5, "1.bias": 0.5, "head.weight": 0.0, "head.bias": 0.0}
+    assert {name: group_of(made, name)["weight_decay"] for name in decays} == decays
+    made.set_plan(ALL)
+    assert group_of(made, "1.bias")["weight_decay"] == 0.0
+    assert group_of(made, "head.weight")["weight_decay"] == asked.weight_decay
+    made.set_plan(rules)
+
+    other = perceptron()
+    other.load_state_dict(made.module.state_dict())
+    groups = [
+        {"params": [parameter], "weight_decay": decays[name]}
+        | {"lr": asked.lr * (0.1 if name == "head.weight" else 1.0)}
+        for name, parameter in other.named_parameters()
+    ]
+    plain: torch.optim.Optimizer = (
+        torch.optim.SGD(groups, momentum=asked.momentum)
+        if asked.name == "sgd"
+        else torch.optim.AdamW(groups)
+    )
+    steps(made, 3)
+    for number in range(3):
+        batch = next(made.train_data.epoch(number))
+        nn.functional.cross_entropy(other(batch.images), batch.labels).backward()
+        plain.step()
+        plain.zero_grad()
+    for ours, theirs in zip(made.module.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@BOTH
 def test_a_thawed_parameter_starts_as_a_new_one_does(
     tmp_path: Path, asked: OptimizerConfig
 ) -> None:

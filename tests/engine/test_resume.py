@@ -38,6 +38,12 @@ steering = st.one_of(
     st.builds(c.Freeze, st.sampled_from(["stem", "body", "*.bias", "type:BatchNorm2d"])),
     st.builds(c.Thaw, st.sampled_from(["stem", "body", "*"]), st.sampled_from([1.0, 0.1])),
     st.builds(c.SetPlan, st.just([Rule(match="head"), Rule(match="body.1")])),
+    st.builds(
+        c.SetPlan,
+        st.just(
+            [Rule("last:1", weight_decay=0.3), Rule("re:body|head", lr_scale=0.5, reinit=True)]
+        ),
+    ),
 )
 other = st.sampled_from([c.Evaluate, c.Checkpoint, c.Pause, c.Resume]).map(lambda kind: kind())
 script = st.lists(
@@ -53,8 +59,10 @@ optimizer = st.builds(
     nesterov=st.booleans(),
     frozen_moments=st.sampled_from(["reset", "keep"]),
 )
+plans = [[Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
 configs = st.builds(
     config,
+    trainable=st.sampled_from(plans),
     optimizer=optimizer,
     schedule=st.builds(ScheduleConfig, warmup_steps=st.sampled_from([0, 3])),
     training=st.builds(

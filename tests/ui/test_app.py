@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Rule
-from engine.contract.plan import head_only, with_rule
+from engine.contract.plan import FREEZE_ALL, head_only, with_rule
 from ftui.app import FtuiApp
 from ftui.widgets.banner import Banner
 from ftui.widgets.module_tree.node import Mark
@@ -135,7 +135,7 @@ async def test_a_preset_of_a_living_run_replaces_its_plan(shown: Shown, run: Scr
         await pilot.press("2", "m", "down", "enter")
         command = await sent(pilot, run)
         assert isinstance(command, c.SetPlan)
-        assert command.rules == [*head_only(run.model), Rule("layer4")]
+        assert command.rules == [FREEZE_ALL, Rule("last:1")]
 
 
 async def test_the_learning_rate_is_asked_for_on_one_line(shown: Shown, run: ScriptedRun) -> None:

@@ -3,7 +3,8 @@
 import pytest
 from textual.binding import Binding
 
-from engine.contract.plan import head_only
+from engine.contract.config import Rule
+from engine.contract.plan import FREEZE_ALL
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.palette import Commands
@@ -118,5 +119,5 @@ async def test_a_preset_changes_the_drafts_plan(shown: Shown) -> None:
         found = {command.name: command.run for command in Commands(app.main).commands()}
         found["Preset: last block"]()
         await until(pilot, lambda: app.workspace.draft.config.trainable)
-        assert len(app.workspace.rules) == len(head_only(resnet18())) + 1
+        assert app.workspace.rules == [FREEZE_ALL, Rule("last:1")]
         assert app.main.query_one(ModulesPane).target.display

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.contract import plan
+from engine.contract import match, plan
 from engine.contract.config import Rule
 from engine.contract.errors import UserError
+from engine.contract.match import Matcher
 from engine.contract.plan import Assignment, resolve
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import (
@@ -71,6 +72,19 @@ def test_without_rules_everything_is_frozen() -> None:
         ("pool", None),
         ("Linear", None),
         ("FC", None),
+        ("re:fc", ["fc.weight", "fc.bias"]),
+        ("re:layer1", [n for n in NAMES if n.startswith("layer1.")]),  # all of a path, or none
+        ("re:layer1.*", [n for n in NAMES if n.startswith("layer1")]),
+        (r"re:layer\d+\.0", [n for n in NAMES if n.startswith("layer1")]),
+        (r"re:.*\.(bn|conv)\.weight", ["layer1.0.conv.weight", "layer1.0.bn.weight"]),
+        ("re:(?i)FC", ["fc.weight", "fc.bias"]),
+        ("re:token|stem", ["token", "stem.weight"]),
+        ("re:pool", None),
+        ("re:ayer1", None),
+        ("last:0", ["fc.weight", "fc.bias"]),
+        ("last:1", ["layer10.0.weight", "layer10.0.bias", "fc.weight", "fc.bias"]),
+        ("last:2", [n for n in NAMES if n not in ("token", "stem.weight")]),
+        ("last:3", [n for n in NAMES if n != "token"]),
     ],
 )
 def test_what_a_pattern_takes(pattern: str, names: list[str] | None) -> None:
@@ -95,8 +109,13 @@ def test_the_last_match_wins() -> None:
     [
         ("layer2", 'did you mean "layer1" or "layer10"'),
         ("fcc", 'did you mean "fc"'),
+        ("layer10.1.*", 'did you mean "layer10.0" or "layer10'),
+        (r"re:layer1\.0\.bm.*", 'did you mean "layer1.0.bn"'),
         ("type:linear", 'did you mean "type:Linear"'),
+        ("type:AvgPool2d", "its types are Conv2d"),  # such as hold a parameter
         ("zzzzz", "its top-level modules are stem, layer1, layer10, fc."),
+        ("re:zzzzz", "its top-level modules are stem, layer1, layer10, fc."),
+        ("type:zzzzz", "its types are Conv2d, Sequential, Block, BatchNorm2d, Linear."),
     ],
 )
 def test_a_pattern_that_takes_nothing_is_a_sentence(pattern: str, hint: str) -> None:
@@ -106,34 +125,39 @@ def test_a_pattern_that_takes_nothing_is_a_sentence(pattern: str, hint: str) -> 
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [
+        ("re:(fc", '"re:(fc" is not a regular expression (missing ), unterminated'),
+        ("re:a{99999999999999999999}", "is not a regular expression (the repetition number"),
+        ("last:", '"last:" is not a number of blocks; write "last:2"'),
+        ("last:-1", '"last:-1" is not a number of blocks'),
+        ("last:4", '"last:4" asks for more than the 3 blocks of test/net; "*" takes'),
+    ],
+)
+def test_a_pattern_that_makes_no_sense_is_a_sentence(pattern: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        train(pattern)
+    assert sentence in str(caught.value)
+
+
+def test_what_the_app_writes_needs_no_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree of 20,000 modules resolves within a key press; see `tests.benchmarks.tree_keys`."""
+    monkeypatch.setattr(match, "_glob", None)
+    assert trained(Rule("*"), Rule(plan.literal("layer1"), train=False), Rule("stem"))
+
+
+def test_a_rule_decides_all_of_what_it_matches() -> None:
+    rules = [Rule("*", weight_decay=0.1), Rule("layer1", reinit=True), Rule("fc", weight_decay=0)]
+    found = resolve(rules, MODEL)
+    assert found["token"] == Assignment(True, weight_decay=0.1)
+    assert found["layer1.0.bn.bias"] == Assignment(True, reinit=True)
+    assert found["fc.bias"] == Assignment(True, weight_decay=0.0)
+
+
 def test_trainable_parameters_are_elements() -> None:
     assert plan.trainable_parameters(resolve([Rule("fc")], MODEL), MODEL) == 55
     assert plan.trainable_parameters(resolve([Rule("*")], MODEL), MODEL) == MODEL.total_parameters
-
-
-@pytest.mark.parametrize(
-    ("preset", "names"),
-    [
-        ("head", ["fc.weight", "fc.bias"]),
-        ("last block", ["layer10.0.weight", "layer10.0.bias", "fc.weight", "fc.bias"]),
-        ("all", NAMES),
-        (
-            "norms and biases",
-            [n for n in NAMES if n.endswith(".bias") or ".bn." in n or n.startswith("fc.")],
-        ),
-    ],
-)
-def test_presets(preset: str, names: list[str]) -> None:
-    assert sorted(trained(*plan.PRESETS[preset](MODEL))) == sorted(names)
-
-
-def test_a_preset_with_nothing_to_take_still_resolves() -> None:
-    """A model without norms or biases, as VGG has no norms."""
-    bare = ModelInfo(
-        "test/bare", [ModuleInfo("fc", "Linear", {"weight": 5})], ["fc"], Preprocessing()
-    )
-    for preset in plan.PRESETS.values():
-        assert resolve(preset(bare), bare)["fc.weight"].train
 
 
 def test_no_rule_at_all_trains_the_head() -> None:
@@ -148,16 +172,24 @@ def test_a_literal_takes_only_itself() -> None:
         [],
         Preprocessing(),
     )
-    assert plan.matching(plan.literal("a[0]*"), odd) == {"a[0]*.w"}
+    assert list(Matcher(odd).take(plan.literal("a[0]*"))) == ["a[0]*.w"]
 
 
 PATTERNS = st.sampled_from(
     [
         *("*", "fc", "layer1", "layer1.0", "layer1.0.bn", "layer10", "layer1*", "*.bias"),
         *("token", "stem", "layer1.0.conv.weight", "type:Linear", "type:Block"),
+        *("re:layer1", r"re:.*\.bn\..*", "last:1", "last:2"),
     ]
 )
-RULES = st.builds(Rule, PATTERNS, st.booleans(), st.sampled_from([0.1, 1.0]))
+RULES = st.builds(
+    Rule,
+    PATTERNS,
+    st.booleans(),
+    st.sampled_from([0.1, 1.0]),
+    st.sampled_from([None, 0.0, 0.1]),
+    st.booleans(),
+)
 
 
 @given(rules=st.lists(RULES, max_size=6), rule=RULES)

@@ -65,6 +65,14 @@ def test_what_is_written_is_complete() -> None:
         (("[data]", "[optimizer]\nlr = nan\n[data]"), "optimizer.lr must be a number above 0"),
         (("[data]", "[[trainable]]\ntrain = true\n[data]"), "trainable[0].match is missing"),
         (("[data]", "[[trainable]]\nmatch = 'a'\nlr_scale = -1\n[data]"), "trainable[0].lr_scale"),
+        (
+            ("[data]", "[[trainable]]\nmatch = 'a'\nweight_decay = 'x'\n[data]"),
+            "trainable[0].weight_decay must be a number from 0 to 1000, not 'x'.",
+        ),
+        (
+            ("[data]", "[[trainable]]\nmatch = 'a'\nreinit = 1\n[data]"),
+            "trainable[0].reinit must be true or false, not 1.",
+        ),
         (("[data]", "[trainable]\nx = 1\n[data]"), "trainable must be a list, not"),
         (('[model]\nname = "torchvision/resnet18"', "model = 3"), "model must be a table"),
         (("[data]", "data"), "not valid TOML"),

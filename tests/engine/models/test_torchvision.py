@@ -10,6 +10,7 @@ import torchvision
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights, list_models
 
+from engine.contract.depth import repeated_blocks
 from engine.contract.errors import UserError
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
@@ -74,6 +75,32 @@ def test_every_builder_without_memory(name: str) -> None:
     assert sum(p.numel() for p in module.parameters() if not p.is_meta) < 2_000_000
     plan = resolve(head_only(info), info)
     assert trainable_parameters(plan, info) == head_size(info)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "last"),
+    [
+        ("resnet50", 3 + 4 + 6 + 3, "layer4.2"),
+        ("vit_l_16", 24, "encoder.layers.encoder_layer_23"),
+        ("swin_v2_t", 2 + 2 + 6 + 2, "features.7.1"),
+        ("convnext_small", 3 + 3 + 27 + 3, "features.7.2"),
+        ("efficientnet_v2_s", 2 + 4 + 4 + 6 + 9 + 15, "features.6.14"),
+        ("maxvit_t", 2 + 2 + 5 + 2, "blocks.3.layers.1"),
+        ("densenet121", 6 + 12 + 24 + 16, "features.denseblock4.denselayer16"),
+        ("regnet_y_400mf", 1 + 3 + 6 + 6, "trunk_output.block4.block4-5"),
+        ("mobilenet_v2", 1 + 2 + 3 + 4 + 3 + 3 + 1, "features.17"),
+        ("mobilenet_v3_large", 15, "features.15"),
+        ("mnasnet1_0", 3 + 3 + 3 + 2 + 4 + 1, "layers.13.0"),
+        ("shufflenet_v2_x1_0", 4 + 8 + 4, "stage4.3"),
+        ("squeezenet1_1", 8, "features.12"),
+        ("googlenet", 2 + 5 + 2, "inception5b"),
+        ("inception_v3", 3 + 1 + 4 + 1 + 2, "Mixed_7c"),
+        ("vgg16_bn", 13 + 2, "classifier.3"),  # nothing repeats but layers
+    ],
+)
+def test_the_blocks_are_those_of_the_paper(name: str, count: int, last: str) -> None:
+    blocks = repeated_blocks(SOURCE.describe(name, "none", 7))
+    assert (len(blocks), blocks[-1]) == (count, last)
 
 
 def test_the_tree_is_torchs_own() -> None:

@@ -1,0 +1,180 @@
+"""Named methods of fine-tuning: each reads a model's tree and writes the rules of a plan.
+
+They write patterns rather than lists of parameters where they can, so that the plan stays text
+that a person reads, edits and takes to another model.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+from engine.contract.config import Rule
+from engine.contract.depth import ancestors, repeated_blocks
+from engine.contract.errors import UserError
+from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, literal
+from engine.contract.text import plain
+from engine.contract.tree import ModelInfo
+
+LAYER_DECAY = 0.75
+"""Between the 0.65 of BEiT's large and the 0.9 of its small models."""
+ULMFIT_DIVISOR = 2.6
+
+
+def last_blocks(model: ModelInfo, count: int) -> list[Rule]:
+    """The head, the last `count` blocks, and the layers after them, such as a final norm.
+
+    Raises `UserError` on a model of fewer blocks.
+    """
+    if count > len(repeated_blocks(model)):
+        raise UserError(f"{plain(model.name)} has fewer than {count} blocks before its head.")
+    return [FREEZE_ALL, Rule(f"last:{count}")]
+
+
+def full(_model: ModelInfo) -> list[Rule]:
+    """Every parameter, at one rate."""
+    return [TRAIN_ALL]
+
+
+def bitfit(model: ModelInfo) -> list[Rule]:
+    """The head and all biases: BitFit, Ben Zaken et al. 2021, arXiv:2106.10199.
+
+    Biases are the parameters of that name and those whose name ends in it, such as the
+    `in_proj_bias` of attention; those of norms are among them, as in the paper. Raises `UserError`
+    on a model without any outside its head.
+    """
+    biases = _bias_rules(model)
+    if not biases:
+        raise UserError(f"{plain(model.name)} has no biases outside its head.")
+    return [*head_only(model), *biases]
+
+
+def norm_only(model: ModelInfo) -> list[Rule]:
+    """The head and the scales and shifts of all norms: Frankle et al. 2020, arXiv:2003.00152.
+
+    Raises `UserError` on a model that has none.
+    """
+    norms = _norm_rules(model)
+    if not norms:
+        raise UserError(f"{plain(model.name)} has no normalisation layers with weights.")
+    return [*head_only(model), *norms]
+
+
+def norms_and_biases(model: ModelInfo) -> list[Rule]:
+    """The head, all norms and all biases, as far as the model has them; VGG has no norms."""
+    return [*head_only(model), *_norm_rules(model), *_bias_rules(model)]
+
+
+def attention_only(model: ModelInfo) -> list[Rule]:
+    """The head and the attention layers: Touvron et al. 2022, arXiv:2203.09795, section 4.
+
+    Attention layers are the innermost modules whose type says so, with all that they hold: the
+    projections, and Swin's tables of relative positions. Raises `UserError` on a model without.
+    """
+    named = [m for m in model.modules if "Attention" in m.type]
+    around = {above for module in named for above in ancestors(module.path)}
+    holding = {above for m in model.modules if m.own for above in (m.path, *ancestors(m.path))}
+    layers = [m for m in named if m.path not in around and m.path in holding]
+    if not layers:
+        raise UserError(
+            f"{plain(model.name)} has no attention layers; this method is for transformers."
+        )
+    return [*head_only(model), *_of_types(m.type for m in layers)]
+
+
+def layer_decay(model: ModelInfo, factor: float = LAYER_DECAY) -> list[Rule]:
+    """Everything, the rate multiplied by `factor` once for each block away from the head.
+
+    The head learns at the full rate, block k from the output at `factor`^k, and what comes before
+    the first of n blocks at `factor`^(n + 1). Clark et al. 2020 (ELECTRA, arXiv:2003.10555); for
+    vision transformers Bao et al. 2021 (BEiT, arXiv:2106.08254), whose code counts alike but for
+    the final norm, which it counts to the head and this to the last block.
+    """
+    return _falling(model, range(1, len(repeated_blocks(model)) + 1), factor)
+
+
+def discriminative(model: ModelInfo, divisor: float = ULMFIT_DIVISOR) -> list[Rule]:
+    """Everything, the rate divided by `divisor` for each group of layers away from the head.
+
+    Howard and Ruder 2018 (ULMFiT, arXiv:1801.06146), section 3.2. A group is a stage: blocks that
+    stand side by side, as in resnet's `layer3`; what comes before the first one is the last group.
+    """
+    stages = groupby(repeated_blocks(model), key=lambda path: path.rpartition(".")[0])
+    sizes = [len(list(blocks)) for _, blocks in stages]
+    return _falling(model, [sum(sizes[i:]) for i in reversed(range(len(sizes)))], 1 / divisor)
+
+
+class Method(NamedTuple):
+    """A way to choose what trains."""
+
+    label: str
+    """A few words for a menu."""
+    help: str
+    """One line, with the paper."""
+    rules: Callable[[ModelInfo], list[Rule]]
+    """Raises `UserError`, in one sentence, on a model that the method is not for."""
+
+
+METHODS: dict[str, Method] = {
+    "linear-probe": Method("head", "Linear probe: nothing but the head", head_only),
+    "last-1": Method("last block", "The head and the last block", partial(last_blocks, count=1)),
+    "last-2": Method(
+        "last 2 blocks", "The head and the last two blocks", partial(last_blocks, count=2)
+    ),
+    "full": Method("all", "Full fine-tuning: every parameter at one rate", full),
+    "layer-decay": Method(
+        "layer-wise decay",
+        f"Everything, the rate times {LAYER_DECAY:g} a block from the head (arXiv:2106.08254)",
+        layer_decay,
+    ),
+    "discriminative": Method(
+        "discriminative",
+        f"Everything, the rate divided by {ULMFIT_DIVISOR:g} a stage from the head (ULMFiT, "
+        "arXiv:1801.06146)",
+        discriminative,
+    ),
+    "norms-and-biases": Method(
+        "norms and biases", "The head, all norms and all biases", norms_and_biases
+    ),
+    "norm-only": Method("norms", "The head and all norms (arXiv:2003.00152)", norm_only),
+    "bitfit": Method("biases", "BitFit: the head and all biases (arXiv:2106.10199)", bitfit),
+    "attention-only": Method(
+        "attention",
+        "The head and the attention layers of a transformer (arXiv:2203.09795)",
+        attention_only,
+    ),
+}
+"""By the name that never changes; in the order of a menu."""
+
+
+def _falling(model: ModelInfo, depths: Iterable[int], factor: float) -> list[Rule]:
+    """Everything trains; the rate falls by `factor` at each of `depths`, in blocks, ascending."""
+    scales = [1.0]
+    rules = [Rule(literal(path)) for path in model.head]
+    for depth in depths:
+        scales.append(scales[-1] * factor)
+        rules.append(Rule(f"last:{depth}", lr_scale=_legible(scales[-1])))
+    rules.append(Rule("*", lr_scale=_legible(scales[-1] * factor)))
+    return rules[::-1]
+
+
+def _legible(scale: float) -> float:
+    """Six digits are enough for a rate, and can be read in a file."""
+    return float(f"{scale:.6g}")
+
+
+def _bias_rules(model: ModelInfo) -> list[Rule]:
+    """One for each name of a bias outside the head: `*.bias`, `*.in_proj_bias`."""
+    heads = set(model.head)
+    body = [m for m in model.modules if heads.isdisjoint((m.path, *ancestors(m.path)))]
+    names = dict.fromkeys(name for module in body for name in module.own)
+    return [Rule(f"*.{name}") for name in names if name == "bias" or name.endswith("_bias")]
+
+
+def _norm_rules(model: ModelInfo) -> list[Rule]:
+    """One for each type of norm; a type such as Conv2dNormActivation holds more than a norm."""
+    return _of_types(m.type for m in model.modules if m.own and "Norm" in m.type)
+
+
+def _of_types(types: Iterable[str]) -> list[Rule]:
+    return [Rule(f"type:{literal(name)}") for name in dict.fromkeys(types)]
