@@ -3,7 +3,7 @@
 ```
 checkpoints/step-00000120/model.safetensors   the weights, by torch's names
                           training.pt         what else the optimizer and the generators need
-                          checkpoint.json     progress, config, and the checksums of all three
+                          checkpoint.json     progress, config, and the checksums of the lot
             last -> step-00000120
             best -> step-00000080
 ```

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
+from engine.contract.text import plain
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,17 @@ class Device:
     name: str
     precision: str
     """'fp32', 'bf16' or 'fp16'."""
+
+    warning: str = ""
+    """A sentence where it is not what somebody would expect; empty otherwise."""
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """`tensor` on this device.
+
+        CUDA need not be waited for: batches are pinned, and freed memory is not given to others
+        before the copy is done. On MPS that is not so (pytorch #139550).
+        """
+        return tensor.to(self.torch_device, non_blocking=self.torch_device.type == "cuda")
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""
@@ -55,13 +67,26 @@ def choose(config: TrainingConfig) -> Device:
     """
     device = _device(config.device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return Device(device, _name(device), _precision(config.precision, device))
+        try:
+            torch.cuda.set_device(device)
+        except RuntimeError as error:  # taken by somebody alone, or too new or old for this torch
+            raise UserError(
+                f"training.device: {device} can't be used ({plain(error, 120)}); choose another."
+            ) from None
+    unused = torch.cuda.device_count() if device.type == "cpu" and config.device == "auto" else 0
+    warning = ""
+    if unused:
+        warning = (
+            f"There is a GPU that this torch ({torch.__version__}) can't use, perhaps for the "
+            "age of its driver: training on the CPU."
+        )
+    return Device(device, _name(device), _precision(config.precision, device), warning)
 
 
 def usable() -> list[str]:
     """What `training.device` may name here, the fastest first."""
-    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # it asks the driver only
+    cuda = [f"cuda:{number}" for number in range(count)]
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 

@@ -51,7 +51,7 @@ def evaluate(session: Session, reason: Literal["epoch", "command"]) -> Evaluated
 
 @torch.no_grad()
 def _sums(session: Session, batch: Batch) -> Tensor:
-    device = session.device.torch_device
-    with session.device.autocast():
-        logits = session.module(batch.images.to(device, non_blocking=True))
-    return session.task.sums(logits, batch.labels.to(device, non_blocking=True))
+    device = session.device
+    with device.autocast():
+        logits = session.module(device.send(batch.images))
+    return session.task.sums(logits, device.send(batch.labels))

@@ -36,14 +36,19 @@ def set_modes(module: nn.Module) -> None:
     """`train()` for what trains, `eval()` for the rest; to be called again after an evaluation.
 
     A module whose parameters, its children's included, are all frozen is in eval mode with
-    everything below it. One without parameters (Dropout, a norm without weights) follows the
-    nearest module above it that has some.
+    everything below it. One without parameters, such as Dropout, follows the nearest module above
+    it that has some; where it has statistics to keep, as a norm without weights, it trains only if
+    all of those train.
     """
-    _set_modes(module, above=False)
+    _set_modes(module, some=False, every=False)
 
 
-def _set_modes(module: nn.Module, above: bool) -> None:
-    parameters = list(module.parameters())
-    module.training = any(p.requires_grad for p in parameters) if parameters else above
+def _set_modes(module: nn.Module, some: bool, every: bool) -> None:
+    """`some` and `every`: of the parameters of the nearest module above that has any, train."""
+    trains = [p.requires_grad for p in module.parameters()]
+    if trains:
+        some, every = any(trains), all(trains)
+    keeps_statistics = not trains and any(True for _ in module.buffers(recurse=False))
+    module.training = every if keeps_statistics else some
     for child in module.children():
-        _set_modes(child, module.training)
+        _set_modes(child, some, every)

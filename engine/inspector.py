@@ -75,7 +75,7 @@ def _devices() -> list[Device]:
     import torch
 
     found = []
-    for index in range(torch.cuda.device_count()):
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         properties = torch.cuda.get_device_properties(index)
         found.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
     if torch.backends.mps.is_available():

@@ -1,6 +1,6 @@
 """Training, from top to bottom: a generator of what happens, and of the moments between steps."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ def train(session: Session) -> Iterator[e.Event | None]:
     yield session.plan_changed(change="")
     yield from redo(session)
     yield None
+    kept = True
     while not session.done:
         if p.batch == 0:
             yield e.EpochStarted(epoch=p.epoch, step=p.step)
@@ -45,9 +46,12 @@ def train(session: Session) -> Iterator[e.Event | None]:
         metric = evaluated.loss if early_stopping.metric == "val_loss" else evaluated.top1
         best = p.judge(metric, early_stopping)
         p.epoch, p.batch = p.epoch + 1, 0
-        yield from save(session, "epoch", best)
+        kept = yield from save(session, "epoch", best)
         if not session.done:
             yield None
+    while not kept:
+        yield from _pause_for_room(session)
+        kept = yield from save(session, "end")
     if p.exhausted(early_stopping):
         yield _early_stopped(session)
     yield e.RunFinished(step=p.step)
@@ -89,13 +93,13 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
 
     Its share of the step's gradient is by its pictures among the `planned` ones; None: all of it.
     """
-    size, device = len(batch.labels), session.device.torch_device
+    size, device = len(batch.labels), session.device
     if size == 0:
         return None
     try:
-        with session.device.autocast():
-            logits = session.module(batch.images.to(device, non_blocking=True))
-            loss = session.task.loss(logits, batch.labels.to(device, non_blocking=True))
+        with device.autocast():
+            logits = session.module(device.send(batch.images))
+            loss = session.task.loss(logits, device.send(batch.labels))
     except ValueError as error:
         if size > 1 or "more than 1 value per channel" not in str(error):
             raise
@@ -129,13 +133,28 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         parameter.grad = None
 
 
-def save(session: Session, reason: snapshot.Reason, best: bool = False) -> Iterator[e.Event]:
-    """A checkpoint that the loop wants; a disk that refuses does not end the run."""
+def save(
+    session: Session, reason: snapshot.Reason, best: bool = False
+) -> Generator[e.Event, None, bool]:
+    """A checkpoint that the loop wants; a disk that refuses does not end the run.
+
+    Returns whether it was saved.
+    """
     yield from session.pending.flush()
     try:
         yield snapshot.save(session, reason, best)
     except UserError as error:
         yield e.Warned(message=str(error))
+        return False
+    return True
+
+
+def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
+    """Let somebody make room: the weights that all was for are nowhere but in memory."""
+    yield e.Warned(message="All is trained, and only in memory: resume the run to try to save it.")
+    session.paused = True
+    yield e.RunPaused(step=session.progress.step)
+    yield None
 
 
 def _training_started(session: Session) -> e.TrainingStarted:

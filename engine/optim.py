@@ -111,11 +111,14 @@ def load_state_by_name(optimizer: torch.optim.Optimizer, module: nn.Module, stat
 
 
 def _decaying(module: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay is for: no norms, biases or other vectors."""
+    """Names of the parameters that weight decay is for: no norms, biases or other vectors.
+
+    Biases are also Swin's tables of them; vectors also ConvNeXt's scales, of shape (C, 1, 1).
+    """
     return {
         f"{path}.{name}" if path else name
         for path, owner in module.named_modules()
         if "Norm" not in type(owner).__name__
         for name, parameter in owner.named_parameters(recurse=False)
-        if parameter.ndim > 1 and name != "bias"
+        if parameter.ndim > 1 and max(parameter.shape) < parameter.numel() and "bias" not in name
     }

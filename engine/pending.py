@@ -1,5 +1,6 @@
 """What the loop has still to tell: figures stay on the device until they are read together."""
 
+import math
 import time
 from collections.abc import Iterable
 
@@ -57,10 +58,9 @@ class Pending:
     def _steps(self) -> list[Event]:
         if not self._losses:
             return []
-        losses = torch.stack(self._losses)
-        first = self._progress.step - len(losses) + 1
-        finite = losses.isfinite().tolist()
-        values = losses.tolist()
+        values: list[float] = torch.stack(self._losses).tolist()
+        first = self._progress.step - len(values) + 1
+        finite = [math.isfinite(value) for value in values]
         seconds = max(time.monotonic() - self._since, 1e-9)
         return [
             StepsTrained(

@@ -37,6 +37,8 @@ def prepare(
     if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
     chosen = device.choose(config.training)
+    if chosen.warning:
+        tell(Warned(message=chosen.warning))
     if chosen.torch_device.type == "cpu":
         memory.keep_freed()
 

@@ -27,7 +27,8 @@ def due(
     """
     paths = []
     for path, owner in module.named_modules():
-        own = [name for name, _ in owner.named_parameters(path, recurse=False)]
+        named = owner.named_parameters(path, recurse=False)
+        own = [name for name, _ in named if name in assignments]  # shared: the first
         asked = [name for name in own if assignments[name].reinit]
         if not asked or path in done:
             continue

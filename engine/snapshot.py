@@ -16,7 +16,7 @@ from engine.contract.events import CheckpointSaved
 from engine.contract.text import plain
 from engine.session import Session
 
-Reason = Literal["epoch", "steps", "command", "stop"]
+Reason = Literal["epoch", "steps", "command", "stop", "end"]
 
 
 def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSaved:
@@ -33,8 +33,8 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
             session.last_saved = last, progress
     except OSError as error:
         raise UserError(
-            f"The checkpoint of step {session.progress.step} could not be saved "
-            f"({plain(error.strerror)}); free some space."
+            f"The checkpoint of step {session.progress.step} could not be saved in "
+            f"{plain(session.folder)} ({plain(error.strerror)})."
         ) from error
     finally:
         session.pending.restart_clock()

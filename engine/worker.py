@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_LOOKS_PAUSED = 0.02
+_SECONDS_BETWEEN_TRIES = 1.0
+"""To write what a full disk has not taken."""
 _SMALLER_BATCH = (
     "There was not enough memory to train; set data.batch_size lower than {} (training.accumulate "
     "makes up for it) or freeze more of the model."
@@ -63,6 +65,8 @@ class Worker:
         self._may_raise = False
         """Whether a signal may take the main thread out of what it does: while preparing."""
         self._resumed_from = 0
+        self._stops = 0
+        """How often somebody wanted the run to end."""
 
     def run(self, config: Config, saved: checkpoint.Checkpoint | None, warnings: list[str]) -> int:
         """Prepare, train, and end with the event that says how; the exit code."""
@@ -95,6 +99,7 @@ class Worker:
     def stop(self, by: str) -> None:
         """End at the next step boundary, or at once where there is none yet."""
         self.stopping = by
+        self._stops += 1
         if self.session:
             self.session.stopping = by
         elif self._may_raise:
@@ -175,8 +180,11 @@ class Worker:
         from engine.loop import save
 
         if session.stopping != "command":  # that one has saved
-            for event in save(session, "stop"):
+            told = list(save(session, "stop"))
+            for event in told:
                 self.tell(event)
+            if not any(isinstance(event, e.CheckpointSaved) for event in told):
+                raise UserError(f"Ended by {session.stopping}, and what is new could not be saved.")
         self._end(e.RunStopped(step=session.progress.step, by=session.stopping))
 
     def _fail(self, error: str, by_user: bool) -> int:
@@ -196,6 +204,10 @@ class Worker:
             else:
                 self._reject(command, f"The run has {_PARTICIPLES[type(event)]}.")
         self.tell(event)
+        stops = self._stops
+        while self.journal.unwritten and stops == self._stops:  # a signal gives up the last words
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+            self.journal.sync()
 
     def _reject(self, command: c.AnyCommand, reason: str) -> None:
         self.tell(e.CommandRejected(step=self._last_step, command=command, reason=reason))
@@ -225,8 +237,9 @@ def _versions() -> dict[str, str]:
 
 def _out_of_memory(error: Exception) -> bool:
     """Whether the device or the host is out of memory; torch is not imported to find out."""
-    told = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or told
+    told = str(error).lower()  # CUDA, its libraries, MPS, and the CPU's allocator
+    wants = "out of memory" in told or "can't allocate memory" in told
+    return isinstance(error, MemoryError) or wants
 
 
 def main(folder: Path) -> int:

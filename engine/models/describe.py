@@ -36,20 +36,23 @@ class LayersOnMeta(TorchFunctionMode):
 def model_info(
     name: str, module: nn.Module, head: Sequence[str], preprocessing: Preprocessing
 ) -> ModelInfo:
-    """The tree of `module`, in the order of `named_modules`; buffers are left out."""
+    """The tree of `module`, in the order of `named_modules`; buffers are left out.
+
+    A parameter that several modules share stands on the first, as in `named_parameters`.
+    """
+    own: dict[str, dict[str, int]] = {}
+    for full_name, parameter in module.named_parameters():
+        path, _, last = full_name.rpartition(".")
+        own.setdefault(path, {})[last] = parameter.numel()
     modules = [
-        ModuleInfo(path, type(child).__name__, _own_parameters(child))
+        ModuleInfo(path, type(child).__name__, own.get(path, {}))
         for path, child in module.named_modules()
         if path
     ]
-    return ModelInfo(name, modules, list(head), preprocessing, _own_parameters(module))
+    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}))
 
 
 def last_layer(module: nn.Module) -> str:
     """Path of the classifier of a network that ends in a Linear or Conv2d layer."""
     layers = [p for p, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     return str(layers[-1])
-
-
-def _own_parameters(module: nn.Module) -> dict[str, int]:
-    return {name: p.numel() for name, p in module.named_parameters(recurse=False)}

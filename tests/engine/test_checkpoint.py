@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import nn
 
 from engine import checkpoint, snapshot
+from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import (
     CheckpointConfig,
@@ -26,6 +27,9 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.errors import UserError
+from engine.contract.order import check_order
+from engine.loop import train
+from engine.obey import obey
 from engine.past import Past
 from engine.session import Session
 from tests.engine import sessions
@@ -265,20 +269,32 @@ def test_a_disk_that_refuses_leaves_nothing_and_is_a_sentence(tmp_path: Path, si
     assert names(made) == {"step-00000001", "step-00000002", "last"}
 
 
-def test_training_goes_on_when_the_disk_is_full(
+def test_training_goes_on_when_the_disk_is_full_and_waits_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Until somebody has made room: the weights are only in memory."""
+
     def full(_fd: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     made = session(tmp_path, config(training=TrainingConfig(epochs=2)))
     monkeypatch.setattr(os, "fsync", full)
-    events = run(made)
-    assert names(made) == set()
-    assert isinstance(events[-1], e.RunFinished)
-    told = of(e.Warned, events)
-    assert len(told) == 2
-    assert "No space left on device" in msgspec.structs.asdict(told[0])["message"]
+    events: list[e.Event] = []
+    for event in train(made):
+        if event is not None:
+            events.append(event)
+        elif made.paused:
+            assert names(made) == set()
+            if len(of(e.RunPaused, events)) == 2:
+                monkeypatch.undo()
+            events += obey(made, c.Resume())
+    assert names(made) == {f"step-{made.progress.step:08d}", "last"}
+    assert [type(x) for x in events[-2:]] == [e.CheckpointSaved, e.RunFinished]
+    told = [x.message for x in of(e.Warned, events) if isinstance(x, e.Warned)]
+    assert sum("No space left on device" in x for x in told) == 3
+    assert sum("only in memory" in x for x in told) == 2
+    about = {"pid": 1, "host": "", "versions": {}, "config": made.config}
+    check_order([e.RunStarted(**about), *events])
 
 
 def test_best_is_the_best_epoch(tmp_path: Path) -> None:

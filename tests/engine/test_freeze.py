@@ -63,6 +63,25 @@ def test_a_norm_without_weights_follows_what_is_above_it() -> None:
     assert trained(net) == {"1", "1.0", "1.1"}
 
 
+def test_statistics_without_weights_stand_still_where_a_part_of_what_is_above_is_frozen() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False), nn.Dropout())
+    put(net, Rule("0.bias"))
+    assert trained(net) == {"0", "2"}
+    put(net, *ALL)
+    assert trained(net) == {"0", "1", "2"}
+
+
+def test_a_parameter_that_two_modules_share_counts_once_and_goes_by_its_first_name() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net[0].weight
+    info = model_info("x", net, ["1"], Preprocessing())
+    assert info.total_parameters == 16 + 4 + 4
+    with pytest.raises(UserError, match="matches no parameter"):
+        plan.resolve([Rule("1.weight")], info)
+    put(net, Rule("*", train=False), Rule("0.weight"))
+    assert net[1].weight.requires_grad
+
+
 def test_a_norm_of_which_one_parameter_trains_is_in_train_mode() -> None:
     net = tiny_net()
     put(net, *HEAD, Rule("body.1.bias"))

@@ -53,6 +53,14 @@ def test_weight_decay_is_not_for_norms_and_biases() -> None:
     }
 
 
+def test_tables_of_biases_and_scales_of_channels_do_not_decay() -> None:
+    net = nn.Module()
+    net.relative_position_bias_table = nn.Parameter(torch.ones(9, 2))
+    net.layer_scale = nn.Parameter(torch.ones(4, 1, 1))
+    net.pos_embedding = nn.Parameter(torch.ones(1, 5, 4))
+    assert optim._decaying(net) == {"pos_embedding"}
+
+
 def test_a_parameter_that_stands_on_the_model_itself_decays_too() -> None:
     net = nn.Linear(3, 2)
     assert optim._decaying(net) == {"weight"}

@@ -1,5 +1,6 @@
 """The real process: its life, its signals, its death, and what it leaves."""
 
+import errno
 import json
 import os
 import signal
@@ -28,8 +29,10 @@ from engine.contract.config import (
     Rule,
     TrainingConfig,
 )
+from engine.contract.errors import UserError
 from engine.contract.order import check_order
 from engine.past import Past
+from engine.prepare import prepare as prepare_really
 from engine.runs import lock, store
 from engine.runs.journal import Outbox, event_tail
 from engine.runs.launch import launch
@@ -357,6 +360,7 @@ def test_a_broken_config_is_a_sentence_on_the_error_stream(life: Callable[..., L
         (ZeroDivisionError("never \x1b[31mred"), False, "ZeroDivisionError: never red"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True, "data.batch_size"),
         (MemoryError(), True, "data.batch_size lower than 4"),
+        (RuntimeError("MPS backend out of memory (18.0 GB)"), True, "data.batch_size lower"),
     ],
 )
 def test_a_defect_and_a_want_of_memory_end_the_run_in_a_sentence(
@@ -381,3 +385,59 @@ def test_a_defect_and_a_want_of_memory_end_the_run_in_a_sentence(
     assert last.by_user == by_user
     assert said in last.error
     assert "Traceback" in capfd.readouterr().err
+
+
+def test_last_words_wait_for_a_disk_that_is_full(
+    life: Callable[..., Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = life()
+    config = toml.load(one.folder / store.CONFIG)
+    worker = Worker(one.folder, lock.take(one.folder), Past())
+    tries: list[float] = []
+
+    def prepare(*_args: object, **_named: object) -> None:
+        monkeypatch.setattr("os.write", full)
+        raise UserError("no model")
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write = os.write
+
+    def wait(seconds: float) -> None:
+        tries.append(seconds)
+        if len(tries) == 3:
+            monkeypatch.setattr("os.write", write)
+
+    monkeypatch.setattr("engine.prepare.prepare", prepare)
+    monkeypatch.setattr("time.sleep", wait)
+    assert worker.run(config, None, []) == 1
+    os.close(worker.lock_fd)
+    assert len(tries) == 3
+    assert isinstance(one.ended()[-1], e.RunFailed)
+
+
+def test_a_signal_whose_checkpoint_can_not_be_saved_ends_in_a_failure(
+    life: Callable[..., Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    one = life()
+    config = toml.load(one.folder / store.CONFIG)
+    worker = Worker(one.folder, lock.take(one.folder), Past())
+
+    def prepare(*args: object, **named: object) -> object:
+        session = prepare_really(*args, **named)  # type: ignore[arg-type]
+        worker.stopping = "SIGTERM"
+        return session
+
+    monkeypatch.setattr("engine.prepare.prepare", prepare)
+    monkeypatch.setattr("engine.checkpoint.save", refuse)
+    assert worker.run(config, None, []) == 1
+    os.close(worker.lock_fd)
+    events = one.ended()
+    assert any(isinstance(x, e.Warned) and "No space" in x.message for x in events)
+    last = events[-1]
+    assert isinstance(last, e.RunFailed)
+    assert "SIGTERM" in last.error
