@@ -3,7 +3,9 @@
 The same fold serves the live view, attaching, the tests and `ftui ls`.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from engine.contract import events as e
@@ -80,7 +82,7 @@ class RunState:
         self.updated = event.time
         match event:
             case e.StepsTrained():
-                self._steps(event)
+                self._steps([event])
             case e.RunStarted() | e.RunResumed():
                 self._worker(event)
             case e.PreparationAdvanced():
@@ -121,6 +123,18 @@ class RunState:
             case e.RunFailed():
                 self.error, self.error_by_user = event.error, event.by_user
 
+    def apply_all(self, events: Iterable[e.Event]) -> None:
+        """Take in events in their order; of a stretch of steps, each costs little.
+
+        A million steps that were told one by one are then folded in about a second.
+        """
+        for are_steps, stretch in groupby(events, key=lambda x: isinstance(x, e.StepsTrained)):
+            if are_steps:
+                self._steps([x for x in stretch if isinstance(x, e.StepsTrained)])
+            else:
+                for event in stretch:
+                    self.apply(event)
+
     @property
     def live(self) -> bool:
         """Whether the journal says that a worker is on it; whether it lives, the lock says."""
@@ -146,12 +160,35 @@ class RunState:
         """Those of `commands` that the worker has neither applied nor rejected."""
         return [command for command in commands if command.id not in self.answers]
 
-    def _steps(self, event: e.StepsTrained) -> None:
-        self.loss.put(event.first_step, event.loss)
-        self.lr.put(event.first_step, event.lr)
-        self.throughput.put(event.first_step, [event.images_per_second] * len(event.loss))
-        self.step = event.last_step
-        self.images_per_second = event.images_per_second
+    def _steps(self, told: Sequence[e.StepsTrained]) -> None:
+        """Those that follow on each other are put into the columns together."""
+        first, loss, lr, rate = (
+            told[0].first_step,
+            list[float | None](),
+            list[float](),
+            list[float](),
+        )
+        for event in told:
+            if event.first_step != first + len(loss):
+                self._put(first, loss, lr, rate)
+                first, loss, lr, rate = event.first_step, [], [], []
+            loss += event.loss
+            lr += event.lr
+            rate += [event.images_per_second] * len(event.loss)
+        self._put(first, loss, lr, rate)
+        last = told[-1]
+        self.step, self.images_per_second, self.updated = (
+            last.last_step,
+            last.images_per_second,
+            last.time,
+        )
+
+    def _put(
+        self, first: int, loss: list[float | None], lr: list[float], rate: list[float]
+    ) -> None:
+        self.loss.put(first, loss)
+        self.lr.put(first, lr)
+        self.throughput.put(first, rate)
 
     def _worker(self, event: e.RunStarted | e.RunResumed) -> None:
         self.config, self.pid, self.host = event.config, event.pid, event.host

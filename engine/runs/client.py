@@ -145,9 +145,9 @@ class Run:
         return hold, batch
 
     def _fold(self, first: int, batch: list[e.AnyEvent]) -> None:
-        for event in batch[max(0, self._folded - first) :]:
-            self.state.apply(event)
-            self._folded += 1
+        fresh = batch[max(0, self._folded - first) :]
+        self.state.apply_all(fresh)
+        self._folded += len(fresh)
 
     def _start_over(self, restarts: int) -> None:
         """Fold anew a journal that was replaced, once however many subscriptions notice."""

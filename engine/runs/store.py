@@ -137,8 +137,7 @@ def state_of(folder: Path) -> tuple[RunState, Status]:
     hold = lock.look(folder)
     tail, state = event_tail(folder), RunState()
     while events := tail.chunk():
-        for event in events:
-            state.apply(event)
+        state.apply_all(events)
     return state, status(state.phase, hold)
 
 

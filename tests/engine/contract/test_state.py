@@ -31,6 +31,27 @@ def fold(events: Iterable[e.Event]) -> RunState:
     return state
 
 
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4))), st.integers(0, 12))
+def test_many_events_at_once_are_as_one_after_another(
+    told: list[tuple[int, int]], resumed_at: int
+) -> None:
+    """Also where steps are told twice, or some never."""
+    half = len(told) // 2
+    events = [
+        *started(),
+        *(steps(first, first + more - 1) for first, more in told[:half]),
+        *resumed(resumed_at),
+        *(steps(first, first + more - 1) for first, more in told[half:]),
+    ]
+    one, all_ = fold(events), RunState()
+    all_.apply_all(events)
+    assert all_.step == one.step
+    assert all_.updated == one.updated
+    assert all_.images_per_second == one.images_per_second
+    for name in ("loss", "lr", "throughput"):
+        np.testing.assert_array_equal(getattr(all_, name).values, getattr(one, name).values)
+
+
 def test_before_the_first_event() -> None:
     state = RunState()
     assert (state.phase, state.live, state.total_steps, state.best) == ("new", False, 0, {})
