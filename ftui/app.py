@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -28,6 +29,7 @@ from ftui.updates import CellsUpdate
 from ftui.workspace import Workspace
 
 _LOCAL_HZ, _REMOTE_HZ = 10.0, 4.0
+_SECONDS_TO_END = 3.0
 
 
 class FtuiApp(TypeAheadApp):
@@ -89,9 +91,19 @@ class FtuiApp(TypeAheadApp):
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self.exit)
+            loop.add_signal_handler(number, self.end)
         for sentence in self._unfit:
             self.notify(sentence, severity="warning", markup=False)
+
+    def end(self) -> None:
+        """Leave because the terminal is gone, or somebody wants it: in any case, soon.
+
+        What Textual writes to a terminal that is gone may block it for ever, deaf to signals.
+        """
+        by_force = threading.Timer(_SECONDS_TO_END, os._exit, (1,))
+        by_force.daemon = True
+        by_force.start()
+        self.exit()
 
     async def on_unmount(self) -> None:
         await self.inspector.close()

@@ -13,8 +13,9 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1, floored to a tenth: 0.9999 must not read 100 %."""
-    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
+    """A share of 1, to a tenth; 100 % is all, so 0.9999 reads 99.9 %."""
+    rounded = round(100 * share, 1)
+    return f"{min(rounded, 99.9) if share < 1 else rounded:.1f} %"
 
 
 def duration(seconds: float) -> str:

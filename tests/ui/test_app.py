@@ -45,6 +45,19 @@ async def sent(pilot: Pilot[None], run: ScriptedRun, count: int = 1) -> c.AnyCom
     return run.commands()[-1]
 
 
+async def test_an_end_that_hangs_is_ended_by_force(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr("ftui.app._SECONDS_TO_END", 0.0)
+    monkeypatch.setattr("os._exit", forced.append)
+    async with shown(None) as (app, pilot):
+        monkeypatch.setattr(app, "exit", lambda: None)
+        app.end()
+        await until(pilot, lambda: forced)
+    assert forced == [1]
+
+
 async def test_attaching_shows_how_far_the_run_is(shown: Shown, run: ScriptedRun) -> None:
     async with shown(run) as (app, _):
         assert "2026-11-23-resnet18-pets  ▶ running" in status(app)
