@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # it is imported in a thread, after the first frame
 
 _LABEL = 8
 _BAR_LONGEST, _BAR_SHORTEST = 24, 6
-_FIGURES = 20
+_FIGURES = 19
 """Cells that the figures behind a bar would like."""
 _GAP = 2
 _FULL = 0.9
@@ -132,14 +132,12 @@ class HardwarePane(Pane):
         self, label: str, share: float, figures: Sequence[str], *, warn: bool = False
     ) -> Content:
         """A bar with as many of its figures, first ones first, as there is room for."""
-        room = self._lines.room - _LABEL
+        room = self._lines.room - _LABEL - 1
         width = max(_BAR_SHORTEST, min(_BAR_LONGEST, room - _FIGURES))
-        kept = list(figures)
-        while len(kept) > 1 and len((" " * _GAP).join(kept)) > room - width - 1:
-            kept.pop()
+        texts = [(" " * _GAP).join(figures[:some]) for some in range(len(figures), 0, -1)]
+        text = next((t for t in texts if len(t) <= room - width), f"{100 * share:3.0f} %")
         full, empty = bar_text(share, width, self.ascii_only)
         style = ".warn" if warn else ".accent"
-        text = (" " * _GAP).join(kept)
         return Content.assemble(_label(label), (full, style), (empty, ".muted"), f" {text}")
 
 

@@ -144,8 +144,7 @@ class ModelPane(Pane):
     def _summary_of(self, workspace: Workspace) -> list[Content]:
         config, state, model = workspace.config.model, workspace.state, workspace.model
         if not config.name:
-            hint = "1 shows those there are." if not self.has_class("-active") else ""
-            return [Content.styled(f"No model is chosen. {hint}".strip(), ".muted")]
+            return [Content.styled("No model is chosen: 1 shows them.", ".muted")]
         weights = plain(state.weights if state and state.weights else config.weights)
         lines = [
             Content.styled(plain(config.name), ".strong"),
@@ -342,7 +341,7 @@ def _shape(model: ModelInfo, classes: int | None) -> Content:
     side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",
-        ("parameters, ", ".muted"),
+        ("params, ", ".muted"),
         f"{side} ",
         ("px, head ", ".muted"),
         f"{head}{made_for}",

@@ -14,11 +14,12 @@ from engine.contract.text import plain
 from engine.runs.store import RunSummary
 from ftui.format import count, number, percent
 from ftui.panes.pane import Pane
+from ftui.paths import near
 from ftui.widgets.lines import Lines
 from ftui.widgets.status import short_name, standing_content
 from ftui.workspace import Workspace
 
-_NAME = 26
+_NAME = 22
 """Cells that a name is given before there is a best result beside it."""
 _STANDING = 11
 _BEST = 14
@@ -66,7 +67,8 @@ class RunsPane(Pane):
         self._shown, self._open = list(runs), folder
         self.border_subtitle = count(len(runs), "run") if runs else ""
         if not runs:
-            self._lines.say(f"No runs in {plain(workspace.runs_dir)} yet: s starts one.")
+            hint = " yet: s starts one" if workspace.run is None else ""
+            self._lines.say(f"No runs in {plain(near(workspace.runs_dir))}/{hint}.")
             return
         self._fit()
         self._lines.show([self._line(run) for run in runs])
