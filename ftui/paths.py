@@ -46,6 +46,12 @@ def complete(value: str, suffixes: Collection[str] = ()) -> str | None:
     return None
 
 
+def near(path: Path) -> str:
+    """A path as it is seen from here, where it lies below; whole otherwise."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def glance(path: str) -> str:
     """What a data folder holds by its names, such as `434 pictures in 7 classes`, or what is wrong.
 

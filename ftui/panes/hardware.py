@@ -1,6 +1,7 @@
 """The computer: how busy it is, who else is on its GPUs, and what the open run takes."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -21,8 +22,11 @@ if TYPE_CHECKING:  # it is imported in a thread, after the first frame
 
 _LABEL = 8
 _BAR_LONGEST, _BAR_SHORTEST = 24, 6
-_FIGURES = 18
-"""Cells kept for the figures behind a bar."""
+_FIGURES = 19
+"""Cells that the figures behind a bar would like."""
+_GAP = 2
+_FULL = 0.9
+"""From this share on memory runs short."""
 
 
 class HardwarePane(Pane):
@@ -63,7 +67,7 @@ class HardwarePane(Pane):
         self._device = workspace.config.training.device
         hardware = workspace.hardware
         if hardware is None:
-            self._lines.show([Content.styled("Looking ...", ".muted")])
+            self._lines.say("Looking ...")
             return
         cuda = [f"cuda:{gpu.index}" for gpu in hardware.gpus]
         self._devices = ["auto", *cuda, "cpu"]
@@ -72,7 +76,7 @@ class HardwarePane(Pane):
         for gpu in hardware.gpus:
             lines += self._gpu_lines(gpu, pid)
         if not hardware.gpus:
-            words = textwrap.wrap(hardware.no_gpu, max(20, self._lines.size.width))
+            words = textwrap.wrap(hardware.no_gpu, max(20, self._lines.room))
             lines += [Content.styled(line, ".muted") for line in words]
         self._lines.show(lines)
 
@@ -83,8 +87,8 @@ class HardwarePane(Pane):
     def _run_lines(self, workspace: Workspace) -> list[Content]:
         state = workspace.state
         if state is None or not state.device:
-            text = f"{self._device}  (d: another)"
-            return [Content.assemble(_label("device"), text), Content("")]
+            hint = "  (d: another)" if state is None else ""
+            return [Content.assemble(_label("device"), f"{self._device}{hint}"), Content("")]
         where = plain(state.device_name or state.device)
         lines = [Content.assemble(_label("run"), f"{where}, {plain(state.precision)}")]
         if workspace.use is not None:
@@ -92,14 +96,15 @@ class HardwarePane(Pane):
         return [*lines, Content("")]
 
     def _cpu_lines(self, cpu: "Cpu") -> list[Content]:
-        cores = f"{len(cpu.loads)} cores" if cpu.quota is None else f"{cpu.quota:g} cores granted"
-        heat = f"  {cpu.temperature:.0f} °C" if cpu.temperature is not None else ""
-        room = max(8, self._lines.size.width - _LABEL)
+        heat = [f"{cpu.temperature:.0f} °C"] if cpu.temperature is not None else []
+        cores = f"{len(cpu.loads)}" if cpu.quota is None else f"{cpu.quota:g} granted"
+        room = max(8, self._lines.room - _LABEL - _GAP - len(cores))
+        each = spark_text(_condensed(cpu.loads, room), self.ascii_only)
         return [
             Content.assemble(_label("CPU"), (plain(cpu.name), ".strong")),
-            self._bar("load", cpu.load, f"{100 * cpu.load:3.0f} %  {cores}{heat}"),
+            self._load(cpu.load, heat),
             self._memory(cpu.memory_used, cpu.memory_total),
-            Content.assemble(_label("cores"), spark_text(cpu.loads, self.ascii_only)[:room]),
+            Content.assemble(_label("cores"), each, " " * _GAP, cores),
             Content(""),
         ]
 
@@ -107,24 +112,33 @@ class HardwarePane(Pane):
         lines = [Content.assemble(_label(f"GPU {gpu.index}"), (gpu.name, ".strong"))]
         if gpu.trouble:
             return [*lines, Content.styled(gpu.trouble, ".bad"), Content("")]
-        heat = f"  {gpu.temperature:.0f} °C" if gpu.temperature is not None else ""
-        power = f"  {gpu.power:.0f} W" if gpu.power is not None else ""
+        heat = [f"{gpu.temperature:.0f} °C"] if gpu.temperature is not None else []
+        power = [f"{gpu.power:.0f} W"] if gpu.power is not None else []
         if gpu.load is not None:
-            lines.append(self._bar("load", gpu.load, f"{100 * gpu.load:3.0f} %{heat}{power}"))
+            lines.append(self._load(gpu.load, [*heat, *power]))
         if gpu.memory_used is not None and gpu.memory_total:
             lines.append(self._memory(gpu.memory_used, gpu.memory_total))
-        lines += [_process_line(process, pid) for process in gpu.processes]
+        lines += [_process_line(process, pid, self._lines.room) for process in gpu.processes]
         return [*lines, Content("")]
 
     def _memory(self, used: int, total: int) -> Content:
-        return self._bar("memory", used / total, _part(used, total))
+        share = used / total
+        return self._bar("memory", share, [_part(used, total)], warn=share >= _FULL)
 
-    def _bar(self, label: str, share: float, figures: str) -> Content:
-        room = self._lines.size.width - _LABEL - _FIGURES
-        width = max(_BAR_SHORTEST, min(_BAR_LONGEST, room))
+    def _load(self, share: float, more: Sequence[str]) -> Content:
+        return self._bar("load", share, [f"{100 * share:3.0f} %", *more])
+
+    def _bar(
+        self, label: str, share: float, figures: Sequence[str], *, warn: bool = False
+    ) -> Content:
+        """A bar with as many of its figures, first ones first, as there is room for."""
+        room = self._lines.room - _LABEL - 1
+        width = max(_BAR_SHORTEST, min(_BAR_LONGEST, room - _FIGURES))
+        texts = [(" " * _GAP).join(figures[:some]) for some in range(len(figures), 0, -1)]
+        text = next((t for t in texts if len(t) <= room - width), f"{100 * share:3.0f} %")
         full, empty = bar_text(share, width, self.ascii_only)
-        style = ".accent" if share < 0.9 else ".warn"
-        return Content.assemble(_label(label), (full, style), (empty, ".muted"), f" {figures}")
+        style = ".warn" if warn else ".accent"
+        return Content.assemble(_label(label), (full, style), (empty, ".muted"), f" {text}")
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -144,9 +158,16 @@ def _use_text(use: "ProcessUse") -> str:
     return f"{cores}{size(use.memory)}{gpu}"
 
 
-def _process_line(process: "GpuProcess", pid: int | None) -> Content:
+def _condensed(loads: Sequence[float], most: int) -> list[float]:
+    """As many means of neighbouring cores as there are cells for."""
+    each = -(-len(loads) // most)
+    groups = [loads[at : at + each] for at in range(0, len(loads), each)]
+    return [sum(group) / len(group) for group in groups]
+
+
+def _process_line(process: "GpuProcess", pid: int | None, room: int) -> Content:
     taken = size(process.memory) if process.memory is not None else "?"
     who = "this run" if process.pid == pid else f"{process.user} {process.name}".strip()
-    return Content.assemble(
-        _label(""), f"{taken:>9}  {who or 'hidden'} ", (f"({process.pid})", ".muted")
-    )
+    line = Content.assemble(_label(""), f"{taken:>9}  {who or 'hidden'}")
+    number = Content.styled(f" ({process.pid})", ".muted")
+    return line + number if line.cell_length + number.cell_length <= room else line

@@ -92,6 +92,8 @@ class ModelPane(Pane):
         self._chosen: Pair = ("", "")
         """Of the draft."""
         self._describing: Pair | None = None
+        self._answered: Pair | None = None
+        """Described, while the draft doesn't have the tree yet."""
         self._failed: set[Pair] = set()
         self._error = ""
         self._wants_file = ""
@@ -124,23 +126,25 @@ class ModelPane(Pane):
             if self.has_focus_within:
                 self.screen.set_focus(self.target)
         self._summary.show(self._summary_of(workspace))
+        draft = workspace.draft
+        if not choosing or draft.model is not None:
+            self._answered = None
         if not choosing:
             return
-        draft = workspace.draft
         if not self._asked_catalogue:
             self._read_catalogue()
         pair = (draft.config.model.name, draft.config.model.weights)
         if pair != self._chosen:
             self._chosen, self._lines = pair, {}
             self._fill()
-        if pair[0] and draft.model is None and not self._describing and pair not in self._failed:
+        asked = self._describing or pair == self._answered or pair in self._failed
+        if pair[0] and draft.model is None and not asked:
             self._describe(*pair)
 
     def _summary_of(self, workspace: Workspace) -> list[Content]:
         config, state, model = workspace.config.model, workspace.state, workspace.model
         if not config.name:
-            hint = "1 shows those there are." if not self.has_class("-active") else ""
-            return [Content.styled(f"No model is chosen. {hint}".strip(), ".muted")]
+            return [Content.styled("No model is chosen: 1 shows them.", ".muted")]
         weights = plain(state.weights if state and state.weights else config.weights)
         lines = [
             Content.styled(plain(config.name), ".strong"),
@@ -171,7 +175,8 @@ class ModelPane(Pane):
     def _entries(self) -> Sequence[CatalogueEntry]:
         return self._catalogue.entries if self._catalogue else []
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
+        super().on_resize()
         self._fill()
 
     @on(events.DescendantFocus)
@@ -184,7 +189,7 @@ class ModelPane(Pane):
 
     def _fill(self) -> None:
         """Show what was found."""
-        width = self.content_size.width - 1  # the scroll bar's
+        width = self._list.room
         if width != self._width:
             self._width, self._lines = width, {}
         columns = Columns(width, self.ascii_only)
@@ -251,6 +256,7 @@ class ModelPane(Pane):
             self._failed.add(pair)
         else:
             self._failed.discard(pair)
+            self._answered = pair
             self.post_message(self.Described(model, weights))
         self._describing = None
         self._tell()
@@ -335,7 +341,7 @@ def _shape(model: ModelInfo, classes: int | None) -> Content:
     side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",
-        ("parameters, ", ".muted"),
+        ("params, ", ".muted"),
         f"{side} ",
         ("px, head ", ".muted"),
         f"{head}{made_for}",

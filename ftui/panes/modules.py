@@ -7,10 +7,9 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.contract.commands import Freeze, Thaw
@@ -21,24 +20,21 @@ from engine.contract.plan import resolve, trainable_parameters
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from ftui.panes.pane import Pane
-from ftui.widgets.figure import Figure
+from ftui.widgets.menu import Menu
 from ftui.widgets.module_tree import ModulePane, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, rows_of
 from ftui.widgets.module_tree.words import count_text, share_text
 from ftui.workspace import Workspace
 
 
-class PresetMenu(OptionList):
+class PresetMenu(Menu):
     """The named plans, with how much each trains."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False, id="presets.down"),
-        Binding("k", "cursor_up", "Up", show=False, id="presets.up"),
         Binding(
             "escape,backspace,m", "close", "Close", id="presets.close", tooltip="Keep the plan"
         ),
     ]
-    DEFAULT_CSS = "PresetMenu { height: auto; display: none; }"
 
     class Chosen(Message):
         """A method was picked, by its name in `METHODS`."""
@@ -57,9 +53,7 @@ class PresetMenu(OptionList):
             with suppress(UserError):  # one without norms, or without attention
                 line = _preset_line(method.label, method.rules(model), model)
                 self.add_option(Option(line, id=name))
-        self.highlighted = 0
-        self.display = True
-        self.screen.set_focus(self)
+        self.show("Presets")
 
     def action_close(self) -> None:
         self.display = False
@@ -90,8 +84,10 @@ class ModulesPane(Pane):
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
         self.tree_pane = ModulePane(ascii_only=ascii_only)
-        self._menu = PresetMenu(markup=False, compact=True)
-        self._wrong = Figure(id="modules-wrong")
+        self.tree_pane.tree_table.empty_text = ""  # which words there are depends on the run
+        self._menu = PresetMenu()
+        self._words = Static(id="modules-words", markup=False)
+        self._wrong = Static(id="modules-wrong", markup=False)
         self._model: ModelInfo | None = None
         self._reader: PlanReader | None = None
         self._rules: Sequence[Rule] = []
@@ -99,6 +95,7 @@ class ModulesPane(Pane):
         self._plan: dict[str, OwnPlan] = {}
 
     def compose(self) -> ComposeResult:
+        yield self._words
         yield self.tree_pane
         yield self._wrong
         yield self._menu
@@ -111,7 +108,9 @@ class ModulesPane(Pane):
         model, rules, wanted = workspace.model, workspace.rules, workspace.wanted_rules
         if model is not self._model:
             self._show_model(model)
+        self._words.display = model is None
         if model is None:
+            self._words.update(_why_empty(workspace))
             return
         changed = rules != self._rules
         if changed:
@@ -144,7 +143,7 @@ class ModulesPane(Pane):
         try:
             plan = self._reader.read(rules)
         except UserError as error:
-            self._wrong.show(str(error))
+            self._wrong.update(str(error))
             self._wrong.display = True
             return {}
         self._wrong.display = False
@@ -165,8 +164,18 @@ class ModulesPane(Pane):
         return changing | {path for path in toggled if path is not None}
 
 
-def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> Content:
+def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> str:
     trained, total = trainable_parameters(resolve(rules, model), model), model.total_parameters
-    return Content.assemble(
-        f"{label:<18}", (f"{count_text(trained):>7} {share_text(trained, total):>5}", ".muted")
-    )
+    return f"{label:<18}{count_text(trained):>7} {share_text(trained, total):>5}"
+
+
+def _why_empty(workspace: Workspace) -> str:
+    """What to say while there is no model to show."""
+    name = plain(workspace.config.model.name)
+    if workspace.state is None:
+        where = "pane 1 tells how far that is"
+        return f"Looking up {name}: {where}." if name else "Choose a model (1) to see its modules."
+    if workspace.standing == "preparing":
+        stage = f": {plain(workspace.state.stage)}" if workspace.state.stage else ""
+        return f"The worker prepares{stage}. The modules show once the model is loaded."
+    return "This run has not loaded its model."

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widget import Widget
 
 from ftui.workspace import Workspace
@@ -14,6 +15,9 @@ class Pane(Vertical):
     number: ClassVar[int]
     title: ClassVar[str]
 
+    class Resized(Message):
+        """There is another width to fit into, or a first one."""
+
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(id=type(self).__name__.removesuffix("Pane").lower(), classes="pane")
         self.ascii_only = ascii_only
@@ -22,6 +26,9 @@ class Pane(Vertical):
     def update(self, workspace: Workspace) -> None:
         """Show how things are now; called only while visible and often, so compare first."""
         raise NotImplementedError
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     @property
     def target(self) -> Widget:

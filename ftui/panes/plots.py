@@ -66,13 +66,28 @@ FIGURES = [
 ]
 
 
+_FIRST_STEPS = [
+    ("1", "choose a model"),
+    ("2", "say which of its modules train"),
+    ("6", "set the folder of the data, and all else"),
+    ("s", "start"),
+    ("5", "or open a run that is there already"),
+]
+
+
 class PlotsPane(Pane):
     """One plot at a time; `f` goes to the next."""
 
     number = 4
     title = "Plots"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "figure(1)", "Next plot", id="plots.next", tooltip="Loss, accuracy, ..."),
+        Binding(
+            "f",
+            "figure(1)",
+            "Next plot",
+            id="plots.next",
+            tooltip="The next plot: loss, accuracy, ...",
+        ),
         Binding("F", "figure(-1)", "Plot before", show=False, id="plots.previous"),
     ]
 
@@ -113,7 +128,7 @@ class PlotsPane(Pane):
         if has_curves:
             self._draw_in_turn()
         else:
-            self._words.show([Content.styled(line, ".muted") for line in _why_empty(workspace)])
+            self._words.show(_why_empty(workspace))
 
     def action_figure(self, step: int) -> None:
         self._figure = (self._figure + step) % len(FIGURES)
@@ -140,15 +155,12 @@ class PlotsPane(Pane):
             self._next_draw = time.monotonic() + max(0.0, frames - 1) / self.frames_per_second
 
 
-def _why_empty(workspace: Workspace) -> list[str]:
+def _why_empty(workspace: Workspace) -> list[Content]:
     if workspace.run is None:
-        return [
-            "No run is open.",
-            "",
-            "1  choose a model      2  what trains",
-            "6  set the data        s  start",
-            "5  open a run that is there",
-        ]
+        steps = [Content.assemble((f"  {key}  ", ".key"), does) for key, does in _FIRST_STEPS]
+        return [Content("No run is open. The way to one:"), Content(""), *steps]
     if workspace.standing == "preparing":
-        return ["The worker prepares. Curves begin with the first step."]
-    return ["This run has not trained a step."]
+        words = "The worker prepares. Curves begin with the first step."
+    else:
+        words = "This run has not trained a step."
+    return [Content.styled(words, ".muted")]

@@ -12,13 +12,17 @@ from textual.widget import Widget
 
 from engine.contract.text import plain
 from engine.runs.store import RunSummary
-from ftui.format import number, percent
+from ftui.format import count, number, percent
 from ftui.panes.pane import Pane
+from ftui.paths import near
 from ftui.widgets.lines import Lines
 from ftui.widgets.status import short_name, standing_content
 from ftui.workspace import Workspace
 
-_NAME = 26
+_NAME = 22
+"""Cells that a name is given before there is a best result beside it."""
+_STANDING = 11
+_BEST = 14
 _WORDY = 50
 """Cells from which on the state is written out beside its sign."""
 
@@ -44,6 +48,8 @@ class RunsPane(Pane):
         self._lines = Lines(cursor=True)
         self._shown: list[RunSummary] = []
         self._open: Path | None = None
+        self._name_room = self._bests = 0
+        """Cells of a name, and how many best results stand beside it."""
 
     def compose(self) -> ComposeResult:
         yield self._lines
@@ -56,15 +62,17 @@ class RunsPane(Pane):
         runs = workspace.runs
         if runs is None:
             return
-        selected = self._selected
-        self._shown, self._open = list(runs), workspace.run.folder if workspace.run else None
-        count = f"{len(runs)}" if runs else ""
-        if count != (self.border_subtitle or ""):  # setting it draws the whole pane again
-            self.border_subtitle = count
+        folder = workspace.run.folder if workspace.run else None
+        selected = folder if folder != self._open else self._selected
+        self._shown, self._open = list(runs), folder
+        subtitle = count(len(runs), "run") if runs else ""
+        if subtitle != (self.border_subtitle or ""):  # setting it draws the whole pane again
+            self.border_subtitle = subtitle
         if not runs:
-            words = f"No runs in {plain(workspace.runs_dir)} yet: s starts one."
-            self._lines.show([Content.styled(words, ".muted")])
+            hint = " yet: s starts one" if workspace.run is None else ""
+            self._lines.say(f"No runs in {plain(near(workspace.runs_dir))}/{hint}.")
             return
+        self._fit()
         self._lines.show([self._line(run) for run in runs])
         paths = [Path(run.path) for run in runs]
         if selected in paths and self._lines.cursor != paths.index(selected):
@@ -84,23 +92,31 @@ class RunsPane(Pane):
         if self._shown:
             self.post_message(self.Chosen(Path(self._shown[event.index].path)))
 
+    def _fit(self) -> None:
+        """Share the room out: a best result comes once names have what they need."""
+        room = self._lines.room - len("▸ ") - len(" 100%")
+        room -= _STANDING + 2 if self._wordy else len("▶ ")
+        longest = max(len(plain(run.name)) for run in self._shown)
+        self._bests = max(0, min(2, (room - min(longest, _NAME)) // _BEST))
+        self._name_room = min(longest, room - self._bests * _BEST)
+
+    @property
+    def _wordy(self) -> bool:
+        return self._lines.room >= _WORDY
+
     def _line(self, run: RunSummary) -> Content:
-        width = self._lines.size.width
-        name = max(len(plain(run.name)) for run in self._shown)
-        name = min(_NAME, name, width - 9 if width < _WORDY else _NAME)
         here = (">" if self.ascii_only else "▸") if self._is_open(run) else " "
         standing = standing_content(run.state, self.ascii_only)
         share = f"{100 * run.step // run.total_steps:>4}%" if run.total_steps else "     "
-        columns = [
-            Content.styled(f"{here} ", ".accent"),
-            standing[:2] if width < _WORDY else standing.pad_right(11 - standing.cell_length),
-            Content(short_name(run.name, name).ljust(name)),
-            Content(share),
-            *(Content.styled(f"{text:>14}", ".muted") for text in _best(run.best)),
-        ]
-        while len(columns) > 3 and sum(c.cell_length for c in columns) > width:
-            columns.pop()
-        return Content("").join(columns)
+        worded = standing.pad_right(_STANDING + 2 - standing.cell_length)
+        bests = _best(run.best)[: self._bests]
+        return Content.assemble(
+            (f"{here} ", ".accent"),
+            worded if self._wordy else standing[:2],
+            short_name(run.name, self._name_room).ljust(self._name_room),
+            share,
+            *((f"{text:>{_BEST}}", ".muted") for text in bests),
+        )
 
     def _is_open(self, run: RunSummary) -> bool:
         return self._open is not None and Path(run.path) == self._open

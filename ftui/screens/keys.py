@@ -12,7 +12,7 @@ BINDINGS = [
     _key("pause", "p", "pause", "Pause", "Pause training, or go on"),
     _key("rate", "r", "rate", "Rate", "Set the learning rate"),
     _key("evaluate", "v", "evaluate", "Evaluate", "Evaluate on the validation data now"),
-    _key("checkpoint", "w", "checkpoint", "Save", "Write a checkpoint now"),
+    _key("checkpoint", "w", "checkpoint", "Checkpoint", "Write a checkpoint now"),
     _key("stop", "x", "stop", "Stop", "Write a checkpoint and end the run"),
     _key("resume", "R", "resume", "Resume", "Start a worker that goes on with this run"),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),

@@ -131,7 +131,13 @@ class MainScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.body.narrow, "-narrow")
+        self._fit()
+
+    @on(Pane.Resized)
+    def _fit(self) -> None:
+        """Draw again as wide as there is room now; once, however many panes say so."""
         self.feed.changed = True
+        self.call_next(self._tick)
 
     @on(events.AppBlur)
     def _slow_down(self) -> None:
@@ -147,6 +153,8 @@ class MainScreen(Screen[None]):
             self._show_active()
 
     def _show_active(self) -> None:
+        if isinstance(self.body.active, HardwarePane):
+            self._poll()  # it may not have been looked at for long
         self.query_one(TabLine).show(self.body.active.number)
         self.show()
 

@@ -49,13 +49,18 @@ def sentence(workspace: Workspace) -> tuple[str, str]:
             return f"{plain(folder)} can't be read any more.", ".bad"
         case "failed":
             log = "" if state.error_by_user else f" See {plain(folder / 'worker.log')}."
-            return f"Failed {at}: {plain(state.error)}{log} R tries again.", ".bad"
+            return f"Failed {at}: {_closed(plain(state.error))}{log} R tries again.", ".bad"
         case "stopped":
             by = f"by {plain(state.stopped_by)} " if state.stopped_by != "command" else ""
             return f"Stopped {by}{at}. R goes on from there.", ".muted"
         case "finished":
             return f"{_end(state)}{_result(state)}.", ".good"
     return _concern(state)
+
+
+def _closed(text: str) -> str:
+    """With a full stop, where what a library said has none."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _end(state: RunState) -> str:

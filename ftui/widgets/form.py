@@ -228,7 +228,7 @@ class FieldForm(Container):
             self.list.scroll_relative(y=_ROOM, animate=False)
             row -= _ROOM
         self._editor.styles.offset = (_KEY, row)
-        self._editor.styles.width = max(10, self.size.width - _KEY)
+        self._editor.styles.width = max(10, self.list.room - _KEY)
         self._editor.display = True
         self.screen.set_focus(self._input)  # at once: the next key may be typed already
         self._input.action_end()

@@ -1,5 +1,6 @@
 """Lines of styled text, of which only the cells that changed are drawn again."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -43,7 +44,7 @@ class Lines(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     Lines {
         width: 1fr; height: 1fr; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1;
+        scrollbar-size-vertical: 1; scrollbar-gutter: stable;
         & > .lines--cursor { background: $block-cursor-blurred-background; }
         &:focus > .lines--cursor {
             color: $block-cursor-foreground; background: $block-cursor-background;
@@ -69,11 +70,15 @@ class Lines(ScrollView, can_focus=True):
     def __init__(self, *, cursor: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.cursor: int | None = 0 if cursor else None
+        self._has_cursor = cursor
         self._lines: list[Line] = []
 
     def show(self, lines: Sequence[Line]) -> None:
         """Replace the text."""
         old, new = self._lines, list(lines)
+        if self._has_cursor and self.cursor is None:  # after a remark
+            self.cursor = 0
+            self.refresh()
         if len(old) != len(new):
             self._lines = new
             self.virtual_size = Size(0, len(new))
@@ -91,6 +96,18 @@ class Lines(ScrollView, can_focus=True):
             if region := changed_region(strip, self.render_line(row - top), row - top):
                 self.refresh(region)
 
+    def say(self, words: str) -> None:
+        """Show a remark in place of lines, wrapped; nothing in it can be picked."""
+        wrapped = textwrap.wrap(words, max(1, self.room), break_on_hyphens=False)
+        self.show([Content.styled(line, ".muted") for line in wrapped])
+        self.cursor = None
+        self.refresh()
+
+    @property
+    def room(self) -> int:
+        """Cells of a line."""
+        return self.scrollable_content_region.width  # `size` counts the scroll bar in
+
     @property
     def text(self) -> str:
         """All of it, without styles."""
@@ -105,7 +122,7 @@ class Lines(ScrollView, can_focus=True):
             self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False)
 
     def render_line(self, y: int) -> Strip:
-        row, width = y + self.scroll_offset.y, self.scrollable_content_region.width
+        row, width = y + self.scroll_offset.y, self.room
         style = self.visual_style
         if row >= len(self._lines) or not width:
             return Strip.blank(width, style.rich_style)

@@ -17,6 +17,14 @@ Answer = Callable[[str], None]
 """Takes what was typed; a `UserError` is shown on the line, which stays open."""
 
 
+class PromptInput(Input):
+    """Where a value is typed; it tells of its key."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "OK", id="prompt.ok", tooltip="Take what was typed"),
+    ]
+
+
 class Prompt(Horizontal, can_focus=True):
     """Hidden until something is asked. Leaving it cancels."""
 
@@ -40,7 +48,7 @@ class Prompt(Horizontal, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._label = Figure(id="prompt-label")
-        self._input = Input(compact=True, id="prompt-input")
+        self._input = PromptInput(compact=True, id="prompt-input")
         self._error = Figure(id="prompt-error")
         self._answer: Answer | None = None
         self._yes: Callable[[], None] | None = None

@@ -21,7 +21,7 @@ SIGNS: dict[Standing, tuple[str, str, str]] = {
     "draft": ("✎", "*", ".muted"),
     "preparing": ("◌", ".", ".warn"),
     "running": ("▶", ">", ".good"),
-    "paused": ("⏸", "=", ".warn"),
+    "paused": ("‖", "=", ".warn"),
     "stopped": ("■", "#", ".muted"),
     "finished": ("✓", "+", ".good"),
     "failed": ("✗", "x", ".bad"),
@@ -108,7 +108,7 @@ def _progress(state: RunState, ascii_only: bool) -> list[Part]:
     ]
     left = seconds_left(state)
     if left is not None and left > 0:
-        found.append(Part("eta", 6, _labelled("eta", duration(left).rjust(6))))
+        found.append(Part("eta", 6, _labelled("eta", duration(left).ljust(6))))
     return found
 
 

@@ -4,21 +4,18 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from engine.contract.catalogue import CatalogueEntry
 from engine.contract.text import plain
+from ftui.widgets.menu import Menu
 
 
-class WeightsMenu(OptionList):
+class WeightsMenu(Menu):
     """The default, the named ones, none, or a file."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False, id="weights.down"),
-        Binding("k", "cursor_up", "Up", show=False, id="weights.up"),
         Binding(
             "escape,backspace,w",
             "close",
@@ -27,9 +24,6 @@ class WeightsMenu(OptionList):
             tooltip="Choose no other weights",
         ),
     ]
-    DEFAULT_CSS = """
-    WeightsMenu { display: none; height: auto; max-height: 60%; border: none; padding: 0; }
-    """
 
     class Chosen(Message):
         """Weights were picked; `weights` is None where a path is to be typed."""
@@ -43,7 +37,7 @@ class WeightsMenu(OptionList):
         """The menu is gone, nothing picked."""
 
     def __init__(self) -> None:
-        super().__init__(markup=False, compact=True)
+        super().__init__()
         self._model = ""
         self._values: list[str | None] = []
 
@@ -57,10 +51,8 @@ class WeightsMenu(OptionList):
         width = max(len(name) for name, _ in lines)
         self.clear_options()
         for name, words in lines:
-            self.add_option(Option(_line(plain(name), width, words)))
-        self.highlighted = 0
-        self.display = True
-        self.screen.set_focus(self)
+            self.add_option(f"{plain(name):<{width}}  {words}")
+        self.show(f"Weights of {plain(entry.name)}")
 
     def action_close(self) -> None:
         self.display = False
@@ -71,7 +63,3 @@ class WeightsMenu(OptionList):
         event.stop()
         self.display = False
         self.post_message(self.Chosen(self._model, self._values[event.option_index]))
-
-
-def _line(name: str, width: int, words: str) -> Content:
-    return Content.assemble(f"weights {name:<{width}}  ", (words, "dim"))

@@ -24,7 +24,7 @@ def test_from_an_empty_folder_to_a_running_model(
     app.press("Enter")
     app.wait_for("features", "classifier", "trainable")  # the tree
     app.press("w")
-    app.wait_for("weights none")
+    app.wait_for("random weights")
     app.press("Down", "Down", "Enter")  # past DEFAULT and IMAGENET1K_V1
     app.press("2")
     app.wait_for("Train/freeze")

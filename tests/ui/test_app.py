@@ -87,7 +87,7 @@ async def test_a_key_sends_its_command(
 async def test_a_paused_run_goes_on_by_the_same_key(shown: Shown, run: ScriptedRun) -> None:
     run.tell(e.RunPaused(run.step))
     async with shown(run) as (app, pilot):
-        assert "⏸ paused" in status(app)
+        assert "‖ paused" in status(app)
         await pilot.press("p")
         assert isinstance(await sent(pilot, run), c.Resume)
 

@@ -218,7 +218,7 @@ async def test_the_summary_tells_what_was_chosen(runs_dir: Path, inspector: Fake
         await pilot.press("2")
         lines = summary(app).splitlines()
         assert lines[0] == "torchvision/resnet18"
-        assert lines[2] == "11.7M parameters, 224 px, head fc"
+        assert lines[2] == "11.7M params, 224 px, head fc"
         assert len(lines) == 3
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftui.paths import complete, glance
+from ftui.paths import complete, glance, near
 
 
 def touch(root: Path, *names: str) -> None:
@@ -57,3 +57,11 @@ def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
     touch(tmp_path, "file")
     assert glance(str(tmp_path / "nowhere")) == "no such folder"
     assert glance(str(tmp_path / "file")) == "a file, not a folder"
+
+
+def test_a_path_below_the_current_folder_is_told_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert near(tmp_path / "a" / "runs") == "a/runs"
+    assert near(tmp_path.parent) == str(tmp_path.parent)

@@ -9,6 +9,8 @@ from textual.color import Color
 from engine.contract.errors import UserError
 from ftui import themes
 
+INKS = ("primary", "secondary", "accent", "warning", "error", "success", "foreground")
+
 
 def test_ours_are_a_dark_a_light_a_high_contrast_and_a_16_colour_one() -> None:
     ours = {theme.name: theme for theme in themes.load_themes(pytest.fail)}
@@ -23,9 +25,10 @@ def test_every_text_colour_can_be_read_on_its_ground(name: str, ratio: float) ->
     theme = themes.load(themes.own_folder() / f"ftui-{name}.toml")
     assert theme.background
     ground = Color.parse(theme.background)
-    for part in ("primary", "secondary", "accent", "warning", "error", "success", "foreground"):
-        ink = Color.parse(getattr(theme, part))
-        assert _contrast(ink, ground) >= ratio, part
+    inks = {part: getattr(theme, part) for part in INKS}
+    inks["muted"] = theme.variables["foreground-muted"]
+    for part, ink in inks.items():
+        assert _contrast(Color.parse(ink), ground) >= ratio, part
 
 
 @pytest.mark.parametrize("name", ["ftui-dark", "ftui-light", "ftui-contrast", "ftui-ansi"])

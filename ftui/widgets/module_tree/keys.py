@@ -16,7 +16,7 @@ BINDINGS = [
         "Train or freeze it with all below it",
         True,
     ),
-    _key("expand", "enter", "expand", "Open/close", "Open or close the module", True),
+    _key("expand", "enter", "expand", "Open", "Open or close the module", True),
     _key("filter", "slash", "filter", "Filter", "Filter by path, glob, or type:Conv", True),
     _key("next", "n", "next_match(1)", "Next match", "Go to the next match", True),
     _key("previous", "N", "next_match(-1)", "Previous match", "Go to the match before"),

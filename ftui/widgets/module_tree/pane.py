@@ -21,6 +21,9 @@ class FilterInput(Input):
     """Where a filter is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter", "submit", "Keep filter", id="module-filter.enter", tooltip="Keep the filter"
+        ),
         Binding("escape", "clear", "Clear filter", id="module-filter.clear", tooltip="Show all"),
         Binding("down", "keep", "To the tree", show=False, id="module-filter.keep"),
     ]

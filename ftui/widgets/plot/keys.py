@@ -8,8 +8,8 @@ def _key(id_: str, keys: str, action: str, label: str, tooltip: str, show: bool 
 
 
 BINDINGS = [
-    _key("log", "l", "toggle_log", "Log axis", "Logarithmic or linear axis of values", True),
-    _key("smoother", "right_square_bracket", "smooth(1)", "Smoother", "Smooth more", True),
+    _key("log", "l", "toggle_log", "Log", "Logarithmic or linear axis of values", True),
+    _key("smoother", "right_square_bracket", "smooth(1)", "Smooth", "Smooth more", True),
     _key("rougher", "left_square_bracket", "smooth(-1)", "Rougher", "Smooth less"),
     _key("in", "plus,equals_sign", "zoom(0.5)", "Zoom in", "Zoom in on the cursor", True),
     _key("out", "minus", "zoom(2.0)", "Zoom out", "Zoom out"),

@@ -1,0 +1,125 @@
+"""What panes say and how they fit, in states that come seldom."""
+
+from pathlib import Path
+
+import pytest
+
+from engine import hardware
+from engine.contract import events as e
+from engine.contract.config import Rule
+from ftui.app import FtuiApp
+from ftui.panes.hardware import HardwarePane
+from ftui.panes.modules import PresetMenu
+from ftui.widgets.banner import Banner
+from ftui.widgets.lines import Lines
+from tests.ui.conftest import Shown, until
+from tests.ui.scripted import T0, ScriptedRun
+
+GIB = 2**30
+BOX = hardware.Hardware(
+    hardware.Cpu("a processor", [0.5] * 64, 0.5, None, 61 * GIB, 64 * GIB, 51.0),
+    [hardware.Gpu(0, "a GPU", load=0.93, temperature=66.0, power=212.0)],
+    "",
+)
+
+
+@pytest.fixture
+def preparing(runs_dir: Path) -> ScriptedRun:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.tell(
+        e.RunStarted(4321, "box", {"ftui": "0.1.0"}, run.config, time=T0),
+        e.PreparationAdvanced("loading the weights", time=T0 + 1),
+    )
+    return run
+
+
+def modules_words(app: FtuiApp) -> str:
+    words = app.main.query_one("#modules-words")
+    return str(words.content) if words.display else ""  # type: ignore[attr-defined]
+
+
+def listed(app: FtuiApp) -> list[str]:
+    runs = app.main.panes[4].target
+    assert isinstance(runs, Lines)
+    return runs.text.splitlines()
+
+
+async def test_modules_tell_what_a_preparing_worker_does(
+    shown: Shown, preparing: ScriptedRun
+) -> None:
+    async with shown(preparing) as (app, pilot):
+        await until(
+            pilot, lambda: "The worker prepares: loading the weights." in modules_words(app)
+        )
+        preparing.tell(e.ModelLoaded(preparing.model, "none", time=T0 + 2))
+        await until(pilot, lambda: not modules_words(app))
+
+
+async def test_modules_of_a_run_that_ended_before_it_had_any(
+    shown: Shown, preparing: ScriptedRun
+) -> None:
+    preparing.tell(e.RunFailed(0, "The disk is full.", True, time=T0 + 2))
+    preparing.die()
+    async with shown(preparing) as (app, pilot):
+        await until(pilot, lambda: modules_words(app) == "This run has not loaded its model.")
+
+
+async def test_what_a_library_said_gets_its_full_stop(shown: Shown, run: ScriptedRun) -> None:
+    run.tell(e.RunFailed(200, "KeyError: 'x'", False))
+    run.die()
+    async with shown(run) as (app, _):
+        assert "KeyError: 'x'. See" in app.main.query_one(Banner).text
+
+
+async def test_a_tab_that_is_opened_uses_all_of_its_width(shown: Shown, run: ScriptedRun) -> None:
+    async with shown(run, (80, 24)) as (app, pilot):
+        await pilot.press("5")
+        words = "▸ ▶ running    2026-11-23-resnet18-pets  41%  top-1 71.2 %"
+        await until(pilot, lambda: words in listed(app)[0])
+
+
+async def test_the_cursor_among_the_runs_begins_on_the_open_one(
+    shown: Shown, run: ScriptedRun, runs_dir: Path
+) -> None:
+    for day in ("24", "25"):
+        ScriptedRun(runs_dir / f"2026-11-{day}-resnet18-pets").die()
+    async with shown(run) as (app, pilot):
+        await until(pilot, lambda: len(listed(app)) == 3)
+        runs = app.main.panes[4].target
+        assert isinstance(runs, Lines)
+        assert runs.cursor is not None
+        assert "▸" in listed(app)[runs.cursor]
+
+
+async def test_nothing_can_be_picked_where_there_are_no_runs(shown: Shown) -> None:
+    async with shown(None) as (app, pilot):
+        await pilot.press("5")
+        await until(pilot, lambda: "No runs in" in listed(app)[0])
+        runs = app.main.panes[4].target
+        assert isinstance(runs, Lines)
+        assert runs.cursor is None
+
+
+@pytest.mark.parametrize(("width", "figures"), [(100, 1), (120, 2), (200, 3)])
+async def test_figures_of_the_hardware_are_dropped_whole(
+    shown: Shown, run: ScriptedRun, monkeypatch: pytest.MonkeyPatch, width: int, figures: int
+) -> None:
+    monkeypatch.setattr(hardware, "snapshot", lambda: BOX)
+    async with shown(run, (width, 50)) as (app, pilot):
+        pane = app.main.query_one(HardwarePane)
+        await until(pilot, lambda: "a GPU" in pane.text)
+        await pilot.pause()
+        load = next(line for line in pane.text.splitlines() if "93 %" in line)
+        assert load.endswith((" 93 %", " 93 %  66 °C", " 93 %  66 °C  212 W")[figures - 1])
+        assert all(len(line) <= pane.query_one(Lines).room for line in pane.text.splitlines())
+
+
+async def test_presets_are_picked_under_their_name(shown: Shown, run: ScriptedRun) -> None:
+    async with shown(run) as (app, pilot):
+        await pilot.press("2", "m")
+        menu = app.main.query_one(PresetMenu)
+        assert menu.has_focus
+        assert menu.border_title == " Presets "
+        await pilot.press("j", "escape")
+        await until(pilot, lambda: not menu.display)
+        assert app.workspace.rules[-1] == Rule("fc")

@@ -1,0 +1,219 @@
+"""Whole screens as pictures, each with what must be there to read.
+
+The pictures tell that something moved; the asserts beside them tell what must not. Look at
+`snapshot_report.html` after a change that was meant, then `pytest tests/ui/test_snapshots.py
+--snapshot-update -n 0`.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from textual.pilot import Pilot
+
+from engine import hardware
+from engine.contract import events as e
+from engine.contract.config import Rule
+from engine.contract.plan import head_only, with_rule
+from ftui import themes
+from ftui.app import FtuiApp
+from ftui.draft import Draft
+from ftui.panes.hardware import HardwarePane
+from ftui.panes.model import ModelPane
+from ftui.widgets.form import FieldList
+from tests.ui.conftest import caught_up, until
+from tests.ui.scripted import CONFIG, ScriptedInspector, ScriptedRun, resnet18
+
+SIZES = [(80, 24), (120, 40), (200, 50)]
+NAMES = [f"{width}x{height}" for width, height in SIZES]
+GIB = 2**30
+BOX = hardware.Hardware(
+    hardware.Cpu("a processor", [0.1, 0.9, 0.5, 0.3], 0.45, None, 6 * GIB, 16 * GIB, 51.0),
+    [
+        hardware.Gpu(
+            0,
+            "a GPU",
+            load=0.93,
+            memory_used=8 * GIB,
+            memory_total=24 * GIB,
+            temperature=66.0,
+            power=212.0,
+            processes=[hardware.GpuProcess(77, "ada", "python", 2 * GIB)],
+        )
+    ],
+    "",
+)
+Prepare = Callable[[FtuiApp, Pilot[None]], Awaitable[None]]
+
+
+class Screen(NamedTuple):
+    """A screen at one size."""
+
+    lines: list[str]
+    matches: bool
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def has_row(self, *words: str) -> bool:
+        """Whether one line holds all of these, in this order."""
+        return any(_in_order(line, words) for line in self.lines)
+
+
+Look = Callable[..., Screen]
+
+
+@pytest.fixture
+def look(
+    snap_compare: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Look:
+    """Show the app and compare it with its picture; nothing on it depends on this computer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(themes, "user_folder", lambda: tmp_path)
+    monkeypatch.setattr(hardware, "snapshot", lambda: BOX)
+    monkeypatch.setattr(hardware, "process", lambda pid: None)
+
+    def show(
+        size: tuple[int, int], theme: str, prepare: Prepare, run: ScriptedRun | None = None
+    ) -> Screen:
+        folder = run.folder if run else None
+        app = FtuiApp(tmp_path / "runs", folder, inspector=ScriptedInspector(), theme=theme)
+        lines: list[str] = []
+
+        async def settle(pilot: Pilot[None]) -> None:
+            await until(pilot, lambda: app.workspace.runs is not None)  # the first frame is there
+            await prepare(app, pilot)
+            await until(pilot, lambda: polled(app))
+            lines.extend(await at_rest(app, pilot))
+
+        matches = snap_compare(app, terminal_size=size, run_before=settle)
+        return Screen(lines, matches)
+
+    return show
+
+
+def _in_order(line: str, words: tuple[str, ...]) -> bool:
+    at = 0
+    for word in words:
+        at = line.find(word, at)
+        if at < 0:
+            return False
+        at += len(word)
+    return True
+
+
+async def the_catalogue(app: FtuiApp, pilot: Pilot[None]) -> None:
+    await until(pilot, lambda: "2 models" in app.main.query_one(ModelPane).text)
+
+
+def polled(app: FtuiApp) -> bool:
+    """Whether the computer was looked at, and is shown where it is visible."""
+    visible = app.main.body.visible_panes
+    return all("a GPU" in pane.text for pane in visible if isinstance(pane, HardwarePane))
+
+
+async def at_rest(app: FtuiApp, pilot: Pilot[None]) -> list[str]:
+    """The screen's lines, once they have stood for a while."""
+    seen, stood = list[str](), 0
+    while stood < 5:
+        await pilot.pause(0.06)
+        now = [strip.text for strip in app.main._compositor.render_strips()]
+        stood = stood + 1 if now == seen and not app.main.feed.changed else 0
+        seen = now
+    return seen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_start(look: Look, size: tuple[int, int]) -> None:
+    screen = look(size, "ftui-light", the_catalogue)
+    assert screen.has_row("ftui", "no model chosen", "draft")
+    assert screen.has_row("model", "params", "top-1")
+    assert screen.has_row("torchvision/resnet18", "11.7M", "69.8 %")
+    assert screen.has_row("Choose", "Search", "Start", "? Help", "q Leave")
+    assert "…" not in screen.text
+    if size == (80, 24):
+        assert screen.has_row("[1 Model]", "2 Modules", "3 Hardware", "6 Configuration")
+        assert screen.has_row("torchvision/resnet18", "11.7M", "224", "69.8 %", "47 MB")
+    else:
+        assert "No run is open" in screen.text
+        assert "Choose a model (1) to see its modules." in screen.text
+        assert "No runs in runs/ yet: s starts" in screen.text
+        assert screen.has_row("memory", "8.0 of 24.0 GiB")
+    assert ("not set" in screen.text) == (size == (200, 50))  # the configuration has its place
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_a_run_that_trains(look: Look, runs_dir: Path, size: tuple[int, int]) -> None:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    run.train(150)
+    run.tell(e.LearningRateChanged(run.step, 0.003))
+    run.train(50)
+
+    async def all_read(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.workspace.run is not None and caught_up(app, run))
+
+    screen = look(size, "ftui-dark", all_read, run)
+    assert screen.has_row("11-23-resnet18-pets", "▶ running", "epoch", "5/10", "41%", "loss")
+    assert screen.has_row("loss", "train", "val", "smooth 0.9")
+    assert screen.has_row("step 200", "train 0.", "val 0.")
+    assert sum(line.count("▾") for line in screen.lines) == 1 + (size != (80, 24))  # marker, tree
+    assert screen.has_row("50", "100", "150", "200")  # the axis of steps
+    assert screen.has_row("Smooth", "Cursor", "p Pause", "? Help", "q Leave")
+    assert "…" not in screen.text
+    if size != (80, 24):
+        assert screen.has_row("○", "layer4", "8.4M", "0%")
+        assert screen.has_row("●", "fc", "100%", "1x")
+        assert "trainable 18,981 of 11,195,493" in screen.text
+        assert screen.has_row("▸", "▶", "11-23-resnet18-pets", "41%")
+        assert "2.0 GiB  ada python" in screen.text
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_a_draft_with_its_tree(look: Look, size: tuple[int, int]) -> None:
+    rules = with_rule(head_only(resnet18()), Rule("layer4.1", lr_scale=0.1))
+
+    async def the_tree(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await the_catalogue(app, pilot)
+        app.workspace.draft = Draft(CONFIG, resnet18())
+        app.workspace.draft.set_rules(rules)
+        await pilot.press("2", "G", "up", "up", "right")
+
+    screen = look(size, "ftui-contrast", the_tree)
+    assert screen.has_row("torchvision/resnet18", "✎ draft")
+    assert screen.has_row("module", "params", "train", "lr")
+    assert screen.has_row("◐", "resnet18", "11.2M", "42%", "mixed")
+    assert screen.has_row("◐", "▾ layer4", "8.4M", "56%", "0.1x")
+    assert screen.has_row("○", "▸ 0", "3.7M", "0%")
+    assert screen.has_row("●", "▸ 1", "4.7M", "100%", "0.1x")
+    assert screen.has_row("●", "fc", "19.0K", "100%", "1x")
+    assert screen.has_row("trainable", "of 11,195,493", "(42%)")
+    assert screen.has_row("Train/freeze", "Open", "Filter", "Presets", "? Help")
+    assert screen.has_row("BatchNorm2d") == (size != (120, 40))  # types go where it is narrow
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_configuration(look: Look, size: tuple[int, int]) -> None:
+    async def the_form(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await the_catalogue(app, pilot)
+        app.workspace.draft = Draft(CONFIG, resnet18())
+        app.workspace.draft.set_field("data.batch_size", "64")
+        await pilot.press("6", "down", "down", "down", "down", "down")
+        await until(pilot, lambda: "no such folder" in app.main.query_one(FieldList).text)
+
+    screen = look(size, "ftui-ansi", the_form)
+    assert screen.has_row("── data ──")
+    assert screen.has_row("path", "data/pets", "no such folder")
+    assert screen.has_row("* batch_size", "64")
+    assert screen.has_row("data.batch_size  Pictures that go through")
+    assert screen.has_row("a whole number at least 1 and at most 65536")
+    assert screen.has_row("Edit", "Default", "Text", "Save", "Load", "? Help")
+    assert "…" not in screen.text
+    assert screen.matches
