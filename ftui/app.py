@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sys
+import termios
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +32,7 @@ from ftui.workspace import Workspace
 
 _LOCAL_HZ, _REMOTE_HZ = 10.0, 4.0
 _SECONDS_TO_END = 3.0
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class FtuiApp(TypeAheadApp):
@@ -92,8 +95,17 @@ class FtuiApp(TypeAheadApp):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.end)
+        self.set_interval(_SECONDS_BETWEEN_LOOKS, self._look_for_terminal)
         for sentence in self._unfit:
             self.notify(sentence, severity="warning", markup=False)
+
+    def _look_for_terminal(self) -> None:
+        """Leave where the terminal is gone and no SIGHUP said so, as with nohup and setsid."""
+        if not self.is_headless:
+            try:
+                termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+            except (termios.error, ValueError):
+                self.end()
 
     def end(self) -> None:
         """Leave because the terminal is gone, or somebody wants it: in any case, soon.

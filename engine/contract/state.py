@@ -106,6 +106,10 @@ class RunState:
                 self.rules, self.trainable = event.rules, event.trainable
                 if event.change:
                     self.markers.append(Marker(event.step, event.change))
+            case e.RunPaused():
+                self.markers.append(Marker(event.step, "pause"))
+            case e.RunContinued():
+                self.markers.append(Marker(event.step, "resume"))
             case e.CommandApplied() | e.CommandRejected():
                 self.answers[event.command.id] = event
             case e.FileSkipped():

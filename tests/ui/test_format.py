@@ -22,9 +22,10 @@ def test_numbers(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0, "0.0 %"), (0.77, "77.0 %"), (0.9999, "99.9 %"), (1, "100.0 %")]
+    ("share", "text"),
+    [(0, "0.0 %"), (0.77, "77.0 %"), (7 / 18, "38.9 %"), (0.9999, "99.9 %"), (1, "100.0 %")],
 )
-def test_shares_are_floored(share: float, text: str) -> None:
+def test_shares_are_rounded_but_never_to_all(share: float, text: str) -> None:
     assert f.percent(share) == text
 
 

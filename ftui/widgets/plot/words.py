@@ -52,8 +52,9 @@ def draw_readout(shown: Shown, look: Look, smoothed: Smoothed, width: int) -> Ro
         if series.x[index] != at:
             text += f" @{series.x[index]:,.0f}"
         spans.append(Span(text, f"series-{series.style_key}"))
-    if (marker := _near(shown, look, width)) is not None:
-        spans.append(Span(f"{glyphs.changed_top} {plain(marker.label)}", "marker"))
+    if markers := _near(shown, look, width):
+        labels = ", ".join(plain(marker.label) for marker in markers)
+        spans.append(Span(f"{glyphs.changed_top} {labels}", "marker"))
     return fit(_spaced(spans), width, glyphs)
 
 
@@ -92,13 +93,18 @@ def _hidden(shown: Shown, window: Window, glyphs: Glyphs) -> str:
     return f"{count(amount, 'value')} {glyphs.at_most} 0 not shown" if amount else ""
 
 
-def _near(shown: Shown, look: Look, width: int) -> Marker | None:
-    """The marker nearest to the cursor, if it is about in the same cell of `width`."""
+def _near(shown: Shown, look: Look, width: int) -> list[Marker]:
+    """The markers at the step nearest to the cursor, if that is about in the same cell of `width`.
+
+    Those of a paused run all stand at one step.
+    """
     view, cursor = look.window or shown.every, look.cursor
     if cursor is None or view is None or not shown.markers:
-        return None
-    marker = min(shown.markers, key=lambda m: abs(m.x - cursor))
-    return marker if abs(marker.x - cursor) <= view.span / width else None
+        return []
+    nearest = min(shown.markers, key=lambda m: abs(m.x - cursor)).x
+    if abs(nearest - cursor) > view.span / width:
+        return []
+    return [marker for marker in shown.markers if marker.x == nearest]
 
 
 def _spaced(spans: list[Span]) -> list[Span]:

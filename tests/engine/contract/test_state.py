@@ -108,6 +108,11 @@ def test_changes_are_marked() -> None:
     assert (state.base_lr, state.rules, state.trainable) == (0.001, rules, 9)
 
 
+def test_pauses_are_marked() -> None:
+    state = fold([*started(), steps(1, 2), e.RunPaused(step=2), e.RunContinued(step=2)])
+    assert state.markers == [Marker(2, "pause"), Marker(2, "resume")]
+
+
 def test_answers_are_found_by_command() -> None:
     applied, rejected, open_ = c.Pause(), c.Freeze("x"), c.Stop()
     state = fold(

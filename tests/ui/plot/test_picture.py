@@ -224,6 +224,13 @@ def test_the_readout_tells_raw_and_smoothed_values_and_the_step_of_others() -> N
     assert text == "step 40  train 40 ~38.5  val 1.5 @50  ▾ lr 0.001"
 
 
+def test_the_readout_tells_all_that_was_changed_at_a_step() -> None:
+    markers = [Marker(40.0, "lr 0.001"), Marker(40.0, "thaw layer4"), Marker(90.0, "stop")]
+    look = Look(cursor=40.0)
+    text = render_text([train(STEPS)], 60, 12, markers=markers, look=look).splitlines()[1]
+    assert text == "step 40  train 40  ▾ lr 0.001, thaw layer4"
+
+
 def test_where_it_is_low_the_readout_stands_on_the_title() -> None:
     series = [train(), val()]
     assert render_text(series, 60, 6).startswith("━ train")
