@@ -52,6 +52,20 @@ def test_a_corrupt_checkpoint(home: Home, pictures: Path) -> None:
     assert "weights.pth" in said
 
 
+@pytest.mark.parametrize("foreground", [[], ["--foreground"]])
+def test_a_run_without_an_intact_checkpoint(
+    home: Home, pictures: Path, foreground: list[str]
+) -> None:
+    done = home.ftui("train", str(home.config(training__epochs="1")), "--foreground")
+    assert done.returncode == 0, done.stderr
+    for file in (home.folder / "runs").glob("*/checkpoints/step-*/training.pt"):
+        file.write_bytes(b"")
+    name = home.ls()[0]["name"]
+    said = refused(home, "resume", name, "--set", "training.epochs=2", *foreground)
+    assert "no checkpoint is intact" in said
+    assert home.ls()[0]["error"] in said
+
+
 def test_weights_that_are_not_there_without_a_network(home: Home, pictures: Path) -> None:
     said = refused(home, "train", str(home.config(model__weights='"DEFAULT"')))
     assert "squeezenet1_1-" in said
