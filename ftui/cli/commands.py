@@ -5,7 +5,9 @@ run, so that `ftui ls` costs no Textual and nothing here ever costs torch.
 """
 
 import gc
+import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import platformdirs
 
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
-from ftui.cli import control, demo, doctor, look, train
+from ftui.cli import INTERRUPTED, control, demo, doctor, look, train
 from ftui.cli.options import CommandError, interactive, runs_dir_option
 
 DISTRIBUTION = "finetune-tui"
@@ -101,8 +103,8 @@ for _command in (
     commands.add_command(_command)
 
 
-def main() -> None:
-    """The console command: errors as one sentence, exit codes as the README tells."""
+def call() -> int:
+    """Obey the command line: errors as one sentence; the exit code."""
     try:
         code = commands.main(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -116,13 +118,13 @@ def main() -> None:
     except UserError as error:
         code = _say(str(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        code = 130
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         code = 0
     except Exception as error:  # a defect of ours
         code = _say(f"ftui itself failed ({plain(error)}); the details are in {_note_down()}.", 1)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _say(sentence: str, code: int) -> int:
@@ -133,7 +135,14 @@ def _say(sentence: str, code: int) -> int:
 
 def _note_down() -> Path:
     """Add the traceback that is being handled to a log, and say where that is."""
-    log = platformdirs.user_log_path("ftui", ensure_exists=True) / "errors.log"
-    with log.open("a") as file:
-        traceback.print_exc(file=file)
+    details = traceback.format_exc()
+    try:
+        log = platformdirs.user_log_path("ftui", ensure_exists=True) / "errors.log"
+        with log.open("a") as file:
+            file.write(details)
+    except OSError:  # a home that can't be written, or none
+        number, name = tempfile.mkstemp(prefix="ftui-", suffix=".log")
+        os.write(number, details.encode())
+        os.close(number)
+        return Path(name)
     return log

@@ -18,6 +18,7 @@ from engine.contract.errors import UserError
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from engine.runs.client import Run
+from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError
 from ftui.format import count, duration, number, percent
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 5.0
 """Where no line can be redrawn (a pipe, a log), progress is told this often at most."""
-
-_INTERRUPTED = 130
 
 
 async def until_training(run: Run) -> None:
@@ -86,7 +85,7 @@ def summary(folder: Path, state: RunState) -> Iterator[str]:
         best = max(state.evaluations, key=lambda x: x.top1)
         yield (
             f"validation accuracy {percent(best.top1)} (top-1, best, epoch {best.epoch}), "
-            f"loss {number(state.best.get('val_loss'))}"
+            f"loss {number(best.loss)}"
         )
     if state.data:
         commonest = state.data.classes[state.data.train_counts.index(max(state.data.train_counts))]
@@ -123,7 +122,7 @@ def _raise_end(run: Run) -> None:
         )
     if state.phase == "stopped":
         raise CommandError(
-            _INTERRUPTED, f"stopped by {plain(state.stopped_by)} at step {state.step}."
+            INTERRUPTED, f"stopped by {plain(state.stopped_by)} at step {state.step}."
         )
     if state.phase == "failed" and state.error_by_user:
         raise UserError(plain(state.error))

@@ -14,6 +14,7 @@ import pytest
 from engine.contract import events as e
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
+from engine.contract.state import RunState
 from engine.runs import lock
 from engine.runs.client import Run
 from engine.runs.journal import Journal
@@ -142,3 +143,24 @@ async def test_ctrl_c_reaches_no_process_of_another_host(
     one.end(e.RunStopped(step=7, by="command"))
     with pytest.raises(CommandError):
         await watching
+
+
+def test_the_summary_tells_one_evaluation() -> None:
+    state = RunState()
+    for event in (started(1), TRAINING, evaluated(1, loss=0.9, top1=0.8), evaluated(2, 0.7, 0.6)):
+        state.apply(event)
+    said = next(line for line in follow.summary(Path("run"), state) if "top-1" in line)
+    assert said == "validation accuracy 80.0 % (top-1, best, epoch 1), loss 0.9"
+
+
+def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:
+    return e.Evaluated(
+        step=10 * epoch,
+        epoch=epoch,
+        reason="epoch",
+        loss=loss,
+        top1=top1,
+        top5=None,
+        images=10,
+        seconds=1.0,
+    )
