@@ -102,6 +102,7 @@ KEYS = st.sampled_from([f.key for f in all_fields()] + ["trainable", "model", "x
         f"x = {'[' * 5000}",
         f"data.path.{'.'.join('x' * 5000)} = 1",
     ],
+    ids=["lists", "tables"],
 )
 def test_too_deep_a_nest_is_a_sentence(line: str) -> None:
     with pytest.raises(UserError, match=r"my.toml: .*nested too deeply"):
