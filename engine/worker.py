@@ -68,12 +68,10 @@ class Worker:
         self._stops = 0
         """How often somebody wanted the run to end."""
 
-    def run(self, config: Config, saved: checkpoint.Checkpoint | None, warnings: list[str]) -> int:
+    def run(self, config: Config) -> int:
         """Prepare, train, and end with the event that says how; the exit code."""
         try:
-            self._begin(config, saved)
-            for warning in warnings:
-                self.tell(e.Warned(message=warning))
+            saved = self._begin(config)
             self._train(self._prepare(config, saved))
         except _Stopped:
             self._end(e.RunStopped(step=self._last_step, by=self.stopping))
@@ -111,16 +109,28 @@ class Worker:
         if any(isinstance(command, c.Stop) for command in self.waiting):
             self.stop("command")
 
-    def _begin(self, config: Config, saved: checkpoint.Checkpoint | None) -> None:
-        pid, host, versions = os.getpid(), socket.gethostname(), _versions()
+    def _begin(self, config: Config) -> checkpoint.Checkpoint | None:
+        """Say that this worker has taken the run; the checkpoint that it goes on from, if any."""
         if self.before.phase == "new":
-            self.tell(e.RunStarted(pid=pid, host=host, versions=versions, config=config))
-            return
-        self._resumed_from = saved.manifest.progress.step if saved else 0
+            pid, host = os.getpid(), socket.gethostname()
+            self.tell(e.RunStarted(pid=pid, host=host, versions=_versions(), config=config))
+            return None
+        try:
+            saved, warnings = checkpoint.newest(self.folder)
+        except Exception:  # the failure must count as this life's; it redoes nothing
+            self._resume(config, store.state_of(self.folder)[0].step)
+            raise
+        self._resume(config, saved.manifest.progress.step if saved else 0)
+        for warning in warnings:
+            self.tell(e.Warned(message=warning))
+        return saved
+
+    def _resume(self, config: Config, from_step: int) -> None:
+        """Say that the run goes on, and turn down what was sent to the worker before."""
+        self._resumed_from = from_step
+        pid, host, versions = os.getpid(), socket.gethostname(), _versions()
         self.tell(
-            e.RunResumed(
-                from_step=self._resumed_from, pid=pid, host=host, versions=versions, config=config
-            )
+            e.RunResumed(from_step=from_step, pid=pid, host=host, versions=versions, config=config)
         )
         launched = os.fstat(self.lock_fd).st_mtime
         for command in self.inbox.drain(now=True):
@@ -250,15 +260,13 @@ def main(folder: Path) -> int:
     try:
         lock_fd = lock.inherit(folder)
         config = toml.load(folder / store.CONFIG)
-        before = past.read(folder)
-        saved, warnings = (None, []) if before.phase == "new" else checkpoint.newest(folder)
-    except (UserError, OSError) as error:
+        worker = Worker(folder, lock_fd, past.read(folder))
+    except (UserError, OSError) as error:  # without a config or a journal, the log has to do
         print(error, file=sys.stderr)
         return 1
-    worker = Worker(folder, lock_fd, before)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: worker.stop(signal.Signals(number).name))
-    return worker.run(config, saved, warnings)
+    return worker.run(config)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A run being put together: its config, where model and data may be missing yet."""
 
-import json
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -69,9 +68,9 @@ class Draft:
         `text` is read as a TOML value where that fits the key, and as plain text otherwise.
         """
         stood_in = [k for k in _STAND_INS if self.value(k) == UNSET and k != key]
-        overrides = [f"{k}={json.dumps(_STAND_INS[k])}" for k in stood_in]
+        overrides = [f"{k}={_STAND_INS[k]}" for k in stood_in]
         try:
-            config = self._with(key, text, overrides)
+            config = toml.parse(self.text, _SOURCE, [*overrides, f"{key}={text}"])
         except UserError as error:
             return str(error).removeprefix(f"{_SOURCE}: ")
         if "model.name" in stood_in:
@@ -85,16 +84,6 @@ class Draft:
             self.history = History()
         self.config = config
         return None
-
-    def _with(self, key: str, text: str, overrides: list[str]) -> Config:
-        try:
-            return toml.parse(self.text, _SOURCE, [*overrides, f"{key}={text}"])
-        except UserError:
-            try:  # a folder may be called 2024, or true
-                return toml.parse(self.text, _SOURCE, [*overrides, f"{key}={json.dumps(text)}"])
-            except UserError:
-                pass
-            raise
 
     def _see(self) -> None:
         if self.model is not None:

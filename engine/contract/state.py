@@ -35,7 +35,10 @@ class RunState:
     """Seconds since 1970, of the first start."""
     updated: float | None = None
     """Time of the newest event."""
+    lives: int = 0
+    """Workers that have taken the run so far."""
     pid: int | None = None
+    """Of the newest worker, on `host`."""
     host: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -195,6 +198,7 @@ class RunState:
         self.throughput.put(first, rate)
 
     def _worker(self, event: e.RunStarted | e.RunResumed) -> None:
+        self.lives += 1
         self.config, self.pid, self.host = event.config, event.pid, event.host
         self.versions = event.versions
         self.stage = self.error = self.stopped_by = ""

@@ -11,8 +11,8 @@ import tomli_w
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.fields import all_fields, expected, struct_in
-from engine.contract.text import did_you_mean, plain
+from engine.contract.fields import all_fields, bare, expected, struct_in
+from engine.contract.text import did_you_mean, nearest, plain
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Config:
@@ -33,11 +33,13 @@ def parse(text: str, source: str = "config.toml", overrides: Iterable[str] = ())
     """The config in a TOML text; `source` names it in errors. Raises `UserError`."""
     try:
         data = tomllib.loads(text)
+        for override in overrides:
+            _override(data, override)
+        return convert(data, source)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{plain(source)}: not valid TOML ({plain(error)}).") from None
-    for override in overrides:
-        _override(data, override)
-    return convert(data, source)
+    except RecursionError:
+        raise UserError(f"{plain(source)}: values are nested too deeply in it.") from None
 
 
 def convert(data: Mapping[str, Any], source: str) -> Config:
@@ -67,17 +69,23 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise UserError(
             f'--set wants key=value, such as training.epochs=20, not "{plain(override)}".'
         )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
     *tables, last = key.split(".")
     place: Any = data
     for table in tables:
         place = place.setdefault(table, {})
         if not isinstance(place, dict):
             raise UserError(f"--set {plain(key)}: {plain(table)} is not a table of settings.")
-    place[last] = value
+    place[last] = _value(key, text.strip())
+
+
+def _value(key: str, text: str) -> Any:
+    """What `text` means for the setting `key`: a TOML value, or a bare word, which is a string."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    wants_text = bare(_look_up(key)[1]) is str  # a folder may be called 2024, or true
+    return text if wants_text and not isinstance(value, str) else value
 
 
 def _explain(message: str, data: Mapping[str, Any]) -> str:
@@ -100,9 +108,10 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
 
 
 def _elsewhere(name: str) -> str:
-    """Where a key lives that was written into the wrong table."""
-    places = [key for key in (f.key for f in all_fields()) if key.rpartition(".")[2] == name]
-    return f'; did you mean "{places[0]}"?' if places else ""
+    """Where a key lives that was written into the wrong table, misspelt perhaps."""
+    places = {field.key.rpartition(".")[2]: field.key for field in reversed(all_fields())}
+    close = nearest(name, places)
+    return f'; did you mean "{places[close[0]]}"?' if close else ""
 
 
 def _look_up(where: str) -> tuple[type[msgspec.Struct] | None, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
+from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain
 from engine.data import picture
 from engine.data.samples import DataIndex, Sample
@@ -43,7 +44,7 @@ def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
 
     Raises `UserError` where the folder is not a data set of at least two classes.
     """
-    root = Path(os.path.expanduser(config.path))  # noqa: PTH111 - leaves an unknown ~user alone
+    root = expand(config.path)
     _check_folder(root)
     tell(f"listing the pictures of {plain(root)}")
     trees = [_scan(folder) for folder in _split_folders(root) or [root]]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from engine.contract import toml
 from engine.contract.config import Config, weights_file
 from engine.contract.errors import UserError
+from engine.contract.paths import expand
 from engine.contract.text import plain
 
 
@@ -47,7 +48,7 @@ def _existing_file(file: Path) -> Path:
 
 
 def _absolute(named: str, key: str) -> Path:
-    path = Path(named).expanduser().absolute()
+    path = expand(named).absolute()
     try:
         str(path).encode()
     except UnicodeEncodeError:

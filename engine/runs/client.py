@@ -29,11 +29,13 @@ class Run:
     """A run seen from outside, by any number of processes at once.
 
     `state` is the fold of what `events` or `batches` has yielded so far, of the subscription that
-    is furthest where there are several.
+    is furthest where there are several. `lives` workers had taken the run, and ended, before the
+    one that is wanted.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lives: int = 0) -> None:
         self.folder = folder
+        self._earlier_lives = lives
         self.state = RunState()
         self.caught_up = False
         """Whether a subscription has read the journal to its end yet."""
@@ -45,6 +47,11 @@ class Run:
     def status(self) -> store.Status:
         """What the run was doing when it was last looked at by a subscription."""
         return store.status(self.state.phase, self._hold)
+
+    @property
+    def begun(self) -> bool:
+        """Whether `state` is of the worker that `start` or `resume` launched, not of one before."""
+        return self.state.lives > self._earlier_lives
 
     @property
     def crashed(self) -> bool:
@@ -187,7 +194,7 @@ async def resume(
     """
     changes = list(overrides)
 
-    def relaunch() -> Path:
+    def relaunch() -> Run:
         folder = store.find(run, runs_dir)
         if lock.look(folder).held:
             raise UserError(
@@ -195,17 +202,18 @@ async def resume(
                 f"'ftui attach {plain(folder.name)}' shows it."
             )
         config = toml.load(folder / store.CONFIG, changes)
-        _refuse_if_done(folder, config, bool(changes))
+        state, status = store.state_of(folder)
+        if status == "finished":
+            _refuse_if_done(folder, state, config, bool(changes))
         launch(folder, ready(config) if changes else None, module)
-        return folder
+        return Run(folder, state.lives)
 
-    return Run(await asyncio.to_thread(relaunch))
+    return await asyncio.to_thread(relaunch)
 
 
-def _refuse_if_done(folder: Path, config: Config, changed: bool) -> None:
-    state, status = store.state_of(folder)
+def _refuse_if_done(folder: Path, state: RunState, config: Config, changed: bool) -> None:
     more_to_do = config.training.epochs > state.epochs or (state.early_stopped and changed)
-    if status == "finished" and not more_to_do:
+    if not more_to_do:
         raise UserError(
             f"{plain(folder.name)} finished its {state.epochs} epochs; "
             f"'--set training.epochs={2 * state.epochs}' gives it more."

@@ -25,6 +25,7 @@ from engine.contract.inspection import (
 )
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
+from engine.runs import environment
 
 T = TypeVar("T")
 
@@ -117,6 +118,7 @@ class Inspector:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                env=environment.for_torch(),
                 limit=_LONGEST_ANSWER,
                 start_new_session=True,
             )

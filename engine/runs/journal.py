@@ -76,7 +76,8 @@ class Lines:
     """Complete lines of a file that others append to, each once.
 
     The file may appear later. One that was truncated or replaced is read from its start, and
-    `restarts` counts that. Memory is bounded: lines over 16 MiB are passed over.
+    `restarts` counts that. Memory is bounded: lines over 16 MiB are passed over. Raises `UserError`
+    where the file is there and can't be read.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -99,6 +100,8 @@ class Lines:
                         return lines
         except FileNotFoundError:
             pass
+        except OSError as error:
+            raise UserError(f"{plain(self._path)}: it can't be read ({error.strerror}).") from None
         return []
 
     def _split(self, data: bytes) -> list[bytes]:

@@ -10,15 +10,12 @@ from pathlib import Path
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.text import plain
-from engine.runs import lock, store
+from engine.runs import environment, lock, store
 from engine.runs.logout import warn_if_killed_on_logout
 
 __all__ = ["WORKER", "launch", "warn_if_killed_on_logout"]
 
 WORKER = "engine.worker"
-
-_GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""CUDA puts the fastest GPU first unless told; cuda:N then is what NVML and nvidia-smi call N."""
 
 
 def launch(folder: Path, config: Config | None = None, module: str = WORKER) -> int:
@@ -56,7 +53,7 @@ def _spawn(folder: Path, held: int, module: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             pass_fds=[held],
-            env={**_GPU_ORDER, **os.environ, lock.LOCK_FD: str(held)},
+            env={**environment.for_torch(), lock.LOCK_FD: str(held)},
             start_new_session=True,
             umask=0o077,
         )

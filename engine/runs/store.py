@@ -12,6 +12,7 @@ from engine.contract import toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.order import LIVE, Phase
+from engine.contract.paths import expand
 from engine.contract.state import RunState
 from engine.contract.text import nearest, plain
 from engine.runs import lock
@@ -59,7 +60,7 @@ class RunSummary(Struct, frozen=True):
 
 def runs_dir(given: Path | None = None) -> Path:
     """`given`, or FTUI_RUNS, or ./runs; absolute."""
-    return Path(given or os.environ.get("FTUI_RUNS") or "runs").expanduser().absolute()
+    return expand(given or os.environ.get("FTUI_RUNS") or "runs").absolute()
 
 
 def create(config: Config, runs: Path | None = None) -> Path:
@@ -103,7 +104,7 @@ def find(name: str | Path, runs: Path | None = None) -> Path:
 
     Raises `UserError` where there is none or more than one, naming candidates.
     """
-    folder = Path(name).expanduser().absolute()
+    folder = expand(name).absolute()
     if is_run(folder):
         return folder
     parent = runs_dir(runs)
@@ -120,7 +121,11 @@ def find(name: str | Path, runs: Path | None = None) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
+    """Whether `folder` holds a run that we may look into."""
+    try:
+        return (folder / CONFIG).is_file()
+    except OSError:  # another user's, or no possible name
+        return False
 
 
 def status(phase: Phase, hold: lock.Hold) -> Status:
@@ -133,7 +138,7 @@ def status(phase: Phase, hold: lock.Hold) -> Status:
 
 
 def state_of(folder: Path) -> tuple[RunState, Status]:
-    """Everything the journal says, and what the run is doing."""
+    """Everything the journal says, and what the run is doing. Raises `UserError`."""
     hold = lock.look(folder)
     tail, state = event_tail(folder), RunState()
     while events := tail.chunk():
@@ -154,7 +159,10 @@ def last_words(folder: Path) -> str:
 
 
 def summaries(runs: Path | None = None) -> list[RunSummary]:
-    """All runs, newest first. Journals are read once a process, then only what was added."""
+    """All runs, newest first; one whose journal can't be read has an `error` that says so.
+
+    Journals are read once a process, then only what was added.
+    """
     found = [_summary(folder) for folder in _folders(runs_dir(runs))]
     return sorted(found, key=lambda run: (_begun(run), run.name), reverse=True)
 
@@ -164,7 +172,10 @@ _sketches: dict[Path, Sketch] = {}
 
 def _summary(folder: Path) -> RunSummary:
     hold = lock.look(folder)
-    state = _sketches.setdefault(folder, Sketch(folder)).update()
+    try:
+        state, unreadable = _sketches.setdefault(folder, Sketch(folder)).update(), ""
+    except UserError as error:
+        state, unreadable = RunState(), str(error)
     config = state.config or _config(folder)
     now = status(state.phase, hold)
     return RunSummary(
@@ -182,7 +193,7 @@ def _summary(folder: Path) -> RunSummary:
         updated=state.updated,
         pid=state.pid,
         host=state.host,
-        error=last_words(folder) if now == "crashed" else state.error,
+        error=unreadable or (last_words(folder) if now == "crashed" else state.error),
         skipped=state.skipped_count,
     )
 
@@ -226,7 +237,7 @@ def _new_folder(parent: Path, stem: str) -> Path:
 
 def _slug(path: str) -> str:
     """The last part of a model's name or a data path, as a part of a file name."""
-    last = Path(path).expanduser().absolute().name
+    last = expand(path).absolute().name
     return re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:40] or "x"
 
 

@@ -1,139 +1,31 @@
-"""The command line: `ftui` alone opens the app, every other word is a command of its own.
+"""The console command: it loads all else inside `main`, where Ctrl+C leaves no traceback."""
 
-A bad call is one sentence on stderr and exit code 2. Commands import what they need when they
-run, so that `ftui ls` costs no Textual and nothing here ever costs torch.
-"""
-
-import gc
+import os
 import sys
-import traceback
-from pathlib import Path
 
-import click
-import platformdirs
-
-from engine.contract.errors import UserError
-from engine.contract.text import did_you_mean, plain
-from ftui.cli import control, demo, doctor, look, train
-from ftui.cli.options import CommandError, interactive, runs_dir_option
-
-DISTRIBUTION = "finetune-tui"
-
-
-class _Commands(click.Group):
-    """A group in which a first word that is no command is the RUN to open."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in self.commands:
-            return super().resolve_command(ctx, args)
-        return "open", open_app, args
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        asks_about_the_group = {"--help", "-h", "--version"} & set(args[:1])
-        named = bool(args) and (args[0] in self.commands or asks_about_the_group)
-        return super().parse_args(ctx, args if named else ["open", *args])
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=DISTRIBUTION, prog_name="ftui")
-def commands() -> None:
-    """Fine-tune pretrained torch models from the terminal.
-
-    `ftui [RUN]` opens the app, on RUN where one is given. RUN is a folder, a name, or the
-    beginning of a name that fits one run only. Runs live in ./runs, or where --runs-dir or
-    FTUI_RUNS says.
-    """
-
-
-@click.command("open", hidden=True)
-@click.argument("run", required=False)
-@runs_dir_option
-@click.option("--theme", help="A theme's name, such as ftui-light.")
-@click.option("--refresh", type=click.FloatRange(0.1, 60), help="Redraws a second.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
-def open_app(
-    run: str | None,
-    runs_dir: Path,
-    theme: str | None,
-    refresh: float | None,
-    ascii_only: bool,
-    no_mouse: bool,
-) -> None:
-    """Open the app."""
-    folder = _find(run, runs_dir) if run else None
-    if not interactive():
-        raise UserError("The app needs a terminal; without one, use ftui train, ls, ctl or attach.")
-    gc.disable()  # for the imports, a fifth of the way to the first frame; the app enables it
-    from ftui.app import run as run_app
-
-    code = run_app(
-        folder, runs_dir, theme=theme, refresh=refresh, ascii=ascii_only, mouse=not no_mouse
-    )
-    if code:
-        raise CommandError(code)
-
-
-def _find(run: str, runs_dir: Path) -> Path:
-    from engine.runs import store
-
-    try:
-        return store.find(run, runs_dir)
-    except UserError as error:
-        meant = did_you_mean(run, commands.commands)
-        sentence = f"{str(error).rstrip('.')}{meant}" if meant else str(error)
-        raise UserError(sentence) from None
-
-
-for _command in (
-    open_app,
-    demo.demo,
-    train.train,
-    train.resume,
-    look.attach,
-    look.ls,
-    look.inspect,
-    control.ctl,
-    doctor.doctor,
-):
-    commands.add_command(_command)
+INTERRUPTED = 130
 
 
 def main() -> None:
-    """The console command: errors as one sentence, exit codes as the README tells."""
+    """Run the command line; exit codes as the README tells."""
     try:
-        code = commands.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        code = done.exit_code
-    except click.UsageError as error:
-        code = _say(error.format_message(), 2)
-    except click.ClickException as error:
-        code = _say(error.format_message(), 1)
-    except CommandError as error:
-        code = _say(str(error), error.code)
-    except UserError as error:
-        code = _say(str(error), 2)
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
-        code = 0
-    except Exception as error:  # a defect of ours
-        code = _say(f"ftui itself failed ({plain(error)}); the details are in {_note_down()}.", 1)
-    sys.exit(code if isinstance(code, int) else 0)
+        _import_numpy()
+        from ftui.cli.commands import call
+
+        code = call()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
-def _say(sentence: str, code: int) -> int:
-    if sentence:
-        click.echo(f"ftui: {' '.join(sentence.split())}", err=True)
-    return code
+def _import_numpy() -> None:
+    """Import numpy without the thread a core that its OpenBLAS would start: nothing here needs it.
 
+    The setting is taken back at once, since workers inherit the environment.
+    """
+    setting = "OPENBLAS_NUM_THREADS"
+    if setting not in os.environ:
+        os.environ[setting] = "1"
+        import numpy  # noqa: F401
 
-def _note_down() -> Path:
-    """Add the traceback that is being handled to a log, and say where that is."""
-    log = platformdirs.user_log_path("ftui", ensure_exists=True) / "errors.log"
-    with log.open("a") as file:
-        traceback.print_exc(file=file)
-    return log
+        del os.environ[setting]

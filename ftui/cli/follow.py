@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from engine.contract.errors import UserError
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from engine.runs.client import Run
+from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError
 from ftui.format import count, duration, number, percent
 
@@ -26,17 +28,18 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 5.0
 """Where no line can be redrawn (a pipe, a log), progress is told this often at most."""
 
-_INTERRUPTED = 130
-
 
 async def until_training(run: Run) -> None:
-    """Wait until the worker trains; tell what it prepares.
+    """Wait until the worker that was launched trains; tell what it prepares.
 
     Raises `UserError` where it fails in a way the user can mend, `CommandError` otherwise.
     Ctrl+C ends the worker too, since nothing has been trained yet.
     """
-    with _signals_go_to(run):
+    with _signals_go_to(run) as interrupt:
         async for event in run.events():
+            if not run.begun:
+                continue  # an earlier worker's words
+            interrupt.pass_on()
             if isinstance(event, e.PreparationAdvanced):
                 click.echo(f"{plain(event.stage)} ...", err=True)
             if isinstance(event, e.TrainingStarted):
@@ -49,10 +52,17 @@ async def until_end(run: Run, own: bool = True) -> None:
 
     Ctrl+C stops a run of our `own`; of another's it only ends the watching.
     """
-    with _signals_go_to(run) if own else nullcontext(), _shown(run) as show:
+    trained = False
+    with _signals_go_to(run) if own else nullcontext() as interrupt, _shown(run) as show:
         async for event in run.events():
+            if not run.begun:
+                continue  # an earlier worker's words
+            if interrupt:
+                interrupt.pass_on()
+            trained = trained or isinstance(event, e.TrainingStarted)
             show(event)
-    summarise(run.folder, run.state)
+    if trained:
+        summarise(run.folder, run.state)
     if run.state.phase != "finished":
         _raise_end(run)
 
@@ -75,7 +85,7 @@ def summary(folder: Path, state: RunState) -> Iterator[str]:
         best = max(state.evaluations, key=lambda x: x.top1)
         yield (
             f"validation accuracy {percent(best.top1)} (top-1, best, epoch {best.epoch}), "
-            f"loss {number(state.best.get('val_loss'))}"
+            f"loss {number(best.loss)}"
         )
     if state.data:
         commonest = state.data.classes[state.data.train_counts.index(max(state.data.train_counts))]
@@ -101,35 +111,55 @@ def _short(folder: Path) -> str:
 
 def _raise_end(run: Run) -> None:
     state = run.state
+    log = plain(run.folder / "worker.log")
+    if run.crashed:
+        when = f"at step {state.step}" if run.begun else "before its first word"
+        why = f" ({run.last_words.rstrip('.')})" if run.last_words else ""
+        raise CommandError(
+            1,
+            f"the worker died {when}{why}; ftui resume {plain(run.folder.name)} goes on, "
+            f"{log} may say why.",
+        )
     if state.phase == "stopped":
         raise CommandError(
-            _INTERRUPTED, f"stopped by {plain(state.stopped_by)} at step {state.step}."
+            INTERRUPTED, f"stopped by {plain(state.stopped_by)} at step {state.step}."
         )
     if state.phase == "failed" and state.error_by_user:
         raise UserError(plain(state.error))
-    if state.phase == "failed":
-        log = run.folder / "worker.log"
-        raise CommandError(1, f"the run failed: {plain(state.error)} See {plain(log)}.")
-    raise CommandError(
-        1,
-        f"the worker died at step {state.step}; ftui resume {plain(run.folder.name)} goes on, "
-        f"{plain(run.folder / 'worker.log')} may say why.",
-    )
+    raise CommandError(1, f"the run failed: {plain(state.error)} See {log}.")
+
+
+class _Interrupt:
+    """The wish that the launched worker saves and ends, kept until that worker can be reached."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._wished = False
+
+    def __call__(self) -> None:
+        self._wished = True
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Signal the worker if that is wished, once it has said which process it is."""
+        state = self._run.state
+        if not (self._wished and self._run.begun and state.pid):
+            return
+        self._wished = False
+        if state.host == socket.gethostname():  # elsewhere the number is another process's
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(state.pid, signal.SIGTERM)
 
 
 @contextmanager
-def _signals_go_to(run: Run) -> Iterator[None]:
+def _signals_go_to(run: Run) -> Iterator[_Interrupt]:
     """Ctrl+C and SIGTERM ask the worker to save and end; we go on watching until it has."""
     loop = asyncio.get_running_loop()
-
-    def forward() -> None:
-        if run.state.pid:
-            os.kill(run.state.pid, signal.SIGTERM)
-
+    interrupt = _Interrupt(run)
     for number_ in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number_, forward)
+        loop.add_signal_handler(number_, interrupt)
     try:
-        yield
+        yield interrupt
     finally:
         for number_ in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number_)

@@ -1,10 +1,13 @@
 """`ftui attach`, `ftui ls` and `ftui inspect`: looking, changing nothing."""
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +20,9 @@ from engine.runs.inspect import Inspector
 from ftui.cli import follow
 from ftui.cli.options import interactive, runs_dir_option
 from ftui.format import percent, short
+
+_UNLIMITED = 10_000
+"""Columns where there is no terminal; a table takes what it needs of them."""
 
 
 @click.command()
@@ -39,11 +45,22 @@ def ls(as_json: bool, runs_dir: Path) -> None:
     """List the runs, newest first."""
     runs = store.summaries(runs_dir)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(runs), indent=2))
+        shown = [replace(run, name=_utf8(run.name), path=_utf8(run.path)) for run in runs]
+        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))
     elif not runs:
         click.echo(f"No runs in {plain(runs_dir)}; ftui demo or ftui train CONFIG starts one.")
     else:
-        Console().print(_runs_table(runs))
+        _print(_runs_table(runs))
+
+
+def _utf8(path: str) -> str:
+    """`path` with marks for the bytes that are not UTF-8, which JSON must be."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _print(table: Table) -> None:
+    """Fit the terminal; whoever reads a pipe wants all of it."""
+    Console(width=None if sys.stdout.isatty() else _UNLIMITED).print(table)
 
 
 def _runs_table(runs: list[store.RunSummary]) -> Table:
@@ -95,7 +112,7 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
         if level < depth:
             name = Text("  " * level + plain(module.path.rpartition(".")[2]))
             table.add_row(name, Text(plain(module.type)), short(totals[module.path]))
-    Console().print(table)
+    _print(table)
     click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {info.head[0]}")
 
 

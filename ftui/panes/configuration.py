@@ -16,6 +16,7 @@ from engine.contract import toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.fields import Field, all_fields
+from engine.contract.paths import expand
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.paths import glance
@@ -152,7 +153,7 @@ class ConfigurationPane(Pane):
             self.prompt.ask("Save to", f"{name}.toml", self._save)
 
     def _save(self, typed: str) -> None:
-        path = Path(typed.strip()).expanduser()
+        path = expand(typed.strip())
         if path.is_file():
             self._overwrite = path
         elif not self._write(path):
@@ -173,7 +174,7 @@ class ConfigurationPane(Pane):
 
     def _load(self, typed: str) -> None:
         try:
-            config = toml.load(Path(typed.strip()).expanduser())
+            config = toml.load(expand(typed.strip()))
         except UserError as error:
             self._refuse(str(error))
             raise UserError("Not loaded.") from None

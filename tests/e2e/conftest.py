@@ -80,7 +80,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    keep = ("PATH", "LANG", "SYSTEMROOT")
+    keep = ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT")  # the second may choose what is tested
     env = {name: os.environ[name] for name in keep if name in os.environ}
     env |= {
         "HOME": str(tmp_path / "home"),

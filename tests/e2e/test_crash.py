@@ -35,6 +35,17 @@ def test_a_killed_worker_resumes_to_the_same_weights(home: Home, pictures: Path)
         assert torch.equal(weights[name], again[name]), name
 
 
+def test_the_pid_that_is_told_is_the_new_workers(home: Home, pictures: Path) -> None:
+    home.ftui("train", str(home.config(training__epochs="1000")))
+    first = home.wait_for_run(lambda run: run["step"] >= 1)
+    os.kill(first["pid"], signal.SIGKILL)
+    resumed = home.ftui("resume", first["name"])
+    assert resumed.returncode == 0, resumed.stderr
+    second = home.ls()[0]["pid"]
+    assert second != first["pid"]
+    assert f"(pid {second})" in resumed.stdout
+
+
 def test_a_finished_run_takes_more_epochs(home: Home, pictures: Path) -> None:
     done = home.ftui("train", str(home.config()), "--foreground")
     assert done.returncode == 0, done.stderr

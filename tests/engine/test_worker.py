@@ -342,8 +342,15 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_a_sentence(life: Callable[..
     one.ended()
     for file in one.folder.glob("checkpoints/*/training.pt"):
         file.write_bytes(b"")
-    one.start().ended()
-    assert "no checkpoint is intact" in store.last_words(one.folder)
+    before, _ = store.state_of(one.folder)
+    resumed, failed = one.start().ended()[-2:]
+    assert isinstance(resumed, e.RunResumed)
+    assert isinstance(failed, e.RunFailed)
+    assert failed.by_user
+    assert "no checkpoint is intact" in failed.error
+    after, _ = store.state_of(one.folder)
+    assert (after.pid, after.lives) == (one.pid, 2)
+    assert (after.step, after.evaluations) == (before.step, before.evaluations)
     assert "Traceback" not in (one.folder / store.LOG).read_text()
 
 
@@ -378,7 +385,7 @@ def test_a_defect_and_a_want_of_memory_end_the_run_in_a_sentence(
     one = life()
     config = toml.load(one.folder / store.CONFIG)
     worker = Worker(one.folder, lock.take(one.folder), Past())
-    assert worker.run(config, None, []) == 1
+    assert worker.run(config) == 1
     os.close(worker.lock_fd)
     last = one.ended()[-1]
     assert isinstance(last, e.RunFailed)

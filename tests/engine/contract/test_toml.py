@@ -51,6 +51,7 @@ def test_what_is_written_is_complete() -> None:
         (("name =", "nam ="), '"model.nam" is not a setting; did you mean "name"?'),
         (("path", "paht"), '"data.paht" is not a setting; did you mean "path"?'),
         (("[data]", "momentum = 1\n[data]"), 'did you mean "optimizer.momentum"?'),
+        (("task =", "momentun = 1\ntask ="), 'did you mean "optimizer.momentum"?'),
         (("[data]", "qqqq = 1\n[data]"), "not a setting; valid here: name, weights."),
         (("[data]", "[dada]"), '"dada" is not a setting; did you mean "data"?'),
         (('path = "data/pets"', ""), "data.path is missing; it has no default."),
@@ -95,6 +96,19 @@ VALUES = st.recursive(
 KEYS = st.sampled_from([f.key for f in all_fields()] + ["trainable", "model", "x.y", ""])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"x = {'[' * 5000}",
+        f"data.path.{'.'.join('x' * 5000)} = 1",
+    ],
+    ids=["lists", "tables"],
+)
+def test_too_deep_a_nest_is_a_sentence(line: str) -> None:
+    with pytest.raises(UserError, match=r"my.toml: .*nested too deeply"):
+        toml.parse(f'{line}\ntask = "x"\nmodel.name = "torchvision/x"\n', source="my.toml")
+
+
 @given(key=KEYS, value=VALUES)
 def test_no_value_is_worse_than_a_sentence(key: str, value: object) -> None:
     data: dict[str, Any] = tomllib.loads(LEAST)
@@ -116,6 +130,9 @@ def test_no_value_is_worse_than_a_sentence(key: str, value: object) -> None:
         ("optimizer.nesterov=true", "optimizer.nesterov", True),
         ("model.name=timm/vit", "model.name", "timm/vit"),
         ('data.path="2024"', "data.path", "2024"),
+        ("data.path=2024", "data.path", "2024"),
+        ("data.path = 2024-01-01", "data.path", "2024-01-01"),
+        ("data.path=true", "data.path", "true"),
         ("data.path=with = sign", "data.path", "with = sign"),
         ("data.image_size=auto", "data.image_size", "auto"),
     ],
@@ -173,6 +190,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, sente
         ("best.SafeTensors", "best.SafeTensors"),
         ("folder/best", "folder/best"),
         ("/abs/x.bin", "/abs/x.bin"),
+        ("~nosuchuser/w.pth", "~nosuchuser/w.pth"),
     ],
 )
 def test_which_weights_are_files(weights: str, file: str | None) -> None:

@@ -233,6 +233,8 @@ async def test_paths_are_made_absolute(
         (f"data.path={__file__}", "data.path: .* is a file"),
         (f"data.path=/{'x' * 5000}", "can't be read"),
         ("model.weights=missing.pth", "model.weights: there is no file .*missing.pth"),
+        ("data.path=~nosuchuser/x", "data.path: there is no folder .*~nosuchuser/x"),
+        ("model.weights=~nosuchuser/w.pth", "model.weights: there is no file .*~nosuchuser/w.pth"),
     ],
 )
 async def test_what_is_not_there_starts_nothing(

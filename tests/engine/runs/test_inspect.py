@@ -45,6 +45,13 @@ async def test_an_error_is_the_helpers_sentence(inspector: Inspector) -> None:
         await inspector.describe("test/unknown")
 
 
+async def test_it_numbers_gpus_as_the_worker_does(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    assert (await inspector.describe("test/gpu-order")).name == "PCI_BUS_ID"
+
+
 async def test_a_dead_helper_is_started_again(inspector: Inspector) -> None:
     assert (await inspector.describe("test/dies-once")).name == "test/dies-once"
 

@@ -92,6 +92,7 @@ def test_where_runs_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("FTUI_RUNS", "elsewhere")
     assert store.runs_dir() == tmp_path / "elsewhere"
     assert store.runs_dir(Path("/given")) == Path("/given")
+    assert store.runs_dir(Path("~nosuchuser/x")) == tmp_path / "~nosuchuser" / "x"
 
 
 @pytest.fixture
@@ -121,6 +122,8 @@ def test_find_takes_a_name_a_prefix_or_a_folder(
         ("vgg", "no run .*did you mean 2026-02-01-vgg11-cars"),
         ("2026-02-01-vgg11-cras", "did you mean 2026-02-01-vgg11-cars"),
         ("zzz", 'There is no run "zzz" in '),
+        ("~nosuchuser", 'There is no run "~nosuchuser" in '),
+        pytest.param("x" * 300, 'There is no run "xxx', id="too long for a name"),
     ],
 )
 def test_find_names_the_candidates(three: Path, asked: str, said: str) -> None:
@@ -248,6 +251,34 @@ def test_a_spoilt_config_does_not_hide_a_run(config: Config, runs: Path) -> None
     folder = store.create(config, runs)
     (folder / "config.toml").write_text("not toml")
     assert summary_of(folder).model == ""
+
+
+def test_a_journal_that_cannot_be_read_hides_no_other_run(config: Config, runs: Path) -> None:
+    good, bad = store.create(config, runs), store.create(config, runs)
+    tell(good, *started(config))
+    (bad / EVENTS).mkdir()
+    assert summary_of(good).error == ""
+    assert "events.jsonl: it can't be read (Is a directory)" in summary_of(bad).error
+    assert store.find(good.name, runs) == good
+    with pytest.raises(UserError, match="can't be read"):
+        store.state_of(bad)
+
+
+def test_a_folder_of_another_user_hides_no_run(
+    config: Config, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = store.create(config, runs)
+    (runs / "theirs").mkdir()
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:  # tests may run as root, whom no mode keeps out
+        if path.parent.name == "theirs":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert [run.path for run in store.summaries(runs)] == [str(ours)]
+    assert store.find(ours.name[:12], runs) == ours
 
 
 def test_the_json_of_ls_is_stable(config: Config, runs: Path) -> None:

@@ -36,6 +36,8 @@ def answer(question: Question) -> object:
         case AskDescribe(name="test/huge", weights=weights):
             modules = [ModuleInfo(f"m{n}", "Linear") for n in range(20_000)]
             return ModelInfo(weights, modules, [], Preprocessing())
+        case AskDescribe(name="test/gpu-order"):
+            return ModelInfo(os.environ["CUDA_DEVICE_ORDER"], [], [], Preprocessing())
         case AskDescribe(name=name):
             return ModelInfo(name, [], [], Preprocessing())
 
