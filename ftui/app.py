@@ -73,6 +73,10 @@ class FtuiApp(TypeAheadApp):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._line_filters]
 
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        return binding.key if self._line_filters and not shown.isascii() else shown
+
     def get_default_screen(self) -> MainScreen:
         return self.main
 
