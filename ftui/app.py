@@ -87,6 +87,10 @@ class FtuiApp(TypeAheadApp):
             renderable = CellsUpdate(renderable)
         super()._display(screen, renderable)
 
+    def get_key_display(self, binding: Binding) -> str:
+        shown = super().get_key_display(binding)
+        return binding.key if self._line_filters and not shown.isascii() else shown
+
     def get_default_screen(self) -> MainScreen:
         return self.main
 

@@ -163,14 +163,18 @@ class MainScreen(Screen[None]):
         """Look at what nobody tells, off the event loop."""
         shows_hardware = any(isinstance(pane, HardwarePane) for pane in self.body.visible_panes)
         try:
-            news = await asyncio.to_thread(polling.look, self.workspace, at_hardware=shows_hardware)
+            await asyncio.to_thread(self._look, shows_hardware)
         except UserError as error:
             self.tell(error)
             return
-        self.feed.changed |= news
         run = self.workspace.run
         if run is not None and not self.feed.following and polling.gained_worker(self.workspace):
             self._follow(run)
+
+    def _look(self, at_hardware: bool) -> None:
+        """In a thread, which tells its news itself: a newer poll may have taken its place."""
+        if polling.look(self.workspace, at_hardware=at_hardware):
+            self.feed.changed = True
 
     @on(HardwarePane.DeviceChosen)
     def _device_chosen(self, event: HardwarePane.DeviceChosen) -> None:

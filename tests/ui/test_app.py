@@ -11,6 +11,7 @@ from engine.contract.config import Rule
 from engine.contract.plan import FREEZE_ALL, head_only, with_rule
 from ftui.app import FtuiApp
 from ftui.widgets.banner import Banner
+from ftui.widgets.keyline import KeyLine
 from ftui.widgets.module_tree.node import Mark
 from ftui.widgets.status import StatusLine
 from ftui.widgets.tabs import TabLine
@@ -346,3 +347,5 @@ async def test_ascii_draws_nothing_else(shown: Shown, run: ScriptedRun) -> None:
             await pilot.pause()
             lines = [strip.text for strip in app.main._compositor.render_strips()]
             assert [line for line in lines if not line.isascii()] == []
+        await pilot.press("2")
+        assert "enter Open" in app.main.query_one(KeyLine).text

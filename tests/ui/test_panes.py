@@ -1,6 +1,7 @@
 """What panes say and how they fit, in states that come seldom."""
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -98,6 +99,31 @@ async def test_nothing_can_be_picked_where_there_are_no_runs(shown: Shown) -> No
         runs = app.main.panes[4].target
         assert isinstance(runs, Lines)
         assert runs.cursor is None
+
+
+async def test_news_of_a_poll_that_a_newer_one_overtook_are_shown(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, overtaken, told = Event(), Event(), Event()
+
+    def snapshot() -> hardware.Hardware:
+        if not first.is_set():
+            first.set()
+            overtaken.wait(10)
+        else:  # sees what the first one saw, once that has taken it over
+            told.wait(10)
+        return BOX
+
+    monkeypatch.setattr(hardware, "snapshot", snapshot)
+    async with shown(None) as (app, pilot):
+        await until(pilot, first.is_set)
+        app.main._poll()
+        overtaken.set()
+        await until(pilot, lambda: app.workspace.hardware is not None)
+        told.set()
+        for _ in range(100):
+            await pilot.pause(0.02)
+        assert "a GPU" in app.main.query_one(HardwarePane).text
 
 
 @pytest.mark.parametrize(("width", "figures"), [(100, 1), (120, 2), (200, 3)])
