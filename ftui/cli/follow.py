@@ -18,8 +18,9 @@ from engine.contract.errors import UserError
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from engine.runs.client import Run
+from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
-from ftui.cli.options import CommandError
+from ftui.cli.options import CommandError, called
 from ftui.format import count, duration, number, percent
 
 if TYPE_CHECKING:
@@ -62,21 +63,21 @@ async def until_end(run: Run, own: bool = True) -> None:
             trained = trained or isinstance(event, e.TrainingStarted)
             show(event)
     if trained:
-        summarise(run.folder, run.state)
+        summarise(run.folder, run.state, run.status)
     if run.state.phase != "finished":
         _raise_end(run)
 
 
-def summarise(folder: Path, state: RunState) -> None:
+def summarise(folder: Path, state: RunState, status: Status) -> None:
     """The closing lines; the last one names the run's folder."""
-    for line in summary(folder, state):
+    for line in summary(folder, state, status):
         click.echo(line)
 
 
-def summary(folder: Path, state: RunState) -> Iterator[str]:
+def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
     """What came of a run, against what guessing would have given."""
     seconds = (state.updated or 0) - (state.started or 0)
-    ended = f"stopped early by {state.early_stopped.metric}" if state.early_stopped else state.phase
+    ended = f"stopped early by {state.early_stopped.metric}" if state.early_stopped else status
     yield (
         f"{ended} after {count(state.epoch, 'epoch')}, {count(state.step, 'step')}, "
         f"{duration(seconds)}"
@@ -101,11 +102,12 @@ def summary(folder: Path, state: RunState) -> Iterator[str]:
         )
     for warning in state.warnings:
         yield f"warning: {plain(warning)}"
-    yield f"look at it again: ftui attach {plain(_short(folder))}"
+    yield f"look at it again: {called()} attach {plain(short(folder))}"
     yield str(folder)
 
 
-def _short(folder: Path) -> str:
+def short(folder: Path) -> str:
+    """What `ftui attach` takes for this run: its name, where runs live there by default."""
     return folder.name if folder.parent == Path("runs").absolute() else str(folder)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -18,7 +19,7 @@ from engine.contract.tree import ModelInfo, subtree_parameters
 from engine.runs import store
 from engine.runs.inspect import Inspector
 from ftui.cli import follow
-from ftui.cli.options import interactive, runs_dir_option
+from ftui.cli.options import app_options, interactive, open_app, runs_dir_option
 from ftui.format import percent, short
 
 _UNLIMITED = 10_000
@@ -28,12 +29,12 @@ _UNLIMITED = 10_000
 @click.command()
 @click.argument("run")
 @runs_dir_option
-@click.pass_context
-def attach(ctx: click.Context, run: str, runs_dir: Path) -> None:
+@app_options
+def attach(run: str, runs_dir: Path, **look: Any) -> None:
     """Open the app on RUN; without a terminal, follow it in lines until it ends."""
     folder = store.find(run, runs_dir)
     if interactive():
-        ctx.invoke(ctx.find_root().command.commands["open"], run=str(folder), runs_dir=runs_dir)  # type: ignore[attr-defined]
+        open_app(folder, runs_dir, **look)
         return
     asyncio.run(follow.until_end(engine.attach(folder), own=False))
 

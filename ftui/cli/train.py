@@ -1,6 +1,7 @@
 """`ftui train` and `ftui resume`: start a worker, and watch it where asked."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import click
@@ -9,12 +10,12 @@ import msgspec
 import engine
 from engine.contract import toml
 from engine.contract.config import Config
-from engine.contract.fields import all_fields
+from engine.contract.fields import all_fields, rule_fields
 from engine.contract.text import plain
 from engine.runs import launch, store
 from engine.runs.client import Run
 from ftui.cli import follow
-from ftui.cli.options import runs_dir_option, set_option
+from ftui.cli.options import called, runs_dir_option, set_option
 
 _foreground = click.option(
     "--foreground", is_flag=True, help="Show progress until the run ends; Ctrl+C saves and stops."
@@ -23,8 +24,9 @@ _foreground = click.option(
 
 def _help_config(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        for field in all_fields():
-            known = "" if field.default is msgspec.NODEFAULT else f" = {field.default!r}"
+        for field in [*all_fields(), *rule_fields()]:
+            default = field.default
+            known = "" if default in (msgspec.NODEFAULT, None) else f" = {json.dumps(default)}"
             click.echo(f"{field.key}{known}\n    {field.help} ({field.expected})")
         ctx.exit()
 
@@ -73,6 +75,6 @@ async def _watch(run: Run, foreground: bool) -> None:
     await follow.until_training(run)
     if warning := launch.warn_if_killed_on_logout():
         click.echo(f"warning: {warning}", err=True)
-    name = plain(run.folder.name)
-    click.echo(f"training in the background (pid {run.state.pid}); watch it: ftui attach {name}")
+    watch = f"{called()} attach {plain(follow.short(run.folder))}"
+    click.echo(f"training in the background (pid {run.state.pid}); watch it: {watch}")
     click.echo(str(run.folder))
