@@ -41,12 +41,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_from_the_wheel(home: Home, installed: Path) -> None:
+    home.env.pop("PYTHONPATH", None)  # it would stand before the wheel
     where = subprocess.run(
         [installed / "python", "-c", "import ftui, engine; print(ftui.__file__, engine.__file__)"],
         check=True,
         capture_output=True,
         text=True,
         cwd=home.folder,
+        env=home.env,
     ).stdout.split()
     assert all(Path(file).is_relative_to(installed.parent) for file in where)
 
