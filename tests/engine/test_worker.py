@@ -418,7 +418,7 @@ def test_last_words_wait_for_a_disk_that_is_full(
 
     monkeypatch.setattr("engine.prepare.prepare", prepare)
     monkeypatch.setattr("time.sleep", wait)
-    assert worker.run(config, None, []) == 1
+    assert worker.run(config) == 1
     os.close(worker.lock_fd)
     assert len(tries) == 3
     assert isinstance(one.ended()[-1], e.RunFailed)
@@ -441,7 +441,7 @@ def test_a_signal_whose_checkpoint_can_not_be_saved_ends_in_a_failure(
 
     monkeypatch.setattr("engine.prepare.prepare", prepare)
     monkeypatch.setattr("engine.checkpoint.save", refuse)
-    assert worker.run(config, None, []) == 1
+    assert worker.run(config) == 1
     os.close(worker.lock_fd)
     events = one.ended()
     assert any(isinstance(x, e.Warned) and "No space" in x.message for x in events)
