@@ -149,7 +149,7 @@ def test_the_summary_tells_one_evaluation() -> None:
     state = RunState()
     for event in (started(1), TRAINING, evaluated(1, loss=0.9, top1=0.8), evaluated(2, 0.7, 0.6)):
         state.apply(event)
-    said = next(line for line in follow.summary(Path("run"), state) if "top-1" in line)
+    said = next(line for line in follow.summary(Path("run"), state, "crashed") if "top-1" in line)
     assert said == "validation accuracy 80.0 % (top-1, best, epoch 1), loss 0.9"
 
 
