@@ -3,8 +3,10 @@
 The same fold serves the live view, attaching, the tests and `ftui ls`.
 """
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from engine.contract import events as e
 from engine.contract.commands import AnyCommand
@@ -21,6 +23,9 @@ class Marker(NamedTuple):
 
     step: int
     label: str
+
+
+At = TypeVar("At", Marker, e.Evaluated)
 
 
 @dataclass
@@ -94,16 +99,16 @@ class RunState:
             case e.EpochStarted():
                 self.epoch = event.epoch
             case e.Evaluated():
-                self.evaluations.append(event)
+                _put(self.evaluations, event, lambda x: x.reason)
             case e.CheckpointSaved():
                 self.checkpoints.append(event)
             case e.LearningRateChanged():
                 self.base_lr = event.lr
-                self.markers.append(Marker(event.step, f"lr {event.lr:g}"))
+                _put(self.markers, Marker(event.step, f"lr {event.lr:g}"), lambda x: x.label)
             case e.PlanChanged():
                 self.rules, self.trainable = event.rules, event.trainable
                 if event.change:
-                    self.markers.append(Marker(event.step, event.change))
+                    _put(self.markers, Marker(event.step, event.change), lambda x: x.label)
             case e.CommandApplied() | e.CommandRejected():
                 self.answers[event.command.id] = event
             case e.FileSkipped():
@@ -178,3 +183,13 @@ class RunState:
         self.evaluations = [x for x in self.evaluations if x.step <= step]
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
+
+
+def _put(found: list[At], new: At, kind: Callable[[At], str]) -> None:
+    """Append what happened after a step, in place of the same kind of thing after the same step.
+
+    A worker that died right behind a checkpoint leaves there what the next one does again.
+    """
+    first = bisect_left(found, new.step, key=lambda x: x.step)
+    found[first:] = [x for x in found[first:] if kind(x) != kind(new)]
+    found.append(new)
