@@ -25,7 +25,7 @@ class Progress(Struct):
     diverged: bool = False
     """Whether the loss of the last step was not finite."""
     steering: list[str] = []
-    """Ids of the steering commands in effect."""
+    """Ids of the steering commands in effect, and of those that a resume could not repeat."""
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 

@@ -1,7 +1,7 @@
 """Tiny sessions for the tests: a network with BatchNorm and Dropout, data in memory, and a worker
 that can be killed between any two events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,14 +125,21 @@ def session(
     return made
 
 
+Script = list[tuple[float, c.AnyCommand]]
+"""Commands by step; step 5.5 is at the boundary behind the evaluation after step 5."""
+
+
 @dataclass
 class ToyWorker:
-    """What the worker does, in memory, on a script of commands by step."""
+    """What the worker does, in memory, on a script of commands."""
 
     folder: Path
     asked: Config
-    script: list[tuple[int, c.AnyCommand]] = field(default_factory=list)
+    script: Script = field(default_factory=list)
+    steered: Script = field(default_factory=list)
+    """The steering commands that were applied, and when."""
     journal: list[e.Event] = field(default_factory=list)
+    model: Callable[[], nn.Module] = tiny_net
     session: Session = field(init=False)
     generators: dict[str, Tensor] = field(init=False)
     """State of the random generators when the run had finished."""
@@ -169,12 +176,18 @@ class ToyWorker:
             saved, _ = checkpoint.newest(self.folder)
             step = saved.manifest.progress.step if saved else 0
             self.journal.append(e.RunResumed(from_step=step, **about))  # type: ignore[arg-type]
-        self.session = session(self.folder, self.asked, past=past, saved=saved)
+        torch.manual_seed(self.asked.training.seed)
+        module = self.model()
+        self.session = session(self.folder, self.asked, module, past=past, saved=saved)
 
     def _obey(self) -> None:
-        step = self.session.progress.step
-        while self.script and self.script[0][0] <= step:
-            self.journal += obey(self.session, self.script.pop(0)[1])
+        p = self.session.progress
+        now = p.step + (0.5 if p.batch == 0 else 0)
+        while self.script and self.script[0][0] <= now:
+            _, command = self.script.pop(0)
+            self.journal += obey(self.session, command)
+            if isinstance(command, c.Steering) and isinstance(self.journal[-1], e.CommandApplied):
+                self.steered.append((now, command))
         if self.session.paused:
             self.journal += obey(self.session, c.Resume(id="the toy's own"))
 
