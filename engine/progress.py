@@ -18,6 +18,9 @@ class Progress(Struct):
     step: int = 0
     epoch: int = 1
     batch: int = 0
+    ahead: int = 0
+    """Steps by which the schedule is ahead of `step`: had all epochs been read as they are now,
+    the run would have taken `step + ahead`."""
     best: float | None = None
     """Best value so far of the early-stopping metric."""
     stale: int = 0

@@ -123,8 +123,8 @@ class Session:
 
     def update_lr(self) -> float:
         """Give the optimizer the rate of the next step, and return it: base times schedule."""
-        total = self.config.training.epochs * self.steps_per_epoch
-        lr = self.progress.base_lr * factor(self.progress.step, total, self.config.schedule)
+        p, total = self.progress, self.config.training.epochs * self.steps_per_epoch
+        lr = p.base_lr * factor(p.step, total, self.config.schedule, p.ahead)
         if lr != self._lr:
             optim.set_lr(self.optimizer, lr)
             self._lr = lr

@@ -56,6 +56,8 @@ class RunState:
     epoch: int = 0
     epochs: int = 0
     steps_per_epoch: int = 0
+    ahead: int = 0
+    """Of the schedule; `TrainingStarted.ahead`."""
     base_lr: float | None = None
     rules: list[Rule] = field(default_factory=list)
     trainable: int = 0
@@ -133,7 +135,8 @@ class RunState:
 
     @property
     def total_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
+        """At the end of the last epoch, those of epochs that had another length included."""
+        return self.epochs * self.steps_per_epoch - self.ahead
 
     @property
     def best(self) -> dict[str, float]:
@@ -172,6 +175,7 @@ class RunState:
     def _training(self, event: e.TrainingStarted) -> None:
         self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
         self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
+        self.ahead = event.ahead
         self.device, self.device_name = event.device, event.device_name
         self.precision, self.threads = event.precision, event.threads
 

@@ -103,6 +103,7 @@ def session(
     val_data: Batches | None = None,
     past: Past | None = None,
     saved: checkpoint.Checkpoint | None = None,
+    tell: Callable[[e.Event], None] = lambda _: None,
 ) -> Session:
     """A session that is ready to train, begun or resumed."""
     asked = asked or config()
@@ -121,7 +122,8 @@ def session(
         tasks.build(asked),
         restore.progress(asked, info, saved),
     )
-    restore.begin(made, past or Past(), saved)
+    for warning in restore.begin(made, past or Past(), saved):
+        tell(e.Warned(message=warning))
     return made
 
 
@@ -178,7 +180,9 @@ class ToyWorker:
             self.journal.append(e.RunResumed(from_step=step, **about))  # type: ignore[arg-type]
         torch.manual_seed(self.asked.training.seed)
         module = self.model()
-        self.session = session(self.folder, self.asked, module, past=past, saved=saved)
+        self.session = session(
+            self.folder, self.asked, module, past=past, saved=saved, tell=self.journal.append
+        )
 
     def _obey(self) -> None:
         p = self.session.progress

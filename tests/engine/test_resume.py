@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -178,6 +179,46 @@ def test_more_epochs_are_as_if_asked_for_at_once(tmp_path: Path) -> None:
     longer.asked = calm.asked
     longer.live()
     compare(calm, longer)
+
+
+@pytest.mark.parametrize("changed", [{"batch_size": 9}, {"batch_size": 2}, {"augment": "none"}])
+@pytest.mark.parametrize(("died", "steps"), [(11, 10), (14, 12)])
+def test_data_read_otherwise_leaves_the_schedule_at_its_epoch(
+    tmp_path: Path, changed: dict[str, Any], died: int, steps: int
+) -> None:
+    """Warm-up is over by then. In mid-epoch, that epoch begins anew."""
+    then = config(
+        schedule=ScheduleConfig(warmup_steps=2),
+        training=TrainingConfig(epochs=4),
+        checkpoints=CheckpointConfig(every_steps=3),
+    )
+    now = replace(then, data=replace(then.data, **changed))
+    calm = toy(tmp_path / "calm", now)
+    calm.live()
+    struck = toy(tmp_path / "struck", then)
+    struck.live(steps=died)
+    struck.asked = now
+    for _ in range(2):  # the first life saves nothing of the change
+        struck.live(yields=1)
+    struck.live()
+    expected, got = fold(calm.journal), fold(struck.journal)
+    two_epochs = 2 * expected.steps_per_epoch
+    assert got.lr.values.tolist()[steps:] == expected.lr.values.tolist()[-two_epochs:]
+    assert got.step == got.total_steps == steps + two_epochs
+    assert any("so epoch 3 begins anew" in x for x in got.warnings) == (steps == 12)
+
+
+def test_a_change_of_the_data_and_back_leaves_the_schedule_as_it_was(tmp_path: Path) -> None:
+    then = config(training=TrainingConfig(epochs=4))
+    calm, struck = toy(tmp_path / "calm", then), toy(tmp_path / "struck", then)
+    calm.live()
+    struck.live(steps=6)
+    for asked, steps in ((replace(then, data=replace(then.data, batch_size=9)), 8), (then, 99)):
+        struck.asked = asked
+        struck.live(steps=steps)
+    expected, got = fold(calm.journal), fold(struck.journal)
+    assert got.lr.values.tolist()[7:] == expected.lr.values.tolist()[10:]
+    assert got.total_steps == 17
 
 
 def test_a_command_after_a_change_of_the_config_is_not_lost(tmp_path: Path) -> None:
