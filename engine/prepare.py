@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import data, device, memory, models, restore, tasks
+from engine import checkpoint, data, device, memory, models, restore, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract.config import Config
 from engine.contract.events import (
@@ -57,8 +57,9 @@ def prepare(
 
     torch.manual_seed(config.training.seed)  # for the new head
     stage(f"loading {config.model.name}")
-    loaded = models.load(config, len(index.classes), stage)
-    tell(ModelLoaded(model=loaded.info, weights=loaded.weights))
+    loaded = models.load(config, len(index.classes), stage, structure_only=saved is not None)
+    origin = f"{checkpoint.FOLDER}/{saved.path.name}" if saved else loaded.weights
+    tell(ModelLoaded(model=loaded.info, weights=origin))
 
     stage(f"moving the model to {chosen.name}")
     train_data, val_data = _loaders(config, index, loaded.info.preprocessing, chosen, close_fds)

@@ -196,7 +196,7 @@ async def resume(
             )
         config = toml.load(folder / store.CONFIG, changes)
         _refuse_if_done(folder, config, bool(changes))
-        launch(folder, ready(config) if changes else None, module)
+        launch(folder, ready(config, resumed=True) if changes else None, module)
         return folder
 
     return Run(await asyncio.to_thread(relaunch))
