@@ -28,6 +28,8 @@ class Past:
     or a later change of the config has made void."""
     config: Config | None = None
     """Of the newest worker."""
+    threads: int | None = None
+    """CPU threads that the run was trained with, unless the config asks for others now."""
     finished_at: int | None = None
     """The step at which the run was last finished."""
     skipped: set[str] = field(default_factory=set)
@@ -46,6 +48,8 @@ class Past:
                     self.steering.append((step, command))
             case e.CommandRejected(command=command):
                 self.answered.add(command.id)
+            case e.TrainingStarted(threads=threads):
+                self.threads = threads
             case e.FileSkipped(path=path):
                 self.skipped.add(path)
             case e.RunFinished(step=step):
@@ -57,6 +61,8 @@ class Past:
             self._give_up(SetLearningRate)
         if self.config and config.trainable != self.config.trainable:
             self._give_up(PlanCommand)
+        if self.config and config.training.threads != self.config.training.threads:
+            self.threads = None
         self.config = config
 
     def to_redo(self, progress: Progress) -> list[Obeyed]:

@@ -34,8 +34,8 @@ def prepare(
 
     Raises `UserError` for whatever the user can mend.
     """
-    if config.training.threads != "auto":
-        torch.set_num_threads(config.training.threads)
+    past.follow(config)
+    _set_threads(config, past, tell)
     chosen = device.choose(config.training)
     if chosen.torch_device.type == "cpu":
         memory.keep_freed()
@@ -80,6 +80,20 @@ def prepare(
     for warning in restore.begin(session, past, saved):
         tell(Warned(message=warning))
     return session
+
+
+def _set_threads(config: Config, past: Past, tell: Tell) -> None:
+    """As asked, or as many as before: sums over other numbers of threads round otherwise."""
+    own_choice = torch.get_num_threads()
+    if config.training.threads != "auto":
+        torch.set_num_threads(config.training.threads)
+    elif past.threads not in (None, own_choice):
+        torch.set_num_threads(past.threads)
+        message = (
+            f"The run goes on with as many CPU threads as before, {past.threads}, for the same "
+            f"results; torch's own choice here would be training.threads={own_choice}."
+        )
+        tell(Warned(message=message))
 
 
 def _loaders(

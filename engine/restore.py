@@ -29,7 +29,6 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     in sentences. Raises `UserError` where checkpoint, model and plan don't go together.
     """
     p = session.progress
-    past.follow(session.config)
     session.redo = deque(past.to_redo(p))
     torch.manual_seed(session.config.training.seed)
     warnings = []

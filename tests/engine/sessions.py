@@ -122,7 +122,9 @@ def session(
         tasks.build(asked),
         restore.progress(asked, info, saved),
     )
-    for warning in restore.begin(made, past or Past(), saved):
+    past = past or Past()
+    past.follow(asked)
+    for warning in restore.begin(made, past, saved):
         tell(e.Warned(message=warning))
     return made
 
