@@ -84,13 +84,10 @@ class Worker:
 
     def tell(self, event: e.Event) -> None:
         """Write an event to the journal; what must not be lost is on the disk when this returns."""
-        may_raise, self._may_raise = self._may_raise, False  # a line is written once, and whole
-        self.journal.append(event)
-        if isinstance(event, _SYNCED):
-            self.journal.sync()
-        self._may_raise = may_raise
-        if may_raise and self.stopping:
-            raise _Stopped
+        with self._undisturbed():  # a line is written once, and whole
+            self.journal.append(event)
+            if isinstance(event, _SYNCED):
+                self.journal.sync()
 
     def stop(self, by: str) -> None:
         """End at the next step boundary, or at once where there is none yet."""
@@ -101,14 +98,31 @@ class Worker:
             raise _Stopped
 
     def look(self) -> None:
-        """Take in commands while preparing; only a stop does not wait for training to begin."""
-        self.waiting += self.inbox.drain(now=True)
+        """Take in commands while preparing; only a stop does not wait for training to begin.
+
+        Where what must not be disturbed is under way, which may be another look, the next one does.
+        """
+        if not self._may_raise:
+            return
+        with self._undisturbed():  # what is drained is drained once, and kept
+            self.waiting += self.inbox.drain(now=True)
         if any(isinstance(command, c.Stop) for command in self.waiting):
             self.stop("command")
 
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """A signal that comes meanwhile takes the main thread out of what it does only then."""
+        may_raise, self._may_raise = self._may_raise, False
+        try:
+            yield
+        finally:
+            self._may_raise = may_raise
+        if may_raise and self.stopping:
+            raise _Stopped
+
     def _begin(self, config: Config, saved: checkpoint.Checkpoint | None) -> None:
         pid, host, versions = os.getpid(), socket.gethostname(), _versions()
-        if self.before.phase == "new":
+        if self.before.phase == "new" and not saved:
             self.tell(e.RunStarted(pid=pid, host=host, versions=versions, config=config))
             return
         self._resumed_from = saved.manifest.progress.step if saved else 0
@@ -165,8 +179,9 @@ class Worker:
         while True:
             self.waiting += self.inbox.drain()
             while self.waiting and not session.stopping:
-                for event in obey(session, self.waiting.pop(0)):
+                for event in obey(session, self.waiting[0]):
                     self.tell(event)
+                del self.waiting[0]  # not before it is answered: an error leaves that to `_end`
             if session.stopping or not session.paused:
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)
@@ -238,7 +253,7 @@ def main(folder: Path) -> int:
         lock_fd = lock.inherit(folder)
         config = toml.load(folder / store.CONFIG)
         before = past.read(folder)
-        saved, warnings = (None, []) if before.phase == "new" else checkpoint.newest(folder)
+        saved, warnings = checkpoint.newest(folder)  # those of a run without a journal count too
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -173,11 +173,10 @@ class ToyWorker:
         for event in self.journal:
             past.apply(event)
         about = {"pid": 1, "host": "", "versions": {}, "config": self.asked}
-        if past.phase == "new":
-            saved = None
+        saved, _ = checkpoint.newest(self.folder)
+        if past.phase == "new" and not saved:
             self.journal.append(e.RunStarted(**about))  # type: ignore[arg-type]
         else:
-            saved, _ = checkpoint.newest(self.folder)
             step = saved.manifest.progress.step if saved else 0
             self.journal.append(e.RunResumed(from_step=step, **about))  # type: ignore[arg-type]
         torch.manual_seed(self.asked.training.seed)
