@@ -169,6 +169,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         device_name=session.device.name,
         precision=session.device.precision,
         threads=torch.get_num_threads(),
+        ahead=p.ahead,
     )
 
 

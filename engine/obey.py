@@ -1,6 +1,7 @@
 """Commands put into effect, at a step boundary."""
 
 import math
+from collections import deque
 from collections.abc import Iterator
 
 from engine import snapshot
@@ -9,7 +10,9 @@ from engine.contract import events as e
 from engine.contract import plan
 from engine.contract.config import Rule
 from engine.contract.errors import UserError
+from engine.contract.text import plain
 from engine.evaluate import evaluate
+from engine.past import overtaken
 from engine.session import Session
 
 
@@ -19,20 +22,47 @@ def obey(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
     To pause a paused run or to resume a running one is fine and changes nothing.
     """
     yield from session.pending.flush()
+    step = session.progress.step
     try:
         yield from _effects(session, command)
     except UserError as error:
-        step = session.progress.step
         yield e.CommandRejected(step=step, command=command, reason=str(error))
-    else:
-        yield e.CommandApplied(step=session.progress.step, command=command)
+        return
+    if isinstance(command, c.Steering):
+        yield from _give_up_overtaken(session, command)
+    yield e.CommandApplied(step=step, command=command)
 
 
 def redo(session: Session) -> Iterator[e.Event]:
-    """Repeat the steering commands of this step that a resumed run has lost."""
+    """Repeat the steering commands of this step that a resumed run has lost.
+
+    One that can't be obeyed any more, since the config names another model, is given up for good.
+    """
     while session.redo and session.redo[0][0] <= session.progress.step:
         yield from session.pending.flush()
-        yield from _effects(session, session.redo.popleft()[1])
+        step, command = session.redo.popleft()
+        try:
+            yield from _effects(session, command)
+        except UserError as error:
+            session.progress.steering.append(command.id)
+            yield e.Warned(message=f"{_name(step, command)} could not be repeated: {error}")
+
+
+def _give_up_overtaken(session: Session, command: c.Steering) -> Iterator[e.Event]:
+    """What is still to be repeated must not come back over a newer command."""
+    void = overtaken(session.redo, session.progress.step, command)
+    if void:
+        session.redo = deque(item for item in session.redo if item not in void)
+        names = ", ".join(_name(*item) for item in void)
+        yield e.Warned(message=f"Not repeated, since '{_plain(command)}' is newer: {names}.")
+
+
+def _name(step: int, command: c.Steering) -> str:
+    return f"'{_plain(command)}' of step {step}"
+
+
+def _plain(command: c.Steering) -> str:
+    return plain(c.describe(command), 100)
 
 
 def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import data, device, memory, models, restore, tasks
+from engine import checkpoint, data, device, memory, models, restore, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract.config import Config
 from engine.contract.events import (
@@ -34,8 +34,8 @@ def prepare(
 
     Raises `UserError` for whatever the user can mend.
     """
-    if config.training.threads != "auto":
-        torch.set_num_threads(config.training.threads)
+    past.follow(config)
+    _set_threads(config, past, tell)
     chosen = device.choose(config.training)
     if chosen.warning:
         tell(Warned(message=chosen.warning))
@@ -59,8 +59,9 @@ def prepare(
 
     torch.manual_seed(config.training.seed)  # for the new head
     stage(f"loading {config.model.name}")
-    loaded = models.load(config, len(index.classes), stage)
-    tell(ModelLoaded(model=loaded.info, weights=loaded.weights))
+    loaded = models.load(config, len(index.classes), stage, structure_only=saved is not None)
+    origin = f"{checkpoint.FOLDER}/{saved.path.name}" if saved else loaded.weights
+    tell(ModelLoaded(model=loaded.info, weights=origin))
 
     stage(f"moving the model to {chosen.name}")
     train_data, val_data = _loaders(config, index, loaded.info.preprocessing, chosen, close_fds)
@@ -81,6 +82,20 @@ def prepare(
     for warning in restore.begin(session, past, saved):
         tell(Warned(message=warning))
     return session
+
+
+def _set_threads(config: Config, past: Past, tell: Tell) -> None:
+    """As asked, or as many as before: sums over other numbers of threads round otherwise."""
+    own_choice = torch.get_num_threads()
+    if config.training.threads != "auto":
+        torch.set_num_threads(config.training.threads)
+    elif past.threads not in (None, own_choice):
+        torch.set_num_threads(past.threads)
+        message = (
+            f"The run goes on with as many CPU threads as before, {past.threads}, for the same "
+            f"results; torch's own choice here would be training.threads={own_choice}."
+        )
+        tell(Warned(message=message))
 
 
 def _loaders(

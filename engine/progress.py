@@ -18,6 +18,9 @@ class Progress(Struct):
     step: int = 0
     epoch: int = 1
     batch: int = 0
+    ahead: int = 0
+    """Steps by which the schedule is ahead of `step`: had all epochs been read as they are now,
+    the run would have taken `step + ahead`."""
     best: float | None = None
     """Best value so far of the early-stopping metric."""
     stale: int = 0
@@ -25,7 +28,7 @@ class Progress(Struct):
     diverged: bool = False
     """Whether the loss of the last step was not finite."""
     steering: list[str] = []
-    """Ids of the steering commands in effect."""
+    """Ids of the steering commands in effect, and of those that a resume could not repeat."""
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 

@@ -29,7 +29,6 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     in sentences. Raises `UserError` where checkpoint, model and plan don't go together.
     """
     p = session.progress
-    past.follow(session.config)
     session.redo = deque(past.to_redo(p))
     torch.manual_seed(session.config.training.seed)
     warnings = []
@@ -49,13 +48,22 @@ def _follow_config(session: Session, saved: Manifest) -> list[str]:
         p.rules = plan.effective(config.trainable, session.info)
     if config.early_stopping.metric != then.early_stopping.metric:
         p.best, p.stale = None, 0  # the two can't be compared
-    if p.batch and session.pictures != saved.pictures:
-        p.batch = 0
-        return [f"The training pictures are not those of before, so epoch {p.epoch} begins anew."]
-    if p.batch and _order(config) != _order(then):
-        p.batch = 0
-        return [f"The data is read otherwise than before, so epoch {p.epoch} begins anew."]
+    if session.pictures != saved.pictures:
+        return _follow_data(session, "The training pictures are not those of before")
+    if _order(config) != _order(then):
+        return _follow_data(session, "The data is read otherwise than before")
     return []
+
+
+def _follow_data(session: Session, why: str) -> list[str]:
+    """Go on from the start of an epoch, of maybe another number of steps; the schedule with it."""
+    p = session.progress
+    ahead = (p.epoch - 1) * session.steps_per_epoch - p.step
+    effects = [f"epoch {p.epoch} begins anew"] if p.batch else []
+    if ahead != p.ahead and session.config.schedule.name != "constant":
+        effects.append(f"the learning rate goes on as planned for the start of epoch {p.epoch}")
+    p.batch, p.ahead = 0, ahead
+    return [f"{why}, so {' and '.join(effects)}."] if effects else []
 
 
 def _order(config: Config) -> tuple[object, ...]:

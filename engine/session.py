@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from engine import freeze, optim, reinit
 from engine.checkpoint import Checkpoint
 from engine.contract import plan
-from engine.contract.commands import Steering
 from engine.contract.config import Config, Rule
 from engine.contract.events import FileSkipped, PlanChanged
 from engine.contract.tree import ModelInfo
 from engine.device import Device
+from engine.past import Obeyed
 from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
@@ -70,8 +70,8 @@ class Session:
     """Digest of the list of training pictures; `DataIndex.digest`."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
-    redo: deque[tuple[int, Steering]] = field(default_factory=deque)
-    """Steering commands that were obeyed after the checkpoint, with their steps, in order."""
+    redo: deque[Obeyed] = field(default_factory=deque)
+    """Steering commands that were obeyed after the checkpoint, in the order of their steps."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
@@ -123,8 +123,8 @@ class Session:
 
     def update_lr(self) -> float:
         """Give the optimizer the rate of the next step, and return it: base times schedule."""
-        total = self.config.training.epochs * self.steps_per_epoch
-        lr = self.progress.base_lr * factor(self.progress.step, total, self.config.schedule)
+        p, total = self.progress, self.config.training.epochs * self.steps_per_epoch
+        lr = p.base_lr * factor(p.step, total, self.config.schedule, p.ahead)
         if lr != self._lr:
             optim.set_lr(self.optimizer, lr)
             self._lr = lr

@@ -86,13 +86,10 @@ class Worker:
 
     def tell(self, event: e.Event) -> None:
         """Write an event to the journal; what must not be lost is on the disk when this returns."""
-        may_raise, self._may_raise = self._may_raise, False  # a line is written once, and whole
-        self.journal.append(event)
-        if isinstance(event, _SYNCED):
-            self.journal.sync()
-        self._may_raise = may_raise
-        if may_raise and self.stopping:
-            raise _Stopped
+        with self._undisturbed():  # a line is written once, and whole
+            self.journal.append(event)
+            if isinstance(event, _SYNCED):
+                self.journal.sync()
 
     def stop(self, by: str) -> None:
         """End at the next step boundary, or at once where there is none yet."""
@@ -104,22 +101,42 @@ class Worker:
             raise _Stopped
 
     def look(self) -> None:
-        """Take in commands while preparing; only a stop does not wait for training to begin."""
-        self.waiting += self.inbox.drain(now=True)
+        """Take in commands while preparing; only a stop does not wait for training to begin.
+
+        Where what must not be disturbed is under way, which may be another look, the next one does.
+        """
+        if not self._may_raise:
+            return
+        with self._undisturbed():  # what is drained is drained once, and kept
+            self.waiting += self.inbox.drain(now=True)
         if any(isinstance(command, c.Stop) for command in self.waiting):
             self.stop("command")
 
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """A signal that comes meanwhile takes the main thread out of what it does only then."""
+        may_raise, self._may_raise = self._may_raise, False
+        try:
+            yield
+        finally:
+            self._may_raise = may_raise
+        if may_raise and self.stopping:
+            raise _Stopped
+
     def _begin(self, config: Config) -> checkpoint.Checkpoint | None:
-        """Say that this worker has taken the run; the checkpoint that it goes on from, if any."""
-        if self.before.phase == "new":
-            pid, host = os.getpid(), socket.gethostname()
-            self.tell(e.RunStarted(pid=pid, host=host, versions=_versions(), config=config))
-            return None
+        """Say that this worker has taken the run; the checkpoint that it goes on from, if any.
+
+        Those of a run whose journal is gone count, too.
+        """
         try:
             saved, warnings = checkpoint.newest(self.folder)
         except Exception:  # the failure must count as this life's; it redoes nothing
             self._resume(config, store.state_of(self.folder)[0].step)
             raise
+        if self.before.phase == "new" and not saved:
+            pid, host = os.getpid(), socket.gethostname()
+            self.tell(e.RunStarted(pid=pid, host=host, versions=_versions(), config=config))
+            return None
         self._resume(config, saved.manifest.progress.step if saved else 0)
         for warning in warnings:
             self.tell(e.Warned(message=warning))
@@ -180,8 +197,9 @@ class Worker:
         while True:
             self.waiting += self.inbox.drain()
             while self.waiting and not session.stopping:
-                for event in obey(session, self.waiting.pop(0)):
+                for event in obey(session, self.waiting[0]):
                     self.tell(event)
+                del self.waiting[0]  # not before it is answered: an error leaves that to `_end`
             if session.stopping or not session.paused:
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)

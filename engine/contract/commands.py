@@ -70,7 +70,8 @@ AnyCommand = (
     Pause | Resume | Stop | SetLearningRate | Freeze | Thaw | SetPlan | Evaluate | Checkpoint
 )
 
-Steering = SetLearningRate | Freeze | Thaw | SetPlan
+PlanCommand = Freeze | Thaw | SetPlan
+Steering = SetLearningRate | PlanCommand
 """Commands that change what later steps compute: a resumed run repeats them at their steps."""
 
 

@@ -98,6 +98,8 @@ class TrainingStarted(Event, frozen=True):
     device_name: str
     precision: str
     threads: int
+    ahead: int = 0
+    """Steps that epochs of this length would have taken so far, beyond those that were taken."""
 
 
 class EpochStarted(Event, frozen=True):

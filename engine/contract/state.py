@@ -3,10 +3,11 @@
 The same fold serves the live view, attaching, the tests and `ftui ls`.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from engine.contract import events as e
 from engine.contract.commands import AnyCommand
@@ -23,6 +24,9 @@ class Marker(NamedTuple):
 
     step: int
     label: str
+
+
+At = TypeVar("At", Marker, e.Evaluated)
 
 
 @dataclass
@@ -56,6 +60,8 @@ class RunState:
     epoch: int = 0
     epochs: int = 0
     steps_per_epoch: int = 0
+    ahead: int = 0
+    """Of the schedule; `TrainingStarted.ahead`."""
     base_lr: float | None = None
     rules: list[Rule] = field(default_factory=list)
     trainable: int = 0
@@ -99,20 +105,20 @@ class RunState:
             case e.EpochStarted():
                 self.epoch = event.epoch
             case e.Evaluated():
-                self.evaluations.append(event)
+                _replace(self.evaluations, event, lambda x: x.reason)
             case e.CheckpointSaved():
                 self.checkpoints.append(event)
             case e.LearningRateChanged():
                 self.base_lr = event.lr
-                self.markers.append(Marker(event.step, f"lr {event.lr:g}"))
+                self._mark(event.step, f"lr {event.lr:g}")
             case e.PlanChanged():
                 self.rules, self.trainable = event.rules, event.trainable
                 if event.change:
-                    self.markers.append(Marker(event.step, event.change))
+                    self._mark(event.step, event.change)
             case e.RunPaused():
-                self.markers.append(Marker(event.step, "pause"))
+                self._mark(event.step, "pause")
             case e.RunContinued():
-                self.markers.append(Marker(event.step, "resume"))
+                self._mark(event.step, "resume")
             case e.CommandApplied() | e.CommandRejected():
                 self.answers[event.command.id] = event
             case e.FileSkipped():
@@ -149,7 +155,8 @@ class RunState:
 
     @property
     def total_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
+        """At the end of the last epoch, those of epochs that had another length included."""
+        return self.epochs * self.steps_per_epoch - self.ahead
 
     @property
     def best(self) -> dict[str, float]:
@@ -190,6 +197,9 @@ class RunState:
             last.time,
         )
 
+    def _mark(self, step: int, label: str) -> None:
+        _replace(self.markers, Marker(step, label), lambda x: x.label)
+
     def _put(
         self, first: int, loss: list[float | None], lr: list[float], rate: list[float]
     ) -> None:
@@ -212,6 +222,7 @@ class RunState:
     def _training(self, event: e.TrainingStarted) -> None:
         self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
         self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
+        self.ahead = event.ahead
         self.device, self.device_name = event.device, event.device_name
         self.precision, self.threads = event.precision, event.threads
 
@@ -223,3 +234,13 @@ class RunState:
         self.evaluations = [x for x in self.evaluations if x.step <= step]
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
+
+
+def _replace(found: list[At], new: At, kind: Callable[[At], str]) -> None:
+    """Append what happened after a step, in place of the same kind of thing after the same step.
+
+    A worker that died right behind a checkpoint leaves there what the next one does again.
+    """
+    first = bisect_left(found, new.step, key=lambda x: x.step)
+    found[first:] = [x for x in found[first:] if kind(x) != kind(new)]
+    found.append(new)

@@ -30,14 +30,16 @@ def describe(model_name: str, weights: str = "DEFAULT", classes: int | None = No
     return source.describe(name, weights, classes)
 
 
-def load(config: Config, classes: int, tell: Tell) -> LoadedModel:
+def load(config: Config, classes: int, tell: Tell, structure_only: bool = False) -> LoadedModel:
     """The model that a config asks for, for `classes` classes; a new head follows torch's seed.
 
-    Raises `UserError` where the model is unknown or its weights can't be had or don't fit.
+    `structure_only` leaves the weights random, for a checkpoint to fill: those that the run began
+    with are not needed then. Raises `UserError` where the model is unknown or its weights can't be
+    had or don't fit.
     """
     source, name = _find(config.model.name)
-    size = config.data.image_size
-    return source.load(name, config.model.weights, classes, tell, None if size == "auto" else size)
+    size = None if config.data.image_size == "auto" else config.data.image_size
+    return source.load(name, config.model.weights, classes, tell, size, structure_only)
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:

@@ -43,12 +43,19 @@ class ModelSource(Protocol):
         ...
 
     def load(
-        self, name: str, weights: str, classes: int, tell: Tell, image_size: int | None
+        self,
+        name: str,
+        weights: str,
+        classes: int,
+        tell: Tell,
+        image_size: int | None,
+        structure_only: bool = False,
     ) -> LoadedModel:
         """The model with its weights; a new head follows torch's global seed.
 
-        `image_size` in pixels, None for what the weights were trained for. Raises `UserError`
-        where the weights can't be had or don't fit, or the model can't take the size.
+        `image_size` in pixels, None for what the weights were trained for. With `structure_only`
+        the weights are random, and `weights` says no more than what they were trained for. Raises
+        `UserError` where the weights can't be had or don't fit, or the model can't take the size.
         """
         ...
 

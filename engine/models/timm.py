@@ -47,11 +47,20 @@ class TimmSource:
         return chosen.info(module, chosen.preprocessing)
 
     def load(
-        self, name: str, weights: str, classes: int, tell: Tell, image_size: int | None
+        self,
+        name: str,
+        weights: str,
+        classes: int,
+        tell: Tell,
+        image_size: int | None,
+        structure_only: bool = False,
     ) -> LoadedModel:
         chosen = _Choice(name, weights)
         preprocessing = chosen.preprocessing
-        module, origin = chosen.load(classes, tell)
+        if structure_only or weights == "none":
+            module, origin = chosen.build(classes), "none: random"
+        else:
+            module, origin = chosen.load(classes, tell)
         if image_size not in (None, preprocessing.image_size):
             preprocessing = preprocessing.at(image_size or 0)
             _resize(module, chosen, preprocessing.image_size)
@@ -132,8 +141,6 @@ class _Choice:
 
     def load(self, classes: int, tell: Tell) -> tuple[nn.Module, str]:
         """The network with its weights, and where they came from in words."""
-        if self.weights == "none":
-            return self.build(classes), "none: random"
         if self.by_name:
             path = hub_file(self.full, self.config, tell)
             try:

@@ -49,13 +49,19 @@ class TorchvisionSource:
         return model_info(self._full(name), module, [last_layer(module)], preprocessing)
 
     def load(
-        self, name: str, weights: str, classes: int, tell: Tell, image_size: int | None
+        self,
+        name: str,
+        weights: str,
+        classes: int,
+        tell: Tell,
+        image_size: int | None,
+        structure_only: bool = False,
     ) -> LoadedModel:
         preprocessing = _preprocessing(name, weights)
         if image_size is not None:
             preprocessing = preprocessing.at(image_size)
         size = preprocessing.image_size
-        if weights == "none":
+        if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"
         else:
             state, origin = self._state(name, weights, tell)

@@ -13,17 +13,17 @@ from engine.contract.paths import expand
 from engine.contract.text import plain
 
 
-def ready(config: Config) -> Config:
+def ready(config: Config, resumed: bool = False) -> Config:
     """`config` with absolute paths, so that the run can be resumed from anywhere.
 
     Raises `UserError` where a value is out of range, the data folder can't be read, or a weights
-    file is named that isn't there.
+    file is named that isn't there; a run that is resumed has its weights in a checkpoint.
     """
     toml.convert(msgspec.to_builtins(config), source="config")
     file = weights_file(config.model.weights)
     try:
         data = replace(config.data, path=str(_data_folder(config.data.path)))
-        weights = str(_existing_file(file)) if file else config.model.weights
+        weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
         raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
     return replace(config, data=data, model=replace(config.model, weights=weights))
@@ -40,9 +40,9 @@ def _data_folder(named: str) -> Path:
     return folder
 
 
-def _existing_file(file: Path) -> Path:
+def _weights_file(file: Path, must_exist: bool) -> Path:
     file = _absolute(str(file), "model.weights")
-    if not file.is_file():
+    if must_exist and not file.is_file():
         raise UserError(f"model.weights: there is no file {plain(file)}.")
     return file
 

@@ -205,7 +205,7 @@ async def resume(
         state, status = store.state_of(folder)
         if status == "finished":
             _refuse_if_done(folder, state, config, bool(changes))
-        launch(folder, ready(config) if changes else None, module)
+        launch(folder, ready(config, resumed=True) if changes else None, module)
         return Run(folder, state.lives)
 
     return await asyncio.to_thread(relaunch)

@@ -1,7 +1,7 @@
 """Tiny sessions for the tests: a network with BatchNorm and Dropout, data in memory, and a worker
 that can be killed between any two events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,6 +103,7 @@ def session(
     val_data: Batches | None = None,
     past: Past | None = None,
     saved: checkpoint.Checkpoint | None = None,
+    tell: Callable[[e.Event], None] = lambda _: None,
 ) -> Session:
     """A session that is ready to train, begun or resumed."""
     asked = asked or config()
@@ -121,18 +122,28 @@ def session(
         tasks.build(asked),
         restore.progress(asked, info, saved),
     )
-    restore.begin(made, past or Past(), saved)
+    past = past or Past()
+    past.follow(asked)
+    for warning in restore.begin(made, past, saved):
+        tell(e.Warned(message=warning))
     return made
+
+
+Script = list[tuple[float, c.AnyCommand]]
+"""Commands by step; step 5.5 is at the boundary behind the evaluation after step 5."""
 
 
 @dataclass
 class ToyWorker:
-    """What the worker does, in memory, on a script of commands by step."""
+    """What the worker does, in memory, on a script of commands."""
 
     folder: Path
     asked: Config
-    script: list[tuple[int, c.AnyCommand]] = field(default_factory=list)
+    script: Script = field(default_factory=list)
+    steered: Script = field(default_factory=list)
+    """The steering commands that were applied, and when."""
     journal: list[e.Event] = field(default_factory=list)
+    model: Callable[[], nn.Module] = tiny_net
     session: Session = field(init=False)
     generators: dict[str, Tensor] = field(init=False)
     """State of the random generators when the run had finished."""
@@ -162,19 +173,26 @@ class ToyWorker:
         for event in self.journal:
             past.apply(event)
         about = {"pid": 1, "host": "", "versions": {}, "config": self.asked}
-        if past.phase == "new":
-            saved = None
+        saved, _ = checkpoint.newest(self.folder)
+        if past.phase == "new" and not saved:
             self.journal.append(e.RunStarted(**about))  # type: ignore[arg-type]
         else:
-            saved, _ = checkpoint.newest(self.folder)
             step = saved.manifest.progress.step if saved else 0
             self.journal.append(e.RunResumed(from_step=step, **about))  # type: ignore[arg-type]
-        self.session = session(self.folder, self.asked, past=past, saved=saved)
+        torch.manual_seed(self.asked.training.seed)
+        module = self.model()
+        self.session = session(
+            self.folder, self.asked, module, past=past, saved=saved, tell=self.journal.append
+        )
 
     def _obey(self) -> None:
-        step = self.session.progress.step
-        while self.script and self.script[0][0] <= step:
-            self.journal += obey(self.session, self.script.pop(0)[1])
+        p = self.session.progress
+        now = p.step + (0.5 if p.batch == 0 else 0)
+        while self.script and self.script[0][0] <= now:
+            _, command = self.script.pop(0)
+            self.journal += obey(self.session, command)
+            if isinstance(command, c.Steering) and isinstance(self.journal[-1], e.CommandApplied):
+                self.steered.append((now, command))
         if self.session.paused:
             self.journal += obey(self.session, c.Resume(id="the toy's own"))
 

@@ -2,25 +2,30 @@
 
 import shutil
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from torch import nn
 
 from engine import optim, pending
 from engine.contract import commands as c
+from engine.contract import events as e
 from engine.contract.config import (
     CheckpointConfig,
     Config,
+    DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     Rule,
     ScheduleConfig,
     TrainingConfig,
 )
-from tests.engine.sessions import ToyWorker, config, fold, same, tensors
+from tests.engine.sessions import Script, ToyWorker, config, fold, of, same, tensors, tiny_net
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,17 +90,15 @@ def result(worker: ToyWorker) -> dict[str, object]:
         "losses": state.loss.values.tolist(),
         "rates": state.lr.values.tolist(),
         "plan": (state.rules, state.base_lr, state.trainable),
-        "evaluations": {(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"},
+        "markers": sorted(state.markers),
+        "evaluations": [(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"],
         "end": (state.phase, state.early_stopped is not None),
-        "answers": set(state.answers) - {"the toy's own"},
     }
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=configs, commands=script, lives=st.lists(st.integers(0, 40), max_size=3))
-def test_killed_anywhere(
-    asked: Config, commands: list[tuple[int, c.AnyCommand]], lives: list[int]
-) -> None:
+def test_killed_anywhere(asked: Config, commands: Script, lives: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         calm = ToyWorker(Path(folder, "calm"), asked, list(commands))
         struck = ToyWorker(Path(folder, "struck"), asked, list(commands))
@@ -108,6 +111,41 @@ def test_killed_anywhere(
         else:
             struck.live()
         compare(calm, struck)
+        assert fold(calm.journal).answers.keys() == fold(struck.journal).answers.keys()
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    asked=configs,
+    commands=script,
+    lives=st.lists(st.tuples(st.integers(0, 40), script), min_size=1, max_size=3),
+)
+def test_killed_anywhere_and_then_steered_otherwise(
+    asked: Config, commands: Script, lives: list[tuple[int, Script]]
+) -> None:
+    """From where a new command is obeyed, older ones of its kind don't come back, in no life."""
+    with tempfile.TemporaryDirectory() as folder:
+        struck = toy(Path(folder, "struck"), asked, *commands)
+        for yields, new in lives:
+            if struck.live(yields):
+                break
+            struck.script = sorted(struck.script + new, key=lambda item: item[0])
+        else:
+            struck.live()
+        calm = toy(Path(folder, "calm"), asked, *in_force(struck.steered))
+        calm.live()
+        assume(not calm.script)  # only a worker that died behind the last evaluation obeys there
+        compare(calm, struck)
+
+
+def in_force(steered: Script) -> Script:
+    """What is left of commands, given in the order in which several lives obeyed them."""
+    left: Script = []
+    for now, command in steered:
+        rate = isinstance(command, c.SetLearningRate)
+        left = [x for x in left if x[0] <= now or isinstance(x[1], c.SetLearningRate) != rate]
+        left.append((now, command))
+    return sorted(left, key=lambda item: item[0])
 
 
 def never_better(epochs: int, patience: int) -> Config:
@@ -119,7 +157,7 @@ def never_better(epochs: int, patience: int) -> Config:
     )
 
 
-def toy(folder: Path, asked: Config, *commands: tuple[int, c.AnyCommand]) -> ToyWorker:
+def toy(folder: Path, asked: Config, *commands: tuple[float, c.AnyCommand]) -> ToyWorker:
     folder.mkdir()
     return ToyWorker(folder, asked, list(commands))
 
@@ -143,6 +181,46 @@ def test_more_epochs_are_as_if_asked_for_at_once(tmp_path: Path) -> None:
     compare(calm, longer)
 
 
+@pytest.mark.parametrize("changed", [{"batch_size": 9}, {"batch_size": 2}, {"augment": "none"}])
+@pytest.mark.parametrize(("died", "steps"), [(11, 10), (14, 12)])
+def test_data_read_otherwise_leaves_the_schedule_at_its_epoch(
+    tmp_path: Path, changed: dict[str, Any], died: int, steps: int
+) -> None:
+    """Warm-up is over by then. In mid-epoch, that epoch begins anew."""
+    then = config(
+        schedule=ScheduleConfig(warmup_steps=2),
+        training=TrainingConfig(epochs=4),
+        checkpoints=CheckpointConfig(every_steps=3),
+    )
+    now = replace(then, data=replace(then.data, **changed))
+    calm = toy(tmp_path / "calm", now)
+    calm.live()
+    struck = toy(tmp_path / "struck", then)
+    struck.live(steps=died)
+    struck.asked = now
+    for _ in range(2):  # the first life saves nothing of the change
+        struck.live(yields=1)
+    struck.live()
+    expected, got = fold(calm.journal), fold(struck.journal)
+    two_epochs = 2 * expected.steps_per_epoch
+    assert got.lr.values.tolist()[steps:] == expected.lr.values.tolist()[-two_epochs:]
+    assert got.step == got.total_steps == steps + two_epochs
+    assert any("so epoch 3 begins anew" in x for x in got.warnings) == (steps == 12)
+
+
+def test_a_change_of_the_data_and_back_leaves_the_schedule_as_it_was(tmp_path: Path) -> None:
+    then = config(training=TrainingConfig(epochs=4))
+    calm, struck = toy(tmp_path / "calm", then), toy(tmp_path / "struck", then)
+    calm.live()
+    struck.live(steps=6)
+    for asked, steps in ((replace(then, data=replace(then.data, batch_size=9)), 8), (then, 99)):
+        struck.asked = asked
+        struck.live(steps=steps)
+    expected, got = fold(calm.journal), fold(struck.journal)
+    assert got.lr.values.tolist()[7:] == expected.lr.values.tolist()[10:]
+    assert got.total_steps == 17
+
+
 def test_a_command_after_a_change_of_the_config_is_not_lost(tmp_path: Path) -> None:
     """And one before it is void."""
     every = CheckpointConfig(every_steps=2)
@@ -158,6 +236,53 @@ def test_a_command_after_a_change_of_the_config_is_not_lost(tmp_path: Path) -> N
         worker.live(steps=3)
         assert worker.session.progress.base_lr == 0.5
         assert not worker.session.module.stem[0].weight.requires_grad
+
+
+EVERY_FIVE = CheckpointConfig(every_steps=5)
+
+
+def test_a_plan_that_is_newer_than_one_to_be_redone_stands(tmp_path: Path) -> None:
+    """To repeat `freeze head` where only the head trains would end every life in an error."""
+    longer = config(data=DataConfig(path="pictures", batch_size=2), checkpoints=EVERY_FIVE)
+    worker = toy(tmp_path / "run", longer, (7, c.Freeze("head")))
+    worker.live(steps=8)
+    worker.script = [(6, c.SetPlan([Rule("head")]))]
+    for _ in range(2):  # both times from the checkpoint of step 5
+        worker.live(steps=8)
+        assert worker.session.progress.rules[-1] == Rule("head")
+    assert fold(worker.journal).warnings == [
+        "Not repeated, since 'plan' is newer: 'freeze head' of step 7."
+    ]
+    assert worker.live()
+
+
+def test_a_rate_that_is_newer_than_one_to_be_redone_stands(tmp_path: Path) -> None:
+    longer = config(data=DataConfig(path="pictures", batch_size=2), checkpoints=EVERY_FIVE)
+    worker = toy(tmp_path / "run", longer, (7, c.SetLearningRate(0.5)), (7, c.Freeze("stem")))
+    worker.live(steps=8)
+    worker.script = [(6, c.SetLearningRate(0.001))]
+    worker.live(steps=8)
+    worker.live()
+    assert worker.session.progress.base_lr == 0.001
+    assert worker.session.progress.rules[-1] == Rule("stem", train=False), "of another kind"
+
+
+def without_a_stem() -> nn.Module:
+    """The tiny network, its stem under another name."""
+    return nn.Sequential(
+        OrderedDict((name.replace("stem", "root"), m) for name, m in tiny_net().named_children())
+    )
+
+
+def test_what_can_not_be_redone_is_told_once_and_given_up(tmp_path: Path) -> None:
+    """A run that dies before its first checkpoint may go on with another model."""
+    worker = toy(tmp_path / "run", config(checkpoints=EVERY_FIVE), (2, c.Freeze("stem")))
+    worker.live(steps=2)
+    worker.model = without_a_stem
+    worker.live(steps=7)
+    worker.live()
+    (warning,) = (x.message for x in of(e.Warned, worker.journal))
+    assert warning.startswith("'freeze stem' of step 2 could not be repeated: ")
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

@@ -44,6 +44,14 @@ def test_warm_up_rises_linearly_and_the_cosine_starts_where_it_ends() -> None:
     assert factor(8, 8, config) == pytest.approx(0)
 
 
+def test_where_epochs_changed_their_length_the_cosine_is_ahead_and_the_warm_up_is_not() -> None:
+    config = ScheduleConfig(name="cosine", warmup_steps=4)
+    assert [factor(i, 20, config, ahead=8) for i in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert factor(4, 20, config, ahead=8) == factor(12, 20, config)
+    late = [factor(i, 8, config, ahead=-6) for i in range(4, 14)]
+    assert late == [1.0] * 7 + [factor(i, 8, config) for i in range(5, 8)]
+
+
 @given(schedules, st.integers(1, 40), st.integers(0, 80))
 def test_it_is_a_share_at_any_step_even_past_the_end(
     config: ScheduleConfig, total: int, index: int

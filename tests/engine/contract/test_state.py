@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.contract import commands as c
 from engine.contract import events as e
@@ -165,6 +166,19 @@ def test_redone_steps_are_dropped() -> None:
     assert [x.step for x in state.evaluations] == [4]
     assert [x.step for x in state.checkpoints] == [4]
     assert state.markers == []
+
+
+def test_what_is_done_again_at_the_very_step_of_a_checkpoint_is_there_once() -> None:
+    """And there it was done after the checkpoint, which thus knows nothing of it."""
+    changes = [e.LearningRateChanged(step=6, lr=lr) for lr in (0.5, 0.1, 0.5)]
+    freeze = e.PlanChanged(step=6, rules=[Rule("*")], trainable=9, change="freeze x")
+    asked = replace(evaluated(6, 0.4), reason="command")
+    tail = [asked, *changes, evaluated(6), freeze]
+    state = fold([*started(), *loop()[:10], saved(6), *tail, *resumed(6), *tail])
+    assert state.markers == [Marker(6, "lr 0.1"), Marker(6, "lr 0.5"), Marker(6, "freeze x")]
+    assert [(x.step, x.reason) for x in state.evaluations] == [
+        *((4, "epoch"), (6, "command"), (6, "epoch"))
+    ]
 
 
 def test_acknowledgements_survive_a_resume() -> None:

@@ -217,3 +217,10 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install 'finetune-tui\[timm\]'"):
         SOURCE.describe("resnet10t", "none", 7)
+
+
+def test_a_structure_needs_no_weights(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.pth")
+    for weights in ("DEFAULT", gone):
+        found = SOURCE.load("resnet10t", weights, 7, pytest.fail, None, structure_only=True)
+        assert found.info == SOURCE.describe("resnet10t", weights, 7)

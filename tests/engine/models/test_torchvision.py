@@ -323,3 +323,11 @@ def test_what_is_not_there_is_said(name: str, weights: str, words: str) -> None:
 def test_a_size_that_the_model_cannot_take(name: str, size: int, words: str) -> None:
     with pytest.raises(UserError, match=words):
         load(name, size=size)
+
+
+def test_a_structure_needs_no_weights(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.pth")
+    for weights in ("DEFAULT", gone):
+        found = SOURCE.load("squeezenet1_1", weights, 7, pytest.fail, None, structure_only=True)
+        assert found.info == SOURCE.describe("squeezenet1_1", weights, 7)
+        assert not any(p.is_meta for p in found.module.parameters())

@@ -290,6 +290,20 @@ async def test_a_crashed_run_is_resumed_with_changes(live: Run, runs: Path) -> N
     await again.send(c.Stop())
 
 
+async def test_a_run_is_resumed_without_its_weights_file(
+    config: Config, runs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "w.pth").touch()
+    model = msgspec.structs.replace(config.model, weights=str(tmp_path / "w.pth"))
+    run = await start(msgspec.structs.replace(config, model=model), runs, module="speaker")
+    await run.send(c.Stop())
+    wait_until_free(run.folder)
+    (tmp_path / "w.pth").unlink()
+    again = await resume(run.folder, ["optimizer.lr=0.5"], module="speaker")
+    assert toml.load(again.folder / "config.toml").model == model
+    await again.send(c.Stop())
+
+
 async def test_a_living_run_is_not_resumed(live: Run) -> None:
     with pytest.raises(UserError, match=r"is not over.*ftui attach"):
         await resume(live.folder)

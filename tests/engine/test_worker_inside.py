@@ -1,0 +1,183 @@
+"""The worker within the process of the tests: what signals, errors and missing files do to it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from msgspec.structs import replace
+from PIL import Image
+from safetensors.torch import load_file
+from torchvision.models import squeezenet1_1
+
+from engine import past
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    Rule,
+    ScheduleConfig,
+    TrainingConfig,
+)
+from engine.contract.order import check_order
+from engine.runs import lock, store
+from engine.runs.journal import EVENTS, Outbox, event_tail
+from engine.worker import Worker
+from tests.engine.sessions import same, session
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Config:
+    """A small network with Dropout, for one epoch of three steps, from a weights file."""
+    noise = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("ant", "bee"):
+            folder = tmp_path / "pictures" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = noise.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    torch.save(squeezenet1_1(num_classes=2).state_dict(), tmp_path / "w.pth")
+    return Config(
+        task="image-classification",
+        model=ModelConfig(name="torchvision/squeezenet1_1", weights=str(tmp_path / "w.pth")),
+        data=DataConfig(path=str(tmp_path / "pictures"), image_size=24, batch_size=4, workers=0),
+        optimizer=OptimizerConfig(lr=1e-3),
+        schedule=ScheduleConfig("constant"),
+        trainable=[Rule("*")],
+        training=TrainingConfig(epochs=1, device="cpu"),
+    )
+
+
+def longer(asked: Config) -> Config:
+    return replace(asked, training=replace(asked.training, epochs=2))
+
+
+@pytest.fixture
+def worker(asked: Config, tmp_path: Path) -> Iterator[Worker]:
+    """Of a new run."""
+    folder = store.create(asked, tmp_path / "runs")
+    made = Worker(folder, lock.take(folder), past.Past())
+    yield made
+    os.close(made.lock_fd)
+
+
+def live(folder: Path, config: Config) -> list[e.AnyEvent]:
+    """One life of a run, to its end, and all that the run's journal says then."""
+    lock_fd = lock.take(folder)
+    Worker(folder, lock_fd, past.read(folder)).run(config)
+    os.close(lock_fd)
+    return told(folder)
+
+
+def told(folder: Path) -> list[e.AnyEvent]:
+    events = event_tail(folder).read()
+    check_order(events)
+    return events
+
+
+def test_a_command_whose_obeying_fails_is_answered(
+    worker: Worker, asked: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obey(*_args: object) -> Iterator[e.Event]:
+        yield e.RunPaused(step=0)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("engine.prepare.prepare", lambda *_, **__: session(worker.folder))
+    monkeypatch.setattr("engine.obey.obey", obey)
+    commands = [c.Pause(), c.Evaluate()]
+    for command in commands:
+        Outbox(worker.folder).append(command)
+    assert worker.run(asked) == 1
+    *_, first, second, last = told(worker.folder)
+    assert [first.command, second.command] == commands
+    assert isinstance(last, e.RunFailed)
+
+
+def test_a_signal_while_commands_are_read_loses_none(
+    worker: Worker, asked: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = c.Evaluate()
+    drain = worker.inbox.drain
+
+    def disturbed(now: bool = False) -> list[c.AnyCommand]:
+        commands = drain(now)
+        if commands:
+            worker.look()  # as where reading takes longer than the time between two looks
+            worker.stop("SIGTERM")
+        return commands
+
+    def prepare(*_args: object, **_named: object) -> None:
+        Outbox(worker.folder).append(command)
+        signal.raise_signal(signal.SIGALRM)
+        pytest.fail("it goes on preparing")
+
+    monkeypatch.setattr(worker.inbox, "drain", disturbed)
+    monkeypatch.setattr("engine.prepare.prepare", prepare)
+    worker.run(asked)
+    *_, answer, last = told(worker.folder)
+    assert isinstance(answer, e.CommandRejected)
+    assert answer.command == command
+    assert isinstance(last, e.RunStopped)
+    assert last.by == "SIGTERM"
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(
+    asked: Config, tmp_path: Path
+) -> None:
+    calm, struck = (store.create(asked, tmp_path / "runs") for _ in range(2))
+    live(calm, longer(asked))
+    live(struck, asked)
+    Path(asked.model.weights).unlink()
+    events = live(struck, longer(asked))
+    assert isinstance(events[-1], e.RunFinished), events[-1]
+    loaded = [x for x in events if isinstance(x, e.ModelLoaded)]
+    assert [Path(x.weights).name for x in loaded] == ["w.pth, head included", "step-00000003"]
+    assert loaded[0].model == loaded[1].model
+    last = "checkpoints/last/model.safetensors"
+    assert same(load_file(struck / last), load_file(calm / last))
+
+
+def test_without_its_journal_a_run_goes_on_from_its_checkpoint(
+    asked: Config, tmp_path: Path
+) -> None:
+    """Begun anew, it would leave a checkpoint behind that outranks its own."""
+    folder = store.create(asked, tmp_path / "runs")
+    live(folder, asked)
+    (folder / EVENTS).unlink()
+    store.write_config(folder, longer(asked))
+    command = [sys.executable, "-m", "engine.worker", str(folder)]
+    subprocess.run(command, check=True)
+    first, *_, last = told(folder)
+    assert isinstance(first, e.RunResumed)
+    assert first.from_step == 3
+    assert isinstance(last, e.RunFinished)
+    assert last.step == 6
+
+
+def test_as_many_threads_as_before_unless_others_are_asked_for(
+    asked: Config, tmp_path: Path
+) -> None:
+    folder = store.create(asked, tmp_path / "runs")
+    torch.set_num_threads(2)
+    live(folder, asked)
+    torch.set_num_threads(1)
+    events = live(folder, longer(asked))
+    (warning,) = (x.message for x in events if isinstance(x, e.Warned))
+    assert "as many CPU threads as before, 2, " in warning
+    other = replace(asked.training, epochs=3, threads=3)
+    live(folder, replace(asked, training=other))
+    torch.set_num_threads(1)
+    events = live(folder, replace(asked, training=replace(other, epochs=4, threads="auto")))
+    started = [x.threads for x in events if isinstance(x, e.TrainingStarted)]
+    assert started == [2, 2, 3, 1]
