@@ -90,7 +90,7 @@ def result(worker: ToyWorker) -> dict[str, object]:
         "losses": state.loss.values.tolist(),
         "rates": state.lr.values.tolist(),
         "plan": (state.rules, state.base_lr, state.trainable),
-        "markers": sorted(state.markers),
+        "markers": sorted(x for x in state.markers if x.label not in ("pause", "resume")),
         "evaluations": [(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"],
         "end": (state.phase, state.early_stopped is not None),
     }
