@@ -1,6 +1,5 @@
 """Commands put into effect, at a step boundary."""
 
-import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ from engine import snapshot
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import Rule
+from engine.contract.config import HIGHEST_LR, Rule
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.evaluate import evaluate
@@ -90,8 +89,10 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             yield from session.pending.flush()
             yield evaluated
         case c.SetLearningRate(lr=lr):
-            if not (math.isfinite(lr) and lr > 0):
-                raise UserError(f"A learning rate must be a finite number above 0, not {lr:g}.")
+            if not 0 < lr <= HIGHEST_LR:
+                raise UserError(
+                    f"A learning rate must be above 0 and at most {HIGHEST_LR:g}, not {lr:g}."
+                )
             p.base_lr = lr
             p.steering.append(command.id)
             yield e.LearningRateChanged(step=p.step, lr=lr)

@@ -14,6 +14,7 @@ from engine.contract.paths import expand
 Auto = Literal["auto"]
 Task = Literal["image-classification"]
 Metric = Literal["val_loss", "val_top1"]
+HIGHEST_LR = 1000.0
 
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
@@ -126,7 +127,9 @@ class OptimizerConfig(Table, frozen=True):
     )
     lr: Annotated[
         float,
-        Meta(gt=0, le=1000, description="Base learning rate; a rule's lr_scale multiplies it."),
+        Meta(
+            gt=0, le=HIGHEST_LR, description="Base learning rate; a rule's lr_scale multiplies it."
+        ),
     ] = 0.01
     momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum of SGD.")] = 0.9
     nesterov: Annotated[bool, Meta(description="Nesterov's form of the momentum.")] = False

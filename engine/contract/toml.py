@@ -15,13 +15,13 @@ from engine.contract.fields import all_fields, bare, expected, struct_in
 from engine.contract.text import did_you_mean, nearest, plain
 
 
-def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The config in the file at `path`, with `key=value` overrides applied.
 
     Raises `UserError` where the file can't be read, isn't TOML, or doesn't fit.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{plain(path)}: the config can't be read ({error.strerror}).") from None
     except UnicodeDecodeError:

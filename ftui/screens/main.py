@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.contract import commands as c
+from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
 from engine.runs import client
 from engine.runs.client import Run
@@ -292,7 +293,7 @@ class MainScreen(Screen[None]):
             lr = float(typed)
         except ValueError:
             lr = math.nan
-        if not 0 < lr <= 1000:
+        if not 0 < lr <= HIGHEST_LR:
             raise UserError("A number above 0, such as 0.001.")
         self.send(c.SetLearningRate(lr))
 

@@ -50,9 +50,17 @@ def standing_content(standing: Standing, ascii_only: bool = False) -> Content:
 
 
 def short_name(name: str, width: int) -> str:
-    """A run's name in `width` cells; the year goes first."""
+    """A run's name in `width` cells; the year goes first, then the middle.
+
+    The end tells runs of the same day, model and data apart.
+    """
     text = plain(name)
-    return text if len(text) <= width else plain(re.sub(r"^\d{4}-", "", text), width)
+    if len(text) > width:
+        text = re.sub(r"^\d{4}-", "", text)
+    if len(text) > width:
+        end = text[len(text) - width // 3 :]
+        text = f"{text[: max(0, width - 1 - len(end))]}…{end}"
+    return text
 
 
 def parts(workspace: Workspace, name_width: int = _NAME, ascii_only: bool = False) -> list[Part]:

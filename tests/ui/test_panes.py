@@ -13,6 +13,7 @@ from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu
 from ftui.widgets.banner import Banner
 from ftui.widgets.lines import Lines
+from ftui.widgets.status import short_name
 from tests.ui.conftest import Shown, until
 from tests.ui.scripted import T0, ScriptedRun
 
@@ -149,3 +150,11 @@ async def test_presets_are_picked_under_their_name(shown: Shown, run: ScriptedRu
         await pilot.press("j", "escape")
         await until(pilot, lambda: not menu.display)
         assert app.workspace.rules[-1] == Rule("fc")
+
+
+def test_the_end_of_a_name_tells_runs_of_a_day_apart() -> None:
+    names = [f"2026-11-23-tf-efficientnet-lite0-pictures{end}" for end in ("", "-2", "-13")]
+    shown = [short_name(name, 22) for name in names]
+    assert shown == ["11-23-tf-effic…ictures", "11-23-tf-effic…tures-2", "11-23-tf-effic…ures-13"]
+    assert short_name("2026-11-23-resnet18", 22) == "2026-11-23-resnet18"
+    assert short_name("2026-11-23-resnet18-pets", 22) == "11-23-resnet18-pets"
