@@ -63,7 +63,7 @@ def test_steps_taken_are_told_before_what_a_command_does(
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, 1001.0, float("nan"), float("inf")])
-def test_a_rate_must_be_above_zero_and_no_more_than_a_config_takes(made: Session, lr: float) -> None:
+def test_a_rate_must_be_one_that_a_config_takes(made: Session, lr: float) -> None:
     assert "above 0 and at most 1000" in rejected(made, c.SetLearningRate(lr))
 
 
