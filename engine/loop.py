@@ -151,7 +151,9 @@ def save(
 
 def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
     """Let somebody make room: the weights that all was for are nowhere but in memory."""
-    yield e.Warned(message="All is trained, and only in memory: resume the run to try to save it.")
+    yield e.Warned(
+        message="All is trained, but only in memory: make room, then resume the paused run to save it."
+    )
     session.paused = True
     yield e.RunPaused(step=session.progress.step)
     yield None

@@ -1,5 +1,8 @@
 """The tensors of a session to the files of a checkpoint and back."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +19,8 @@ from engine.contract.events import CheckpointSaved
 from engine.contract.text import plain
 from engine.session import Session
 
+_FULL = 16 * 1024 * 1024
+"""Bytes that are free at most where a write that failed has filled the disk."""
 Reason = Literal["epoch", "steps", "command", "stop", "end"]
 
 
@@ -64,7 +69,8 @@ def write(session: Session, folder: Path) -> None:
         safetensors.torch.save_file(weights, folder / MODEL, metadata)
         torch.save(training, folder / TRAINING)
     except (SafetensorError, RuntimeError) as error:  # how the two report a disk that refuses
-        raise OSError(None, plain(error)) from error
+        full = shutil.disk_usage(folder).free < _FULL
+        raise OSError(None, os.strerror(errno.ENOSPC) if full else plain(error)) from error
 
 
 def read(session: Session, saved: Checkpoint) -> list[str]:
