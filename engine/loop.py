@@ -152,7 +152,7 @@ def save(
 def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
     """Let somebody make room: the weights that all was for are nowhere but in memory."""
     yield e.Warned(
-        message="All is trained, but only in memory: make room, then resume the paused run to save it."
+        message="All is trained, but only in memory: make room, then resume the run to save it."
     )
     session.paused = True
     yield e.RunPaused(step=session.progress.step)
