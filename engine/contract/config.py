@@ -96,10 +96,10 @@ class DataConfig(Table, frozen=True):
         int, Meta(ge=1, le=65536, description="Pictures that go through the model at once.")
     ] = 32
     augment: Annotated[
-        Literal["none", "standard", "trivial"],
+        Literal["none", "standard", "trivial", "randaugment"],
         Meta(
             description="Random changes to training pictures: none, standard (crop and flip), or "
-            "trivial (TrivialAugment on top of standard)."
+            "TrivialAugment or RandAugment on top of standard."
         ),
     ] = "standard"
     val_fraction: Annotated[
