@@ -14,6 +14,7 @@ from engine.contract.paths import expand
 Auto = Literal["auto"]
 Task = Literal["image-classification"]
 Metric = Literal["val_loss", "val_top1"]
+Sampling = Literal["natural", "balanced"]
 
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
@@ -192,6 +193,38 @@ class TrainingConfig(Table, frozen=True):
     ] = "auto"
 
 
+class RegularisationConfig(Table, frozen=True):
+    mixup: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Alpha of mixup, which trains on blends of two pictures; 0 turns it off. "
+            "With CutMix on too, each batch gets one of the two.",
+        ),
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Alpha of CutMix, which pastes a part of another picture into each; 0 "
+            "turns it off.",
+        ),
+    ] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Meta(description="balanced: the rarer a class, the more its pictures count in training."),
+    ] = "none"
+    sampling: Annotated[
+        Sampling,
+        Meta(
+            description="natural: each picture once an epoch; balanced: as many, drawn with "
+            "replacement, each class equally often."
+        ),
+    ] = "natural"
+
+
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
         Metric, Meta(description="What 'best' means, for stopping and for the best checkpoint.")
@@ -235,6 +268,9 @@ class Config(Table, frozen=True):
     training: Annotated[TrainingConfig, Meta(description="The loop.")] = field(
         default_factory=TrainingConfig
     )
+    regularisation: Annotated[
+        RegularisationConfig, Meta(description="What keeps the model from overfitting.")
+    ] = field(default_factory=RegularisationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
     )

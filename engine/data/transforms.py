@@ -4,7 +4,8 @@ Every transform here draws from torch's global CPU generator only, which `augmen
 one picture at a time: what a picture becomes depends on its seed, not on who was read before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -94,10 +95,17 @@ def trim(image: Image.Image) -> Image.Image:
 def augmented(transform: Transform, image: Image.Image, seed: int) -> Image.Image:
     """`transform` of `image`, its randomness drawn from `seed` alone; the global generator is left
     as it was."""
+    with drawing_from(seed):
+        return transform(image)
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """torch's global CPU generator, lent out: begun at `seed`, and afterwards as it was."""
     with torch.random.fork_rng(devices=[]):
         # not torch.manual_seed: that one would reseed the generators of the GPUs as well
         torch.default_generator.manual_seed(seed)
-        return transform(image)
+        yield
 
 
 def mix(*numbers: int) -> int:
