@@ -212,6 +212,22 @@ class RegularisationConfig(Table, frozen=True):
             "turns it off.",
         ),
     ] = 0.0
+    dropout: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | Auto,
+        Meta(
+            description="Share of values that every dropout layer of the model zeroes; 'auto' "
+            "keeps the model's own.",
+            extra={"expected": 'a number at least 0 and below 1, or "auto"'},
+        ),
+    ] = "auto"
+    drop_path: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | Auto,
+        Meta(
+            description="Stochastic depth: how often the last residual block is skipped, earlier "
+            "ones linearly less; 'auto' keeps the model's own.",
+            extra={"expected": 'a number at least 0 and below 1, or "auto"'},
+        ),
+    ] = "auto"
     class_weights: Annotated[
         Literal["none", "balanced"],
         Meta(description="balanced: the rarer a class, the more its pictures count in training."),

@@ -5,6 +5,7 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
+from engine.models import dropout
 from engine.models.source import LoadedModel, ModelSource, Tell
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
@@ -33,11 +34,16 @@ def describe(model_name: str, weights: str = "DEFAULT", classes: int | None = No
 def load(config: Config, classes: int, tell: Tell) -> LoadedModel:
     """The model that a config asks for, for `classes` classes; a new head follows torch's seed.
 
-    Raises `UserError` where the model is unknown or its weights can't be had or don't fit.
+    Raises `UserError` where the model is unknown, lacks what is to be regularised, or its weights
+    can't be had or don't fit.
     """
     source, name = _find(config.model.name)
-    size = config.data.image_size
-    return source.load(name, config.model.weights, classes, tell, None if size == "auto" else size)
+    size, asked = config.data.image_size, config.regularisation
+    weights, fitted = config.model.weights, None if size == "auto" else size
+    loaded = source.load(name, weights, classes, tell, fitted)
+    own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
+    dropout.override(loaded.module, own, asked)
+    return loaded
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:
