@@ -236,7 +236,7 @@ class RegularisationConfig(Table, frozen=True):
         Sampling,
         Meta(
             description="natural: each picture once an epoch; balanced: as many, drawn with "
-            "replacement, each class equally often."
+            "replacement, each class equally likely."
         ),
     ] = "natural"
 
