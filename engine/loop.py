@@ -8,9 +8,13 @@ from torch import Tensor
 from engine import snapshot
 from engine.contract import events as e
 from engine.contract.errors import UserError
+from engine.data.transforms import mix
 from engine.evaluate import evaluate
 from engine.obey import redo
 from engine.session import Batch, Session
+
+_MIXING = 1
+"""Sets the seeds of mixing apart from those of the order and of augmentation."""
 
 
 def train(session: Session) -> Iterator[e.Event | None]:
@@ -96,10 +100,12 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     size, device = len(batch.labels), session.device
     if size == 0:
         return None
+    p, images, labels = session.progress, device.send(batch.images), device.send(batch.labels)
+    seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
+    images, targets = session.task.mix(images, labels, seed)
     try:
         with device.autocast():
-            logits = session.module(device.send(batch.images))
-            loss = session.task.loss(logits, device.send(batch.labels))
+            loss = session.task.loss(session.module(images), targets)
     except ValueError as error:
         if size > 1 or "more than 1 value per channel" not in str(error):
             raise

@@ -74,7 +74,7 @@ def prepare(
         train_data,
         val_data,
         chosen,
-        tasks.build(config),
+        tasks.build(config, index.counts(index.train)),
         progress=restore.progress(config, loaded.info, saved),
         pictures=index.digest,
         told=[*past.skipped, *(file.path for file in index.skipped)],
@@ -115,6 +115,7 @@ def _loaders(
         pre,
         config.training.seed,
         number,
+        sampling=config.regularisation.sampling,
         pin_memory=pin,
         close_fds=close_fds,
     )

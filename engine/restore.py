@@ -69,4 +69,5 @@ def _follow_data(session: Session, why: str) -> list[str]:
 def _order(config: Config) -> tuple[object, ...]:
     """All that the order and the grouping of training pictures depend on."""
     data_read = msgspec.structs.replace(config.data, workers=0)
-    return data_read, config.training.accumulate, config.training.seed
+    training, sampling = config.training, config.regularisation.sampling
+    return data_read, training.accumulate, training.seed, sampling

@@ -15,6 +15,7 @@ Auto = Literal["auto"]
 Task = Literal["image-classification"]
 Metric = Literal["val_loss", "val_top1"]
 HIGHEST_LR = 1000.0
+Sampling = Literal["natural", "balanced"]
 
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
@@ -97,10 +98,10 @@ class DataConfig(Table, frozen=True):
         int, Meta(ge=1, le=65536, description="Pictures that go through the model at once.")
     ] = 32
     augment: Annotated[
-        Literal["none", "standard", "trivial"],
+        Literal["none", "standard", "trivial", "randaugment"],
         Meta(
             description="Random changes to training pictures: none, standard (crop and flip), or "
-            "trivial (TrivialAugment on top of standard)."
+            "TrivialAugment or RandAugment on top of standard."
         ),
     ] = "standard"
     val_fraction: Annotated[
@@ -195,6 +196,54 @@ class TrainingConfig(Table, frozen=True):
     ] = "auto"
 
 
+class RegularisationConfig(Table, frozen=True):
+    mixup: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Alpha of mixup, which trains on blends of two pictures; 0 turns it off. "
+            "With CutMix on too, each batch gets one of the two.",
+        ),
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Alpha of CutMix, which pastes a part of another picture into each; 0 "
+            "turns it off.",
+        ),
+    ] = 0.0
+    dropout: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | Auto,
+        Meta(
+            description="Share of values that every dropout layer of the model zeroes; 'auto' "
+            "keeps the model's own.",
+            extra={"expected": 'a number at least 0 and below 1, or "auto"'},
+        ),
+    ] = "auto"
+    drop_path: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | Auto,
+        Meta(
+            description="Stochastic depth: how often the last residual block is skipped, earlier "
+            "ones linearly less; 'auto' keeps the model's own.",
+            extra={"expected": 'a number at least 0 and below 1, or "auto"'},
+        ),
+    ] = "auto"
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Meta(description="balanced: the rarer a class, the more its pictures count in training."),
+    ] = "none"
+    sampling: Annotated[
+        Sampling,
+        Meta(
+            description="natural: each picture once an epoch; balanced: as many, drawn with "
+            "replacement, each class equally likely."
+        ),
+    ] = "natural"
+
+
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
         Metric, Meta(description="What 'best' means, for stopping and for the best checkpoint.")
@@ -238,6 +287,9 @@ class Config(Table, frozen=True):
     training: Annotated[TrainingConfig, Meta(description="The loop.")] = field(
         default_factory=TrainingConfig
     )
+    regularisation: Annotated[
+        RegularisationConfig, Meta(description="What keeps the model from overfitting.")
+    ] = field(default_factory=RegularisationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
     )

@@ -112,7 +112,8 @@ class StepsTrained(Event, frozen=True):
 
     first_step: int
     loss: list[float | None]
-    """Mean training loss of each step, label smoothing included; None where not finite."""
+    """Mean training loss of each step, as minimised: of mixed pictures where they are mixed, label
+    smoothing and class weights included; None where not finite."""
     lr: list[float]
     """Base rate times schedule of each step; a parameter's own multiplier comes on top."""
     images_per_second: float

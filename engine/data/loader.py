@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engine.contract.config import DataConfig
+from engine.contract.config import DataConfig, Sampling
 from engine.contract.events import FileSkipped
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain
-from engine.data import picture, transforms
+from engine.data import order, picture, transforms
 from engine.data.samples import Sample
 from engine.data.workers import ReadingPool
 
 Key = tuple[int, tuple[int, ...]]
-"""An epoch and the positions of the samples that make a batch."""
+"""An epoch and the draws, as `engine.data.order` has them, that make a batch."""
 
 
 @dataclass
@@ -47,8 +47,9 @@ class TrainLoader:
     """Shuffled, augmented batches.
 
     The order is a function of the seed and the epoch, a picture's augmentation of the seed, the
-    epoch and its position in `samples`; torch's global generators are left alone. One picture left
-    over at the end joins the batch before it, as BatchNorm can't train on one.
+    epoch, its position in `samples` and how often the epoch drew it before; torch's global
+    generators are left alone. One picture left over at the end joins the batch before it, as
+    BatchNorm can't train on one.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class TrainLoader:
         seed: int,
         workers: int,
         *,
+        sampling: Sampling = "natural",
         pin_memory: bool = False,
         close_fds: Sequence[int] = (),
     ) -> None:
@@ -67,6 +69,7 @@ class TrainLoader:
         self._batches = _Batches(samples, pre, transform, seed)
         self._reader = _Reader(self._batches, workers, pin_memory, close_fds)
         self._count, self._size, self._seed = len(samples), config.batch_size, seed
+        self._sampling = sampling
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -75,11 +78,14 @@ class TrainLoader:
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number`, but for the first `skip_batches`, which aren't read."""
-        shuffle = torch.Generator().manual_seed(transforms.mix(self._seed, number))
-        order = torch.randperm(self._count, generator=shuffle).tolist()
+        seed = transforms.mix(self._seed, number)
+        if self._sampling == "balanced":
+            draws = order.balanced(self._batches.labels, seed)
+        else:
+            draws = order.shuffled(self._count, seed)
         ends = [*range(self._size, self._size * len(self), self._size), self._count]
         starts = range(0, self._count, self._size)
-        keys = [(number, tuple(order[start:end])) for start, end in zip(starts, ends, strict=False)]
+        keys = [(number, tuple(draws[start:end])) for start, end in zip(starts, ends, strict=False)]
         return self._reader.read(keys[skip_batches:])
 
     def close(self) -> None:
@@ -133,27 +139,28 @@ class _Batches(Dataset[Batch]):
         paths = [str(sample.path).encode(errors="surrogateescape") for sample in samples]
         self._paths = b"".join(paths)
         self._ends = np.cumsum([0, *map(len, paths)])
-        self._labels = np.array([sample.label for sample in samples])
+        self.labels = np.array([sample.label for sample in samples])
         self._pre, self._transform, self._seed = pre, transform, seed
         self._to_input = transforms.ToInput(pre)
 
     def __getitem__(self, key: Key) -> Batch:
-        epoch, positions = key
+        epoch, draws = key
         side = self._pre.image_size
-        images = np.empty((len(positions), 3, side, side), np.float32)
+        images = np.empty((len(draws), 3, side, side), np.float32)
         labels: list[int] = []
         skipped = []
-        for position in positions:
+        for draw in draws:
+            position = draw % len(self.labels)
             path = self._path(position)
             try:
                 image = picture.read(path, at_least=2 * self._pre.resize_size)
             except picture.Unreadable as error:
                 skipped.append(FileSkipped(path=plain(path, limit=4096), reason=error.reason))
                 continue
-            seed = transforms.mix(self._seed, epoch, position)
+            seed = transforms.mix(self._seed, epoch, draw)
             image = transforms.augmented(self._transform, image, seed)
             self._to_input(image, images[len(labels)])
-            labels.append(int(self._labels[position]))
+            labels.append(int(self.labels[position]))
         return Batch(
             torch.from_numpy(images[: len(labels)]),
             torch.tensor(labels, dtype=torch.int64),

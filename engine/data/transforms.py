@@ -4,7 +4,8 @@ Every transform here draws from torch's global CPU generator only, which `augmen
 one picture at a time: what a picture becomes depends on its seed, not on who was read before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ CROP_SCALE = (0.35, 1.0)
 already, so crops that may miss the object altogether cost more than they teach. It also means that
 a picture decoded at twice the model's size is never scaled up again."""
 
+_ON_TOP = {"trivial": v2.TrivialAugmentWide, "randaugment": v2.RandAugment}
 _LONGEST = 8
 _MASK = 2**64 - 1
 
@@ -41,10 +43,11 @@ def eval_transform(pre: Preprocessing) -> Transform:
 
 
 def train_transform(
-    pre: Preprocessing, augment: Literal["none", "standard", "trivial"]
+    pre: Preprocessing, augment: Literal["none", "standard", "trivial", "randaugment"]
 ) -> Transform:
     """`none` is `eval_transform`; `standard` a random crop and flip; `trivial` adds
-    TrivialAugmentWide (Müller and Hutter 2021), in the order of torchvision's reference recipe."""
+    TrivialAugmentWide (Müller and Hutter 2021), `randaugment` RandAugment (Cubuk et al. 2019, two
+    operations of magnitude 9 in 31), in the order of torchvision's reference recipe."""
     if augment == "none":
         return eval_transform(pre)
     how = InterpolationMode(pre.interpolation)
@@ -52,7 +55,7 @@ def train_transform(
         [
             v2.RandomResizedCrop(pre.image_size, scale=CROP_SCALE, interpolation=how),
             v2.RandomHorizontalFlip(),
-            *([v2.TrivialAugmentWide(interpolation=how)] if augment == "trivial" else []),
+            *([_ON_TOP[augment](interpolation=how)] if augment in _ON_TOP else []),
         ]
     )
 
@@ -92,10 +95,17 @@ def trim(image: Image.Image) -> Image.Image:
 def augmented(transform: Transform, image: Image.Image, seed: int) -> Image.Image:
     """`transform` of `image`, its randomness drawn from `seed` alone; the global generator is left
     as it was."""
+    with drawing_from(seed):
+        return transform(image)
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """torch's global CPU generator, lent out: begun at `seed`, and afterwards as it was."""
     with torch.random.fork_rng(devices=[]):
         # not torch.manual_seed: that one would reseed the generators of the GPUs as well
         torch.default_generator.manual_seed(seed)
-        return transform(image)
+        yield
 
 
 def mix(*numbers: int) -> int:

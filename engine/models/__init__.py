@@ -5,6 +5,7 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
+from engine.models import dropout
 from engine.models.source import LoadedModel, ModelSource, Tell
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
@@ -34,12 +35,16 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     """The model that a config asks for, for `classes` classes; a new head follows torch's seed.
 
     `structure_only` leaves the weights random, for a checkpoint to fill: those that the run began
-    with are not needed then. Raises `UserError` where the model is unknown or its weights can't be
-    had or don't fit.
+    with are not needed then. Raises `UserError` where the model is unknown, lacks what is to be
+    regularised, or its weights can't be had or don't fit.
     """
     source, name = _find(config.model.name)
-    size = None if config.data.image_size == "auto" else config.data.image_size
-    return source.load(name, config.model.weights, classes, tell, size, structure_only)
+    size, asked = config.data.image_size, config.regularisation
+    weights, fitted = config.model.weights, None if size == "auto" else size
+    loaded = source.load(name, weights, classes, tell, fitted, structure_only)
+    own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
+    dropout.override(loaded.module, own, asked)
+    return loaded
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:

@@ -59,6 +59,13 @@ class ModelSource(Protocol):
         """
         ...
 
+    def drop_rates(self, name: str, module: nn.Module) -> dict[str, float]:
+        """Where `module`, a model of that name, takes stochastic depth: paths to rates.
+
+        Only the proportions of the rates count. Empty where it takes none.
+        """
+        ...
+
     def cache_folder(self) -> Path:
         """Where this source's downloads lie."""
         ...

@@ -1,5 +1,6 @@
 """timm's image models, where timm is installed (the extra `timm`)."""
 
+import importlib
 import importlib.util
 import math
 from pathlib import Path
@@ -66,6 +67,17 @@ class TimmSource:
             _resize(module, chosen, preprocessing.image_size)
         return LoadedModel(module, chosen.info(module, preprocessing), origin)
 
+    def drop_rates(self, name: str, module: nn.Module) -> dict[str, float]:
+        """Off unless asked for at construction, so they are read off a model built with it."""
+        try:
+            with LayersOnMeta():
+                full = _Choice(name, "none").build(_PUBLISHED_CLASSES, drop_path_rate=1.0)
+        except TypeError:  # the architecture has no such option
+            return {}
+        drop_path = importlib.import_module("timm.layers").DropPath
+        layers = full.named_modules()
+        return {path: layer.drop_prob for path, layer in layers if isinstance(layer, drop_path)}
+
     def cache_folder(self) -> Path:
         return cache_folder()
 
@@ -129,13 +141,14 @@ class _Choice:
         paths = [p for p, m in module.named_modules() if any(m is head for head in heads)]
         return model_info(self.full, module, paths, preprocessing)
 
-    def build(self, classes: int, pretrained: Path | None = None) -> nn.Module:
+    def build(self, classes: int, pretrained: Path | None = None, **options: Any) -> nn.Module:
         """The network, with timm's own conversion of the published file `pretrained` if given."""
         module: nn.Module = _timm().create_model(
             f"{self.architecture}.{self.config.tag}" if self.config.tag else self.architecture,
             pretrained=pretrained is not None,
             pretrained_cfg_overlay={"file": str(pretrained)} if pretrained else None,
             num_classes=classes,
+            **options,
         )
         return module
 

@@ -9,6 +9,7 @@ import torchvision
 from torch import nn
 from torchvision.models import WeightsEnum, get_model_builder, get_model_weights, list_models
 from torchvision.models.vision_transformer import interpolate_embeddings
+from torchvision.ops import StochasticDepth
 
 from engine.contract.catalogue import CatalogueEntry
 from engine.contract.config import weights_file
@@ -78,6 +79,10 @@ class TorchvisionSource:
             origin += ", head included" if kept else ""
         info = model_info(self._full(name), module, [last_layer(module)], preprocessing)
         return LoadedModel(module, info, origin)
+
+    def drop_rates(self, name: str, module: nn.Module) -> dict[str, float]:
+        layers = module.named_modules()
+        return {path: layer.p for path, layer in layers if isinstance(layer, StochasticDepth)}
 
     def cache_folder(self) -> Path:
         return Path(torch.hub.get_dir()) / "checkpoints"

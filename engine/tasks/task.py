@@ -20,8 +20,13 @@ class Figures:
 class Task(Protocol):
     """A new task is a file beside this and a line in the registry."""
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What training minimises: a scalar, the mean over the batch."""
+    def mix(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """The inputs and targets of a training batch; its randomness is drawn from `seed` alone."""
+        ...
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """What training minimises, of targets as `mix` gives them: a scalar, the mean over the
+        batch."""
         ...
 
     def sums(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -117,7 +117,16 @@ def ours(module: nn.Module, data: InMemory, folder: Path) -> Advance:
     first = restore.progress(config, info, None)
     device = choose(config.training)
     session = Session(
-        config, folder, info, module, classes, data, data, device, tasks.build(config), first
+        config,
+        folder,
+        info,
+        module,
+        classes,
+        data,
+        data,
+        device,
+        tasks.build(config, [1] * len(classes)),
+        first,
     )
     restore.begin(session, Past(), None)
     worker = Worker(folder, lock.take(folder), Past())

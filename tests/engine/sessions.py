@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from engine import checkpoint, device, restore, tasks
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule, Table
+from engine.contract.config import Config, DataConfig, ModelConfig, Rule, Sampling, Table
 from engine.contract.order import check_order
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.state import RunState
-from engine.data import Batch
+from engine.data import Batch, order
 from engine.loop import train
 from engine.models.describe import model_info
 from engine.obey import obey
@@ -25,6 +25,8 @@ from engine.session import Session
 
 ALL = [Rule(match="*")]
 CLASSES = ["ant", "bee", "cat"]
+COUNTS = [9, 6, 3]
+"""What a session believes of its training pictures."""
 
 
 def tiny_net(classes: int = 3) -> nn.Sequential:
@@ -44,17 +46,23 @@ def tiny_net(classes: int = 3) -> nn.Sequential:
 
 
 class TrainTensors:
-    """Pictures in memory, shuffled by the number of the epoch alone."""
+    """Pictures in memory, in an order of the number of the epoch alone."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, batch_size: int, sampling: Sampling = "natural"
+    ) -> None:
         self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.sampling = sampling
 
     def __len__(self) -> int:
         return -(-len(self.images) // self.batch_size)
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
-        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(number))
-        for some in order.split(self.batch_size)[skip_batches:]:
+        if self.sampling == "balanced":
+            draws = torch.tensor(order.balanced(self.labels.numpy(), number)) % len(self.images)
+        else:
+            draws = torch.tensor(order.shuffled(len(self.images), number))
+        for some in draws.split(self.batch_size)[skip_batches:]:
             yield Batch(self.images[some], self.labels[some], [])
 
     def close(self) -> None:
@@ -95,6 +103,10 @@ def config(**tables: Table | list[Rule]) -> Config:
     return replace(plain, **tables)  # type: ignore[arg-type]
 
 
+def _train_tensors(asked: Config) -> TrainTensors:
+    return TrainTensors(*pictures(18), asked.data.batch_size, asked.regularisation.sampling)
+
+
 def session(
     folder: Path,
     asked: Config | None = None,
@@ -116,10 +128,10 @@ def session(
         info,
         module,
         CLASSES,
-        TrainTensors(*pictures(18), asked.data.batch_size) if data is None else data,
+        _train_tensors(asked) if data is None else data,
         batches(4, 3) if val_data is None else val_data,
         device.choose(replace(asked.training, device="cpu")),
-        tasks.build(asked),
+        tasks.build(asked, COUNTS),
         restore.progress(asked, info, saved),
     )
     past = past or Past()

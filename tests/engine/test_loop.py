@@ -23,6 +23,7 @@ from engine.loop import take_step, train
 from engine.session import Session
 from engine.tasks import build
 from tests.engine.sessions import (
+    COUNTS,
     Batches,
     batches,
     config,
@@ -165,13 +166,13 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
 def test_label_smoothing_is_for_the_training_loss_only(tmp_path: Path) -> None:
     smooth = config(training=TrainingConfig(label_smoothing=0.5))
     logits, labels = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
-    plain, smoothed = build(config()), build(smooth)
+    plain, smoothed = build(config(), COUNTS), build(smooth, COUNTS)
     assert plain.loss(logits, labels) < smoothed.loss(logits, labels)
     assert torch.equal(plain.sums(logits, labels), smoothed.sums(logits, labels))
 
 
 def test_top5_is_told_from_six_classes_on() -> None:
-    task = build(config())
+    task = build(config(), [1] * 6)
     logits = torch.tensor([[9.0, 8, 7, 6, 5, 4], [9.0, 8, 7, 6, 5, 4]])
     sums = task.sums(logits, torch.tensor([4, 5])).tolist()
     figures = task.figures([sums], images=2, classes=6)

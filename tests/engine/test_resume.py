@@ -21,6 +21,7 @@ from engine.contract.config import (
     DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
+    RegularisationConfig,
     Rule,
     ScheduleConfig,
     TrainingConfig,
@@ -64,6 +65,12 @@ optimizer = st.builds(
     nesterov=st.booleans(),
     frozen_moments=st.sampled_from(["reset", "keep"]),
 )
+REGULARISED = RegularisationConfig(mixup=0.4, cutmix=1.0, sampling="balanced")
+regularisations = [
+    RegularisationConfig(),
+    RegularisationConfig(cutmix=1.0, class_weights="balanced"),
+    REGULARISED,
+]
 plans = [[Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
 configs = st.builds(
     config,
@@ -76,6 +83,7 @@ configs = st.builds(
         accumulate=st.sampled_from([1, 2]),
         clip_norm=st.sampled_from([0.0, 0.5]),
     ),
+    regularisation=st.sampled_from(regularisations),
     early_stopping=st.builds(EarlyStoppingConfig, patience=st.sampled_from([0, 1])),
     checkpoints=st.builds(CheckpointConfig, every_steps=st.sampled_from([0, 1, 2])),
 )
@@ -285,10 +293,16 @@ def test_what_can_not_be_redone_is_told_once_and_given_up(tmp_path: Path) -> Non
     assert warning.startswith("'freeze stem' of step 2 could not be repeated: ")
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_killed_at_every_step(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "regularisation"),
+    [("sgd", RegularisationConfig()), ("adamw", RegularisationConfig()), ("sgd", REGULARISED)],
+)
+def test_killed_at_every_step(
+    tmp_path: Path, name: str, regularisation: RegularisationConfig
+) -> None:
     asked = config(
         optimizer=OptimizerConfig(name=name, lr=0.05),
+        regularisation=regularisation,
         training=TrainingConfig(epochs=2),
         checkpoints=CheckpointConfig(every_steps=3),
     )
@@ -310,6 +324,19 @@ def test_killed_at_every_step(tmp_path: Path, name: str) -> None:
         compare(calm, struck)
         shutil.rmtree(struck.folder)
     assert yields > 15, "no step was left out"
+
+
+def test_other_sampling_begins_the_epoch_anew_and_other_mixing_does_not(tmp_path: Path) -> None:
+    every = CheckpointConfig(every_steps=1)
+    for changed, batch in (
+        (RegularisationConfig(mixup=0.2), 3),
+        (RegularisationConfig(sampling="balanced"), 0),
+    ):
+        worker = toy(tmp_path / f"at-{batch}", config(checkpoints=every))
+        worker.live(steps=3)
+        worker.asked = config(checkpoints=every, regularisation=changed)
+        worker.live(yields=0)
+        assert worker.session.progress.batch == batch
 
 
 def compare(calm: ToyWorker, struck: ToyWorker) -> None:

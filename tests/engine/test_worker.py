@@ -26,6 +26,7 @@ from engine.contract.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
+    RegularisationConfig,
     Rule,
     TrainingConfig,
 )
@@ -275,11 +276,18 @@ def test_a_worker_without_a_launcher_takes_the_lock_itself(life: Callable[..., L
     assert isinstance(one.ended()[-1], e.RunFinished)
 
 
-def test_killed_and_resumed_it_ends_with_the_same_weights(life: Callable[..., Life]) -> None:
+REGULARISED = RegularisationConfig(mixup=0.4, cutmix=1.0, dropout=0.3, sampling="balanced")
+
+
+@pytest.mark.parametrize("regularisation", [RegularisationConfig(), REGULARISED])
+def test_killed_and_resumed_it_ends_with_the_same_weights(
+    life: Callable[..., Life], regularisation: RegularisationConfig
+) -> None:
     """With Dropout, momentum, a command in mid-epoch, and two deaths."""
     asked = {
         "training": TrainingConfig(epochs=8, threads=1, device="cpu"),
         "checkpoints": CheckpointConfig(every_steps=5),
+        "regularisation": regularisation,
     }
     calm, struck = life(**asked), life(**asked)
     for one in (calm, struck):

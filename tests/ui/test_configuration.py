@@ -142,7 +142,7 @@ async def test_choices_are_cycled_both_ways_and_round(shown: Shown) -> None:
             await pilot.press(key)
             await until(pilot, partial(changed, app, before))
             met.append(app.workspace.draft.config.data.augment)
-        assert met == ["trivial", "none", "trivial", "standard"]
+        assert met == ["trivial", "randaugment", "trivial", "standard"]
         await go_to(pilot, app, "optimizer.nesterov")
         await pilot.press("space")
         await until(pilot, lambda: app.workspace.draft.config.optimizer.nesterov)

@@ -61,6 +61,10 @@ def test_what_is_written_is_complete() -> None:
         (("[data]", "[data]\nbatch_size = 0"), "must be a whole number at least 1 and at most"),
         (("[data]", "[data]\nbatch_size = 1.5"), "batch_size must be a whole number"),
         (("[data]", "[data]\nimage_size = 7"), 'from 8 to 4096, or "auto", not 7.'),
+        (
+            ("[data]", "[regularisation]\ndropout = 1\n[data]"),
+            'regularisation.dropout must be a number at least 0 and below 1, or "auto", not 1.',
+        ),
         (("[data]", "[data]\nval_fraction = 1.0"), "above 0 and below 1, not 1.0."),
         (("[data]", "[optimizer]\nnesterov = 1\n[data]"), "must be true or false, not 1."),
         (("[data]", "[optimizer]\nlr = nan\n[data]"), "optimizer.lr must be a number above 0"),
@@ -127,6 +131,8 @@ def test_no_value_is_worse_than_a_sentence(key: str, value: object) -> None:
     [
         ("training.epochs=20", "training.epochs", 20),
         ("optimizer.lr = 1e-3", "optimizer.lr", 0.001),
+        ("regularisation.dropout=0.3", "regularisation.dropout", 0.3),
+        ("regularisation.drop_path=auto", "regularisation.drop_path", "auto"),
         ("optimizer.nesterov=true", "optimizer.nesterov", True),
         ("model.name=timm/vit", "model.name", "timm/vit"),
         ('data.path="2024"', "data.path", "2024"),

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from engine.contract.config import DataConfig
+from engine.contract.config import DataConfig, Sampling
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.data import Batch, DataIndex, TrainLoader, ValLoader, auto_workers, index_folder
@@ -37,9 +37,14 @@ def config(folder: Path, **keys: object) -> DataConfig:
 
 
 def train_loader(
-    folder: Path, data: DataIndex, workers: int = 0, seed: int = 3, **keys: object
+    folder: Path,
+    data: DataIndex,
+    workers: int = 0,
+    seed: int = 3,
+    sampling: Sampling = "natural",
+    **keys: object,
 ) -> TrainLoader:
-    return TrainLoader(data.train, config(folder, **keys), PRE, seed, workers)
+    return TrainLoader(data.train, config(folder, **keys), PRE, seed, workers, sampling=sampling)
 
 
 def same(first: Iterator[Batch] | list[Batch], second: Iterator[Batch] | list[Batch]) -> bool:
@@ -93,11 +98,12 @@ class TestEpochs:
         label_counts = [Counter(int(x) for b in loader.epoch(n) for x in b.labels) for n in (1, 2)]
         assert label_counts[0] == label_counts[1]
 
+    @pytest.mark.parametrize("sampling", ["natural", "balanced"])
     @pytest.mark.parametrize("skip", [0, 1, 5, 8])
     def test_any_position_is_reached_without_what_came_before(
-        self, folder: Path, data: DataIndex, skip: int
+        self, folder: Path, data: DataIndex, skip: int, sampling: Sampling
     ) -> None:
-        loader = train_loader(folder, data, augment="trivial")
+        loader = train_loader(folder, data, augment="trivial", sampling=sampling)
         assert same(list(loader.epoch(2))[skip:], loader.epoch(2, skip))
 
     @pytest.mark.parametrize(
@@ -121,6 +127,17 @@ class TestEpochs:
         assert len(loader) == len(expected)
         val = ValLoader(data.train[:pictures], config(folder, batch_size=size), PRE, 0)
         assert len(list(val)) == len(val) == -(-pictures // size)
+
+    def test_balanced_sampling_augments_a_picture_anew_each_time(
+        self, folder: Path, data: DataIndex
+    ) -> None:
+        loader = train_loader(folder, data, sampling="balanced")
+        shown = [image.numpy().tobytes() for batch in loader.epoch(1) for image in batch.images]
+        assert len(set(shown)) == len(shown) == len(data.train)
+        plain = train_loader(folder, data, augment="none", sampling="balanced")
+        assert len({i.numpy().tobytes() for b in plain.epoch(1) for i in b.images}) < len(shown)
+        counts = Counter(int(x) for n in range(40) for b in plain.epoch(n) for x in b.labels)
+        assert all(0.28 < counts[label] / counts.total() < 0.39 for label in range(3))
 
     def test_the_global_generator_is_left_alone(self, folder: Path, data: DataIndex) -> None:
         before = torch.get_rng_state()

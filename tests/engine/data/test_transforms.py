@@ -50,7 +50,7 @@ def test_no_augmentation_is_evaluation() -> None:
     assert plain.tobytes() == eval_transform(SMALL)(image).tobytes()
 
 
-@pytest.mark.parametrize("augment", ["standard", "trivial"])
+@pytest.mark.parametrize("augment", ["standard", "trivial", "randaugment"])
 class TestAugmentation:
     def test_is_the_seed_and_nothing_else(self, augment: str) -> None:
         transform = train_transform(SMALL, augment)  # type: ignore[arg-type]
