@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from engine.contract.paths import expand
 from engine.contract.state import RunState
 from engine.contract.text import nearest, plain
 from engine.runs import lock
-from engine.runs.journal import event_tail
+from engine.runs.journal import COMMANDS, event_tail
 from engine.runs.sketch import Sketch
 
 CONFIG = "config.toml"
@@ -64,7 +65,7 @@ def runs_dir(given: Path | None = None) -> Path:
 
 
 def create(config: Config, runs: Path | None = None) -> Path:
-    """A new private folder with `config.toml`, named by date, model and data.
+    """A new private folder with `config.toml` and no commands yet, named by date, model and data.
 
     Raises `UserError` where it can't be written.
     """
@@ -75,8 +76,9 @@ def create(config: Config, runs: Path | None = None) -> Path:
         folder = _new_folder(parent, stem)
         try:
             write_config(folder, config)
+            (folder / COMMANDS).touch(mode=0o600)
         except OSError:
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
         raise UserError(

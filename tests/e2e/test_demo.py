@@ -67,7 +67,8 @@ def test_the_demo_from_the_wheel(home: Home, installed: Path) -> None:
     folder = Path(done.stdout.splitlines()[-1])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     files = {path.name for path in folder.iterdir()}
-    assert files >= {"config.toml", "events.jsonl", "checkpoints", "worker.log", "run.lock"}
+    logs = {"events.jsonl", "commands.jsonl", "worker.log"}
+    assert files >= {"config.toml", "checkpoints", "run.lock", *logs}
     (run,) = home.ls()
     assert run["state"] == "finished"
     assert run["best"]["val_top1"] * 100 == pytest.approx(float(accuracy[1]), abs=0.1)

@@ -56,7 +56,7 @@ def test_a_new_run_is_private_named_and_complete(config: Config, runs: Path) -> 
     assert folder.parent == runs
     assert folder.name[10:] == "-resnet18-pets-co"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert [p.name for p in folder.iterdir()] == ["config.toml"]
+    assert {p.name for p in folder.iterdir()} == {"config.toml", "commands.jsonl"}
     assert (folder / "config.toml").stat().st_mode & 0o777 == 0o600
     assert toml.load(folder / "config.toml") == config
 
@@ -328,7 +328,7 @@ def test_a_failed_write_leaves_the_old_config(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="space"):
         store.write_config(folder, msgspec.structs.replace(config, trainable=[]))
-    assert [p.name for p in folder.iterdir()] == ["config.toml"]
+    assert {p.name for p in folder.iterdir()} == {"config.toml", "commands.jsonl"}
     assert toml.load(folder / "config.toml") == config
 
 
