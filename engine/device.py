@@ -83,10 +83,14 @@ def choose(config: TrainingConfig) -> Device:
     return Device(device, _name(device), _precision(config.precision, device), warning)
 
 
+def cuda_count() -> int:
+    """CUDA devices that this torch can use; the driver alone may count more."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def usable() -> list[str]:
     """What `training.device` may name here, the fastest first."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # it asks the driver only
-    cuda = [f"cuda:{number}" for number in range(count)]
+    cuda = [f"cuda:{number}" for number in range(cuda_count())]
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 

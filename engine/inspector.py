@@ -74,8 +74,10 @@ def _look_up(question: Question) -> object:
 def _devices() -> list[Device]:
     import torch
 
+    from engine.device import cuda_count
+
     found = []
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+    for index in range(cuda_count()):
         properties = torch.cuda.get_device_properties(index)
         found.append(Device(f"cuda:{index}", properties.name, properties.total_memory))
     if torch.backends.mps.is_available():
