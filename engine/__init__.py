@@ -19,9 +19,10 @@ from engine.contract.commands import (
     Stop,
     Thaw,
 )
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, CommandApplied, CommandRejected, Event
+from engine.contract.rules import Rule
 from engine.contract.state import RunState
 from engine.contract.toml import load as load_config
 from engine.runs.client import CommandRefused, Run, attach, resume, start

@@ -7,8 +7,9 @@ from engine import snapshot
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import HIGHEST_LR, Rule
+from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
+from engine.contract.rules import Rule
 from engine.contract.text import plain
 from engine.evaluate import evaluate
 from engine.past import overtaken

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from engine.contract.config import EarlyStoppingConfig, Rule
+from engine.contract.config import EarlyStoppingConfig
+from engine.contract.rules import Rule
 
 
 class Progress(Struct):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from engine import freeze, optim, reinit
 from engine.checkpoint import Checkpoint
 from engine.contract import plan
-from engine.contract.config import Config, Rule
+from engine.contract.config import Config
 from engine.contract.events import FileSkipped, PlanChanged
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from engine.device import Device
 from engine.past import Obeyed

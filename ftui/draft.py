@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.plan import effective
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from ftui.history import History
 

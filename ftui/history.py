@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.contract.config import Rule
+from engine.contract.rules import Rule
 
 Rules = Sequence[Rule]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
-from engine.contract.config import Config, Rule
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
 from engine.contract.plan import effective, literal, with_rule
+from engine.contract.rules import Rule
 from engine.contract.state import RunState
 from engine.contract.tree import ModelInfo
 from engine.runs.client import Run

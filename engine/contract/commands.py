@@ -8,7 +8,7 @@ import uuid
 
 from msgspec import Struct, field
 
-from engine.contract.config import Rule
+from engine.contract.rules import Rule, Stage
 
 
 class Command(Struct, frozen=True, tag_field="command", tag=True):
@@ -58,6 +58,31 @@ class SetPlan(_Stamped, frozen=True):
     rules: list[Rule]
 
 
+class SetStages(_Stamped, frozen=True):
+    """Replace the stages that are still to come; none calls them off."""
+
+    stages: list[Stage]
+
+
+class AutoRGN(_Stamped, frozen=True):
+    """Measure relative gradient norms, and make them the multipliers of the plan."""
+
+
+class SetOption(_Stamped, frozen=True):
+    """Change a setting of the config that is one of `LIVE_OPTIONS`."""
+
+    key: str
+    """Dotted, as `--set` takes it."""
+    value: str
+    """As `--set` takes it."""
+
+
+class Rewind(_Stamped, frozen=True):
+    """Go back to the newest checkpoint at or before `step`; what came after it is given up."""
+
+    step: int
+
+
 class Evaluate(_Stamped, frozen=True):
     """Evaluate on the validation data now."""
 
@@ -66,12 +91,41 @@ class Checkpoint(_Stamped, frozen=True):
     """Save a checkpoint now."""
 
 
+LIVE_OPTIONS = (
+    "optimizer.weight_decay",
+    "training.epochs",
+    "training.clip_norm",
+    "data.augment",
+    "data.augment_strength",
+    "early_stopping.patience",
+    "early_stopping.min_delta",
+    "early_stopping.restore_best",
+    "guard.rollbacks",
+    "guard.spike",
+    "guard.lr_factor",
+    "checkpoints.every_steps",
+    "checkpoints.keep_last",
+)
+"""Settings that can be changed while a run trains; the base rate has a command of its own."""
+
 AnyCommand = (
-    Pause | Resume | Stop | SetLearningRate | Freeze | Thaw | SetPlan | Evaluate | Checkpoint
+    Pause
+    | Resume
+    | Stop
+    | SetLearningRate
+    | Freeze
+    | Thaw
+    | SetPlan
+    | SetStages
+    | AutoRGN
+    | SetOption
+    | Rewind
+    | Evaluate
+    | Checkpoint
 )
 
-PlanCommand = Freeze | Thaw | SetPlan
-Steering = SetLearningRate | PlanCommand
+PlanCommand = Freeze | Thaw | SetPlan | AutoRGN
+Steering = SetLearningRate | PlanCommand | SetStages | SetOption
 """Commands that change what later steps compute: a resumed run repeats them at their steps."""
 
 
@@ -86,5 +140,13 @@ def describe(command: AnyCommand) -> str:
             return f"thaw {pattern}"
         case SetPlan():
             return "plan"
+        case SetStages(stages=stages):
+            return f"{len(stages)} stages to come" if stages else "no stages to come"
+        case AutoRGN():
+            return "Auto-RGN"
+        case SetOption(key=key, value=value):
+            return f"{key.rpartition('.')[2]} {value}"
+        case Rewind(step=step):
+            return f"rewind {step}"
         case _:
             return type(command).__name__.lower()

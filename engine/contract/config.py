@@ -7,55 +7,18 @@ the docs; each owner of a table is named by the table. `engine.contract.toml` re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from engine.contract.paths import expand
+from engine.contract.rules import Rule, Stage, Table
 
 Auto = Literal["auto"]
 Task = Literal["image-classification"]
-Metric = Literal["val_loss", "val_top1"]
+Metric = Literal["val_loss", "val_top1", "ema_loss", "ema_top1"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
 
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
-
-
-class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, unknown keys refused."""
-
-
-class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule of the freeze plan; the last rule that matches a parameter decides all of it."""
-
-    match: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="A glob over module and parameter paths ('layer4', '*.bias'), which takes "
-            "all that lies below a module; 'type:' and a glob over module types; 're:' and a "
-            "regular expression that fits a whole path; or 'last:2', the head and the last two "
-            "blocks.",
-        ),
-    ]
-    train: Annotated[bool, Meta(description="true trains what matches, false freezes it.")] = True
-    lr_scale: Annotated[
-        float, Meta(ge=0, le=1e6, description="Multiplies the learning rate of what matches.")
-    ] = 1.0
-    weight_decay: Annotated[
-        Annotated[float, Meta(ge=0, le=1000)] | None,
-        Meta(
-            description="Weight decay of what matches, norms and biases included; left out, the "
-            "optimizer's, which spares those.",
-            extra={"expected": "a number from 0 to 1000"},
-        ),
-    ] = None
-    reinit: Annotated[
-        bool,
-        Meta(
-            description="true draws new weights for what matches, once in a run, before it is "
-            "trained; whole modules only."
-        ),
-    ] = False
 
 
 class ModelConfig(Table, frozen=True):
@@ -104,6 +67,15 @@ class DataConfig(Table, frozen=True):
             "TrivialAugment or RandAugment on top of standard."
         ),
     ] = "standard"
+    augment_strength: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="How strong those changes are: 1 as published, 0.5 half of that; at 0 only "
+            "flips are left.",
+        ),
+    ] = 1.0
     val_fraction: Annotated[
         float,
         Meta(gt=0, lt=1, description="Share held out of each class where there is no val/ folder."),
@@ -187,6 +159,13 @@ class TrainingConfig(Table, frozen=True):
     label_smoothing: Annotated[
         float, Meta(ge=0, lt=1, description="Share of each target spread over all classes.")
     ] = 0.0
+    auto_rgn: Annotated[
+        bool,
+        Meta(
+            description="true: before the first step one pass over the data measures the relative "
+            "gradient norm of each block, which becomes its learning-rate multiplier."
+        ),
+    ] = False
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | Auto,
         Meta(
@@ -197,6 +176,31 @@ class TrainingConfig(Table, frozen=True):
 
 
 class RegularisationConfig(Table, frozen=True):
+    l2_sp: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1000,
+            description="L2-SP: pulls each pretrained parameter to where it started, by this "
+            "factor, instead of to zero; the new head keeps the weight decay. 0 turns it off.",
+        ),
+    ] = 0.0
+    ema: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Decay of an exponential moving average of the weights, such as 0.999, "
+            "which is evaluated beside them; 0 turns it off.",
+        ),
+    ] = 0.0
+    wise_ft: Annotated[
+        bool,
+        Meta(
+            description="WiSE-FT: at the end, true also evaluates blends of the tuned weights with "
+            "those it started from, and keeps the best."
+        ),
+    ] = False
     mixup: Annotated[
         float,
         Meta(
@@ -257,6 +261,37 @@ class EarlyStoppingConfig(Table, frozen=True):
     min_delta: Annotated[
         float, Meta(ge=0, le=1e6, description="How much better a value must be to count.")
     ] = 0.0
+    restore_best: Annotated[
+        bool,
+        Meta(
+            description="true: the finished model has the weights of the best evaluation; false: "
+            "those of the last step."
+        ),
+    ] = True
+
+
+class GuardConfig(Table, frozen=True):
+    rollbacks: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How often a run may go back to its last checkpoint, at a lower rate, "
+            "after a loss that is not finite or a spike; 0 turns the guard off.",
+        ),
+    ] = 3
+    spike: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1e6,
+            description="A loss is a spike where it is over the recent median by so many times "
+            "the usual deviation, such as 20; 0: only losses that are not finite count.",
+        ),
+    ] = 0.0
+    lr_factor: Annotated[
+        float, Meta(gt=0, le=1, description="What each rollback multiplies the base rate by.")
+    ] = 0.5
 
 
 class CheckpointConfig(Table, frozen=True):
@@ -278,6 +313,9 @@ class Config(Table, frozen=True):
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
+    stages: Annotated[
+        list[Stage], Meta(description="What joins the plan later, stage after stage.")
+    ] = field(default_factory=list)
     optimizer: Annotated[OptimizerConfig, Meta(description="How weights are updated.")] = field(
         default_factory=OptimizerConfig
     )
@@ -292,6 +330,9 @@ class Config(Table, frozen=True):
     ] = field(default_factory=RegularisationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
+    )
+    guard: Annotated[GuardConfig, Meta(description="What happens when the loss goes wrong.")] = (
+        field(default_factory=GuardConfig)
     )
     checkpoints: Annotated[CheckpointConfig, Meta(description="What is saved, and when.")] = field(
         default_factory=CheckpointConfig

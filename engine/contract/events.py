@@ -12,7 +12,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 from engine.contract.commands import AnyCommand
-from engine.contract.config import Config, Rule
+from engine.contract.config import Config
+from engine.contract.rules import Rule, Stage
 from engine.contract.tree import ModelInfo
 
 
@@ -40,6 +41,15 @@ class RunResumed(Event, frozen=True):
     host: str
     versions: dict[str, str]
     config: Config
+
+
+class RunForked(Event, frozen=True):
+    """The run goes on from another one, which it first repeats up to a step."""
+
+    parent: str
+    """The folder of that run, absolute."""
+    step: int
+    """The last one that the two have in common."""
 
 
 class PreparationAdvanced(Event, frozen=True):
@@ -98,6 +108,8 @@ class TrainingStarted(Event, frozen=True):
     device_name: str
     precision: str
     threads: int
+    options: dict[str, str] = {}
+    """Settings that were changed while live, by `SetOption`, and are in force."""
     ahead: int = 0
     """Steps that epochs of this length would have taken so far, beyond those that were taken."""
 
@@ -146,22 +158,35 @@ class Evaluated(Event, frozen=True):
     """Share with the label among five guesses; None with fewer than 6 classes."""
     images: int
     seconds: float
+    weights: Literal["raw", "ema"] = "raw"
+    """Whether the weights are those that train, or their moving average."""
 
 
 class CheckpointSaved(Event, frozen=True):
     step: int
     path: str
     """Relative to the run's folder."""
-    reason: Literal["epoch", "steps", "command", "stop", "end"]
+    reason: Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork"]
     best: bool
     size: int
     """Bytes."""
+    epoch: int = 0
+    """The epoch under way or about to begin."""
 
 
 class LearningRateChanged(Event, frozen=True):
     step: int
     lr: float
     """The new base rate, in force from `step` + 1."""
+
+
+class OptionChanged(Event, frozen=True):
+    """A setting has another value from `step` + 1 on."""
+
+    step: int
+    key: str
+    value: str
+    """As `--set` takes it."""
 
 
 class PlanChanged(Event, frozen=True):
@@ -175,6 +200,46 @@ class PlanChanged(Event, frozen=True):
     """What changed, in a few words; empty for the plan that training starts with."""
     reinitialised: list[str] = []
     """Paths of the modules that this change gave new weights, "" for the model's own."""
+    stages: list[Stage] = []
+    """Those still to come."""
+
+
+class GradientsMeasured(Event, frozen=True):
+    """Relative gradient norms, of which Auto-RGN makes multipliers: |gradient| / |weight|."""
+
+    step: int
+    norms: dict[str, float]
+    """Path of a block to its norm, in the order of the model."""
+
+
+class Rewound(Event, frozen=True):
+    """The run is back at a checkpoint; whatever the journal says after it is given up."""
+
+    step: int
+    """Of the checkpoint."""
+    epoch: int
+    """The one under way or about to begin there."""
+    from_step: int
+    """Where the run was."""
+    lr: float
+    """Base learning rate in force from here."""
+    options: dict[str, str]
+    """Settings in force that were changed while live."""
+    reason: str
+    """Why, in a few words: a command, or what the guard saw."""
+
+
+class MicroBatchHalved(Event, frozen=True):
+    """A batch did not fit in memory: it goes through the model in more and smaller pieces.
+
+    Gradients add up to those of the whole batch, so the step stays what it was.
+    """
+
+    step: int
+    pieces: int
+    """Into how many each batch is cut now."""
+    images: int
+    """Pictures in the largest of them."""
 
 
 class RunPaused(Event, frozen=True):
@@ -188,6 +253,8 @@ class RunContinued(Event, frozen=True):
 class CommandApplied(Event, frozen=True):
     step: int
     command: AnyCommand
+    epoch: int = 0
+    """The epoch under way or about to begin: behind an evaluation it is the next one."""
 
 
 class CommandRejected(Event, frozen=True):
@@ -205,6 +272,29 @@ class EarlyStopped(Event, frozen=True):
     best: float | None
     """None where no value was finite."""
     patience: int
+
+
+class InterpolationEvaluated(Event, frozen=True):
+    """WiSE-FT: a blend of the weights that training began with and those it ended with."""
+
+    step: int
+    alpha: float
+    """Share of the tuned weights."""
+    loss: float | None
+    top1: float
+
+
+class ModelSaved(Event, frozen=True):
+    """The finished model, for use outside: weights by the names of the model's own library."""
+
+    step: int
+    """The step that its weights are of."""
+    path: str
+    """Relative to the run's folder."""
+    weights: str
+    """Which, in words: 'best, epoch 3', 'last', 'moving average', 'WiSE-FT 0.7'."""
+    size: int
+    """Bytes."""
 
 
 class RunFinished(Event, frozen=True):
@@ -232,6 +322,7 @@ class RunFailed(Event, frozen=True):
 AnyEvent = (
     RunStarted
     | RunResumed
+    | RunForked
     | PreparationAdvanced
     | ModelLoaded
     | DataIndexed
@@ -244,12 +335,18 @@ AnyEvent = (
     | Evaluated
     | CheckpointSaved
     | LearningRateChanged
+    | OptionChanged
     | PlanChanged
+    | GradientsMeasured
+    | Rewound
+    | MicroBatchHalved
     | RunPaused
     | RunContinued
     | CommandApplied
     | CommandRejected
     | EarlyStopped
+    | InterpolationEvaluated
+    | ModelSaved
     | RunFinished
     | RunStopped
     | RunFailed

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from engine.contract.config import Config, Rule
+from engine.contract.config import Config
+from engine.contract.rules import Rule
 
 
 class Field(msgspec.Struct, frozen=True):

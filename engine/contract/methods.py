@@ -9,10 +9,10 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-from engine.contract.config import Rule
 from engine.contract.depth import ancestors, repeated_blocks
 from engine.contract.errors import UserError
 from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, literal
+from engine.contract.rules import Rule
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 

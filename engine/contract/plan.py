@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from engine.contract.config import Rule
 from engine.contract.match import WILD, Matcher
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, parameter_sizes
 
 FREEZE_ALL = Rule(match="*", train=False)

@@ -4,15 +4,17 @@ The same fold serves the live view, attaching, the tests and `ftui ls`.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 from engine.contract import events as e
+from engine.contract import toml
 from engine.contract.commands import AnyCommand
-from engine.contract.config import Config, Rule
+from engine.contract.config import Config
 from engine.contract.order import LIVE, Phase, next_phase
+from engine.contract.rules import Rule, Stage
 from engine.contract.series import StepSeries
 from engine.contract.tree import ModelInfo
 
@@ -35,6 +37,11 @@ class RunState:
 
     phase: Phase = "new"
     config: Config | None = None
+    """As asked, with the settings that were changed while live."""
+    asked: Config | None = None
+    """What `config.toml` said when the newest worker began."""
+    parent: e.RunForked | None = None
+    """Where the run goes on from, if it is a fork."""
     started: float | None = None
     """Seconds since 1970, of the first start."""
     updated: float | None = None
@@ -64,13 +71,23 @@ class RunState:
     """Of the schedule; `TrainingStarted.ahead`."""
     base_lr: float | None = None
     rules: list[Rule] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    """Those of the plan that are still to come."""
     trainable: int = 0
+    norms: dict[str, float] = field(default_factory=dict)
+    """Path of a block to its relative gradient norm, as last measured."""
+    pieces: int = 1
+    """Into how many each batch is cut so that it fits in memory."""
     images_per_second: float | None = None
 
     loss: StepSeries = field(default_factory=StepSeries)
     lr: StepSeries = field(default_factory=StepSeries)
     throughput: StepSeries = field(default_factory=StepSeries)
     evaluations: list[e.Evaluated] = field(default_factory=list)
+    averaged: list[e.Evaluated] = field(default_factory=list)
+    """Those of the moving average of the weights."""
+    interpolations: list[e.InterpolationEvaluated] = field(default_factory=list)
+    saved_model: e.ModelSaved | None = None
     checkpoints: list[e.CheckpointSaved] = field(default_factory=list)
     markers: list[Marker] = field(default_factory=list)
     answers: dict[str, e.CommandApplied | e.CommandRejected] = field(default_factory=dict)
@@ -104,6 +121,8 @@ class RunState:
                 self._training(event)
             case e.EpochStarted():
                 self.epoch = event.epoch
+            case e.Evaluated(weights="ema"):
+                _replace(self.averaged, event, lambda x: x.reason)
             case e.Evaluated():
                 _replace(self.evaluations, event, lambda x: x.reason)
             case e.CheckpointSaved():
@@ -111,10 +130,27 @@ class RunState:
             case e.LearningRateChanged():
                 self.base_lr = event.lr
                 self._mark(event.step, f"lr {event.lr:g}")
+            case e.OptionChanged(key=key, value=value):
+                self._set_options({key: value})
+                self._mark(event.step, f"{key.rpartition('.')[2]} {value}")
             case e.PlanChanged():
                 self.rules, self.trainable = event.rules, event.trainable
+                self.stages = event.stages
                 if event.change:
                     self._mark(event.step, event.change)
+            case e.GradientsMeasured():
+                self.norms = event.norms
+            case e.Rewound():
+                self._rewound(event)
+            case e.MicroBatchHalved():
+                self.pieces = event.pieces
+                self._mark(event.step, f"1/{event.pieces} of a batch at once")
+            case e.InterpolationEvaluated():
+                self.interpolations.append(event)
+            case e.ModelSaved():
+                self.saved_model = event
+            case e.RunForked():
+                self.parent = event
             case e.RunPaused():
                 self._mark(event.step, "pause")
             case e.RunContinued():
@@ -209,11 +245,13 @@ class RunState:
 
     def _worker(self, event: e.RunStarted | e.RunResumed) -> None:
         self.lives += 1
-        self.config, self.pid, self.host = event.config, event.pid, event.host
+        self.config = self.asked = event.config
+        self.pid, self.host = event.pid, event.host
         self.versions = event.versions
         self.stage = self.error = self.stopped_by = ""
         self.error_by_user = False
         self.early_stopped = None
+        self.interpolations = []
         if self.started is None:
             self.started = event.time
         if isinstance(event, e.RunResumed):
@@ -223,8 +261,21 @@ class RunState:
         self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
         self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
         self.ahead = event.ahead
+        self._set_options(event.options)
         self.device, self.device_name = event.device, event.device_name
         self.precision, self.threads = event.precision, event.threads
+
+    def _set_options(self, options: Mapping[str, str]) -> None:
+        if self.config and options:
+            self.config = toml.with_options(self.config, options)
+            self.epochs = self.config.training.epochs
+
+    def _rewound(self, event: e.Rewound) -> None:
+        self._forget_after(event.step)
+        self.epoch, self.base_lr = event.epoch, event.lr
+        self.config = self.asked
+        self._set_options(event.options)
+        self._mark(event.step, f"rewound: {event.reason}")
 
     def _forget_after(self, step: int) -> None:
         """Drop what a resumed worker does again; acknowledgements stay."""
@@ -232,6 +283,7 @@ class RunState:
         for series in (self.loss, self.lr, self.throughput):
             series.cut(step)
         self.evaluations = [x for x in self.evaluations if x.step <= step]
+        self.averaged = [x for x in self.averaged if x.step <= step]
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
 

@@ -50,6 +50,17 @@ def convert(data: Mapping[str, Any], source: str) -> Config:
         raise UserError(f"{plain(source)}: {_explain(str(error), data)}") from None
 
 
+def with_options(config: Config, options: Mapping[str, str]) -> Config:
+    """`config` with settings changed: key to value, both as `--set` takes them.
+
+    Raises `UserError` where one does not fit.
+    """
+    data: dict[str, Any] = msgspec.to_builtins(config)
+    for key, value in options.items():
+        _override(data, f"{key}={value}")
+    return convert(data, "settings")
+
+
 def dump(config: Config) -> str:
     """The complete TOML text of `config`; `parse(dump(c)) == c`."""
     return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))

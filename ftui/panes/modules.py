@@ -13,10 +13,10 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.contract.commands import Freeze, Thaw
-from engine.contract.config import Rule
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters
+from engine.contract.rules import Rule
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from ftui.panes.pane import Pane

@@ -32,10 +32,10 @@ from engine.contract.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
-    Rule,
     TrainingConfig,
 )
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.data import Batch
 from engine.device import choose
 from engine.loop import train

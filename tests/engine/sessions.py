@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from engine import checkpoint, device, restore, tasks
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule, Sampling, Table
+from engine.contract.config import Config, DataConfig, ModelConfig, Sampling
 from engine.contract.order import check_order
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule, Table
 from engine.contract.state import RunState
 from engine.data import Batch, order
 from engine.loop import train

@@ -23,11 +23,11 @@ from engine.contract.config import (
     CheckpointConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
-    Rule,
     TrainingConfig,
 )
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
+from engine.contract.rules import Rule
 from engine.loop import train
 from engine.obey import obey
 from engine.past import Past

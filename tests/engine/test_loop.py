@@ -12,11 +12,11 @@ from engine.contract.config import (
     DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
-    Rule,
     ScheduleConfig,
     TrainingConfig,
 )
 from engine.contract.errors import UserError
+from engine.contract.rules import Rule
 from engine.data import Batch
 from engine.evaluate import evaluate
 from engine.loop import take_step, train

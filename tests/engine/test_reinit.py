@@ -12,9 +12,10 @@ from engine import optim, reinit
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import CheckpointConfig, OptimizerConfig, Rule, TrainingConfig
+from engine.contract.config import CheckpointConfig, OptimizerConfig, TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.loop import take_step
 from engine.models.describe import model_info
 from engine.obey import obey

@@ -22,10 +22,10 @@ from engine.contract.config import (
     EarlyStoppingConfig,
     OptimizerConfig,
     RegularisationConfig,
-    Rule,
     ScheduleConfig,
     TrainingConfig,
 )
+from engine.contract.rules import Rule
 from tests.engine.sessions import Script, ToyWorker, config, fold, of, same, tensors, tiny_net
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -27,11 +27,11 @@ from engine.contract.config import (
     ModelConfig,
     OptimizerConfig,
     RegularisationConfig,
-    Rule,
     TrainingConfig,
 )
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
+from engine.contract.rules import Rule
 from engine.past import Past
 from engine.prepare import prepare as prepare_really
 from engine.runs import lock, store

@@ -23,11 +23,11 @@ from engine.contract.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
-    Rule,
     ScheduleConfig,
     TrainingConfig,
 )
 from engine.contract.order import check_order
+from engine.contract.rules import Rule
 from engine.runs import lock, store
 from engine.runs.journal import EVENTS, Outbox, event_tail
 from engine.worker import Worker

@@ -7,8 +7,8 @@ from textual.pilot import Pilot
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Rule
 from engine.contract.plan import FREEZE_ALL, head_only, with_rule
+from engine.contract.rules import Rule
 from ftui.app import FtuiApp
 from ftui.widgets.banner import Banner
 from ftui.widgets.keyline import KeyLine

@@ -7,8 +7,9 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule, TrainingConfig
+from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
 from engine.contract.fields import all_fields
+from engine.contract.rules import Rule
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.panes.configuration import ConfigurationPane

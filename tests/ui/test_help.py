@@ -3,8 +3,8 @@
 import pytest
 from textual.binding import Binding
 
-from engine.contract.config import Rule
 from engine.contract.plan import FREEZE_ALL
+from engine.contract.rules import Rule
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.palette import Commands

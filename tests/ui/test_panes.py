@@ -7,7 +7,7 @@ import pytest
 
 from engine import hardware
 from engine.contract import events as e
-from engine.contract.config import Rule
+from engine.contract.rules import Rule
 from ftui.app import FtuiApp
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu

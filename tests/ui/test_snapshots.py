@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 
 from engine import hardware
 from engine.contract import events as e
-from engine.contract.config import Rule
 from engine.contract.plan import head_only, with_rule
+from engine.contract.rules import Rule
 from ftui import themes
 from ftui.app import FtuiApp
 from ftui.draft import Draft

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.contract.config import Rule
 from engine.contract.plan import Assignment, literal, resolve, with_rule
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from ftui.widgets.module_tree.node import FROZEN, MIXED, ModuleRow, Modules, OwnPlan
 

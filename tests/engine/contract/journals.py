@@ -1,8 +1,9 @@
 """Made-up journals that hold to the order of events."""
 
 from engine.contract import events as e
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, ModuleInfo
 
 CONFIG = Config(

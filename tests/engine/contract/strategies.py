@@ -20,7 +20,7 @@ def of(hint: Any, meta: msgspec.Meta | None = None) -> st.SearchStrategy[Any]:
     if origin is Literal:
         return st.sampled_from(inner)
     if origin is list:
-        return st.lists(of(inner[0]), max_size=3)
+        return st.lists(of(inner[0]), min_size=(meta and meta.min_length) or 0, max_size=3)
     if origin is dict:
         return st.dictionaries(of(inner[0]), of(inner[1]), max_size=3)
     if origin is tuple:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.contract.config import Rule
 from engine.contract.depth import repeated_blocks
 from engine.contract.plan import resolve
+from engine.contract.rules import Rule
 from tests.engine.contract.trees import Outline, layer, series, tree
 
 UNIT = {"conv Conv2d": "weight", "norm BatchNorm2d": "weight bias"}

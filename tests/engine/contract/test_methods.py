@@ -3,10 +3,11 @@
 import pytest
 
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, ModelConfig, Rule
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS, bitfit, last_blocks, norm_only
 from engine.contract.plan import FREEZE_ALL, head_only, resolve
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from tests.engine.contract.trees import Outline, layer, series, tree
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract import match, plan
-from engine.contract.config import Rule
 from engine.contract.errors import UserError
 from engine.contract.match import Matcher
 from engine.contract.plan import Assignment, resolve
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.contract.tree import (
     ModelInfo,
     ModuleInfo,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Rule
+from engine.contract.rules import Rule
 from engine.contract.state import Marker, RunState
 from tests.engine.contract.journals import (
     CONFIG,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.contract.config import Rule
 from engine.contract.plan import FREEZE_ALL, literal, resolve, with_rule
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.widgets.module_tree import MIXED, Mark, ModuleRow, Modules, Node, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, own_plan, rows_of
