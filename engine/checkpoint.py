@@ -7,7 +7,8 @@ checkpoints/step-00000120/model.safetensors   the weights, by torch's names
             last -> step-00000120
             best -> step-00000080
 ```
-A second checkpoint of the same step is `step-00000120-2`, which then replaces the first. Tensors
+A second checkpoint of the same step is `step-00000120-2`, which then replaces the first. Where a
+run went back, the best of what it gave up is `given-up-best`. Tensors
 are the business of `engine.snapshot`; torch is not needed here.
 """
 
@@ -15,7 +16,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,7 @@ MODEL = "model.safetensors"
 TRAINING = "training.pt"
 MANIFEST = "checkpoint.json"
 LAST, BEST = "last", "best"
+GIVEN_UP_BEST = "given-up-best"
 
 _NAME = re.compile(r"step-(\d+)(?:-(\d+))?")
 _PARTIAL = ".partial"
@@ -78,7 +81,9 @@ class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
     blake2b: str
 
 
-def save(run: Path, manifest: Manifest, write: Callable[[Path], None]) -> Checkpoint:
+def save(
+    run: Path, manifest: Manifest, keep_last: int, write: Callable[[Path], None]
+) -> Checkpoint:
     """Write a checkpoint of the run in folder `run`, point `last` and maybe `best` to it, prune.
 
     `write` puts the tensor files into the folder it is given; `manifest.files` is filled in here.
@@ -103,7 +108,7 @@ def save(run: Path, manifest: Manifest, write: Callable[[Path], None]) -> Checkp
         raise
     saved = Checkpoint(parent / name, manifest)
     _point_to(saved)
-    _prune(parent, manifest.config.checkpoints.keep_last)
+    _prune(parent, keep_last)
     _sync(parent)
     return saved
 
@@ -133,6 +138,33 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
             f"{FOLDER} to start again from the beginning."
         )
     return None, []
+
+
+def until(run: Path, step: int) -> Iterator[Checkpoint]:
+    """The intact checkpoints at or before `step`, newest first."""
+    for name in reversed(_names(run / FOLDER)):
+        if _order(name)[0] <= step:
+            with suppress(Damaged):
+                yield Checkpoint(run / FOLDER / name, check(run / FOLDER / name))
+
+
+def give_up_after(saved: Checkpoint) -> bool:
+    """Remove the checkpoints that came after `saved`, since the run went back to it.
+
+    Returns whether the best was among them; that one is kept as `given-up-best`.
+    """
+    parent = saved.path.parent
+    later = [name for name in _names(parent) if _order(name) > _order(saved.path.name)]
+    _point_to(saved)
+    best = parent / BEST
+    best_given_up = best.is_symlink() and best.readlink().name in later
+    if best_given_up:
+        shutil.rmtree(parent / GIVEN_UP_BEST, ignore_errors=True)
+        (parent / best.readlink()).rename(parent / GIVEN_UP_BEST)
+        best.unlink()
+    for name in later:
+        shutil.rmtree(parent / name, ignore_errors=True)
+    return best_given_up
 
 
 def check(path: Path) -> Manifest:

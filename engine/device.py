@@ -44,6 +44,11 @@ class Device:
         """fp16 loses small gradients unless the loss is scaled up; None where there is no need."""
         return torch.amp.GradScaler(self.torch_device.type) if self.precision == "fp16" else None
 
+    def free_cached(self) -> None:
+        """Give back what the allocator of a GPU keeps for later."""
+        if self.torch_device.type != "cpu":
+            torch.get_device_module(self.torch_device).empty_cache()
+
     def rng_state(self) -> dict[str, Tensor]:
         """The generators that training draws from."""
         states = {"cpu": torch.get_rng_state()}

@@ -5,12 +5,14 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import snapshot
+from engine import stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
 from engine.evaluate import evaluate
 from engine.obey import redo
+from engine.oom import is_out_of_memory
+from engine.saving import save, settle
 from engine.session import Batch, Session
 
 _MIXING = 1
@@ -21,47 +23,72 @@ def train(session: Session) -> Iterator[e.Event | None]:
     """Yield each event as it happens, and None at each step boundary.
 
     Only at a None may others touch the session: obey commands, save a checkpoint, or leave the
-    generator alone, for a while (a pause) or for good (a stop).
+    generator alone, for a while (a pause) or for good (a stop). What they do may move
+    `session.progress`, so nothing of it is remembered here.
     """
-    p, data = session.progress, session.train_data
-    early_stopping, every = session.config.early_stopping, session.config.checkpoints.every_steps
+    p = session.progress
     yield _training_started(session)
     yield session.plan_changed(change="")
     yield from redo(session)
     yield None
+    if session.at_start and session.config.guard.rollbacks:
+        yield from save(session, "start")  # else there is nothing to go back to in the first epoch
     kept = True
     while not session.done:
+        yield from stages.begin_due(session)
         if p.batch == 0:
             yield e.EpochStarted(epoch=p.epoch, step=p.step)
-        batches = data.epoch(p.epoch, skip_batches=p.batch)
-        while p.batch < len(data):
-            stepped = take_step(session, batches)
-            yield from redo(session)
-            yield from session.pending.flush_if_due()
-            if stepped and every and p.step % every == 0 and p.batch < len(data):
-                yield from save(session, "steps")
-            yield None
-
-        yield from session.pending.flush()
-        while (evaluated := evaluate(session, "epoch")) is None:
-            yield None
-        yield from session.pending.flush()
-        yield evaluated
-        metric = evaluated.loss if early_stopping.metric == "val_loss" else evaluated.top1
-        best = p.judge(metric, early_stopping)
-        p.epoch, p.batch = p.epoch + 1, 0
-        kept = yield from save(session, "epoch", best)
+        if p.batch < len(session.train_data):
+            yield from _step(session)
+        else:
+            kept = yield from _end_epoch(session)
+        yield from redo(session)
         if not session.done:
             yield None
     while not kept:
         yield from _pause_for_room(session)
         kept = yield from save(session, "end")
-    if p.exhausted(early_stopping):
+    if p.exhausted(session.config.early_stopping):
         yield _early_stopped(session)
     yield e.RunFinished(step=p.step)
 
 
-def take_step(session: Session, batches: Iterator[Batch]) -> bool:
+def _step(session: Session) -> Iterator[e.Event]:
+    """One optimizer step, or none where no picture could be read, or there was no memory for it."""
+    p, every = session.progress, session.config.checkpoints.every_steps
+    start = p.batch
+    try:
+        stepped = take_step(session)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        yield _cut_smaller(session, error)
+        p.batch = start
+        session.reopen_data()
+        return
+    yield from session.pending.flush_if_due()
+    save_now = stepped and every and p.step % every == 0 and p.batch < len(session.train_data)
+    if (session.guard.alarm or save_now) and not (yield from settle(session)) and save_now:
+        yield from save(session, "steps")
+
+
+def _end_epoch(session: Session) -> Generator[e.Event | None, None, bool]:
+    """Evaluate, judge and save; returns whether what was trained is saved."""
+    p, early_stopping = session.progress, session.config.early_stopping
+    if (yield from settle(session)):
+        return True
+    while (evaluated := evaluate(session, "epoch")) is None:
+        yield None
+    yield from session.pending.flush()
+    yield evaluated
+    best = p.judge(
+        evaluated.loss if early_stopping.metric == "val_loss" else evaluated.top1, early_stopping
+    )
+    p.epoch, p.batch = p.epoch + 1, 0
+    return (yield from save(session, "epoch", best))
+
+
+def take_step(session: Session) -> bool:
     """Train on the next `accumulate` batches, fewer at the epoch's end; false if all were empty.
 
     The loss of a step is the mean over its pictures, however they are spread over its batches.
@@ -72,8 +99,7 @@ def take_step(session: Session, batches: Iterator[Batch]) -> bool:
     losses: list[Tensor] = []
     sizes: list[int] = []
     for _ in range(count):
-        batch = next(batches)
-        p.batch += 1
+        batch = session.next_batch()
         session.pending.add_skipped(batch.skipped)
         loss = _backward(session, batch, None if count == 1 else planned)
         if loss is not None:
@@ -82,13 +108,10 @@ def take_step(session: Session, batches: Iterator[Batch]) -> bool:
     if not losses:
         return False
     images = sum(sizes)
-    if count > 1:
-        loss = sum((x * n for x, n in zip(losses, sizes, strict=True)), torch.zeros_like(losses[0]))
-        losses = [loss / images]
     lr = session.update_lr()
     _update_weights(session, grad_scale=1.0 if count == 1 else planned / images)
     p.step += 1
-    session.pending.add_step(losses[0], lr, images)
+    session.pending.add_step(_mean(losses, sizes), lr, images)
     return True
 
 
@@ -96,6 +119,7 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     """Add the gradients of a batch and return its mean loss; None where it can't be trained on.
 
     Its share of the step's gradient is by its pictures among the `planned` ones; None: all of it.
+    Where memory is short it goes through the model in pieces.
     """
     size, device = len(batch.labels), session.device
     if size == 0:
@@ -103,11 +127,33 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     p, images, labels = session.progress, device.send(batch.images), device.send(batch.labels)
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
     images, targets = session.task.mix(images, labels, seed)
+    count = session.pieces_of(size)
+    pieces = [(images, targets)]
+    if count > 1:
+        pieces = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+    losses: list[Tensor] = []
+    sizes: list[int] = []
+    for some, wanted in pieces:
+        loss = _forward(session, some, wanted)
+        if loss is None:
+            return None
+        share = len(some) / (planned or size)
+        scaled = loss if share == 1.0 else loss * share
+        if session.scaler:
+            scaled = session.scaler.scale(scaled)
+        torch.autograd.backward(scaled)
+        losses.append(loss.detach())
+        sizes.append(len(some))
+    return _mean(losses, sizes)
+
+
+def _forward(session: Session, images: Tensor, targets: Tensor) -> Tensor | None:
+    """Mean loss; None where BatchNorm can't train on the one picture that is left of a batch."""
     try:
-        with device.autocast():
-            loss = session.task.loss(session.module(images), targets)
+        with session.device.autocast():
+            return session.task.loss(session.module(images), targets)
     except ValueError as error:
-        if size > 1 or "more than 1 value per channel" not in str(error):
+        if len(images) > 1 or "more than 1 value per channel" not in str(error):
             raise
         if session.config.data.batch_size > 1:
             return None  # broken pictures left only one
@@ -115,11 +161,27 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
             "data.batch_size: BatchNorm can't train on one picture at a time; "
             "take at least 2, or freeze the norms."
         ) from error
-    scaled = loss if planned is None else loss * (size / planned)
-    if session.scaler:
-        scaled = session.scaler.scale(scaled)
-    torch.autograd.backward(scaled)
-    return loss.detach()
+
+
+def _mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
+    """The mean over pictures, of means over `sizes` pictures each."""
+    if len(losses) == 1:
+        return losses[0]
+    total = sum((x * n for x, n in zip(losses, sizes, strict=True)), torch.zeros_like(losses[0]))
+    return total / sum(sizes)
+
+
+def _cut_smaller(session: Session, error: Exception) -> e.MicroBatchHalved:
+    """Have batches cut into more pieces from now on. Raises `error` where they can't be."""
+    p, size = session.progress, session.config.data.batch_size
+    before = session.pieces_of(size)
+    p.pieces = 2 * before
+    if session.pieces_of(size) == before:
+        raise error
+    for parameter in session.trainable:
+        parameter.grad = None
+    session.device.free_cached()
+    return e.MicroBatchHalved(step=p.step, pieces=p.pieces, images=-(-size // p.pieces))
 
 
 def _update_weights(session: Session, grad_scale: float) -> None:
@@ -137,22 +199,6 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         session.optimizer.step()
     for parameter in session.trainable:
         parameter.grad = None
-
-
-def save(
-    session: Session, reason: snapshot.Reason, best: bool = False
-) -> Generator[e.Event, None, bool]:
-    """A checkpoint that the loop wants; a disk that refuses does not end the run.
-
-    Returns whether it was saved.
-    """
-    yield from session.pending.flush()
-    try:
-        yield snapshot.save(session, reason, best)
-    except UserError as error:
-        yield e.Warned(message=str(error))
-        return False
-    return True
 
 
 def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
@@ -177,6 +223,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         device_name=session.device.name,
         precision=session.device.precision,
         threads=torch.get_num_threads(),
+        options=dict(p.options),
         ahead=p.ahead,
     )
 

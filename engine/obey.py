@@ -3,16 +3,17 @@
 from collections import deque
 from collections.abc import Iterator
 
-from engine import snapshot
+from engine import rewind, snapshot, stages
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract import plan
+from engine.contract import plan, toml
 from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
-from engine.contract.text import plain
+from engine.contract.text import did_you_mean, plain
 from engine.evaluate import evaluate
-from engine.past import overtaken
+from engine.past import Obeyed, overtaken
+from engine.saving import settle
 from engine.session import Session
 
 
@@ -21,16 +22,16 @@ def obey(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
 
     To pause a paused run or to resume a running one is fine and changes nothing.
     """
-    yield from session.pending.flush()
-    step = session.progress.step
+    yield from settle(session)
+    obeyed = Obeyed(*session.progress.position, command)
     try:
         yield from _effects(session, command)
     except UserError as error:
-        yield e.CommandRejected(step=step, command=command, reason=str(error))
+        yield e.CommandRejected(step=obeyed.step, command=command, reason=str(error))
         return
     if isinstance(command, c.Steering):
-        yield from _give_up_overtaken(session, command)
-    yield e.CommandApplied(step=step, command=command)
+        yield from _give_up_overtaken(session, obeyed)
+    yield e.CommandApplied(step=obeyed.step, epoch=obeyed.epoch, command=command)
 
 
 def redo(session: Session) -> Iterator[e.Event]:
@@ -38,30 +39,31 @@ def redo(session: Session) -> Iterator[e.Event]:
 
     One that can't be obeyed any more, since the config names another model, is given up for good.
     """
-    while session.redo and session.redo[0][0] <= session.progress.step:
-        yield from session.pending.flush()
-        step, command = session.redo.popleft()
+    while session.redo and session.redo[0].position <= session.progress.position:
+        if (yield from settle(session)):
+            return
+        lost = session.redo.popleft()
         try:
-            yield from _effects(session, command)
+            yield from _effects(session, lost.command)
         except UserError as error:
-            session.progress.steering.append(command.id)
-            yield e.Warned(message=f"{_name(step, command)} could not be repeated: {error}")
+            session.progress.steering.append(lost.command.id)
+            yield e.Warned(message=f"{_name(lost)} could not be repeated: {error}")
 
 
-def _give_up_overtaken(session: Session, command: c.Steering) -> Iterator[e.Event]:
+def _give_up_overtaken(session: Session, newer: Obeyed) -> Iterator[e.Event]:
     """What is still to be repeated must not come back over a newer command."""
-    void = overtaken(session.redo, session.progress.step, command)
+    void = overtaken(session.redo, newer)
     if void:
         session.redo = deque(item for item in session.redo if item not in void)
-        names = ", ".join(_name(*item) for item in void)
-        yield e.Warned(message=f"Not repeated, since '{_plain(command)}' is newer: {names}.")
+        names = ", ".join(map(_name, void))
+        yield e.Warned(message=f"Not repeated, since '{_plain(newer.command)}' is newer: {names}.")
 
 
-def _name(step: int, command: c.Steering) -> str:
-    return f"'{_plain(command)}' of step {step}"
+def _name(obeyed: Obeyed) -> str:
+    return f"'{_plain(obeyed.command)}' of step {obeyed.step}"
 
 
-def _plain(command: c.Steering) -> str:
+def _plain(command: c.AnyCommand) -> str:
     return plain(c.describe(command), 100)
 
 
@@ -78,6 +80,8 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
                 session.paused = False
                 session.pending.restart_clock()
                 yield e.RunContinued(step=p.step)
+        case c.Rewind(step=step):
+            yield from rewind.to_step(session, step, c.describe(command))
         case c.Stop():
             yield snapshot.save(session, "stop")
             session.stopping = "command"
@@ -97,10 +101,36 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             p.base_lr = lr
             p.steering.append(command.id)
             yield e.LearningRateChanged(step=p.step, lr=lr)
+        case c.SetOption(key=key, value=value):
+            _set_option(session, key, value)
+            p.steering.append(command.id)
+            yield e.OptionChanged(step=p.step, key=key, value=value)
+        case c.SetStages(stages=to_come):
+            stages.check(p.rules, to_come, session.info)
+            p.stages = list(to_come)
+            p.steering.append(command.id)
+            yield session.plan_changed(change=c.describe(command))
         case c.Freeze() | c.Thaw() | c.SetPlan():
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+
+
+def _set_option(session: Session, key: str, value: str) -> None:
+    p = session.progress
+    if key not in c.LIVE_OPTIONS:
+        raise UserError(_not_live(key))
+    options = {**p.options, key: value}
+    if toml.with_options(session.asked, options).training.epochs < p.epoch:
+        raise UserError(f"training.epochs: epoch {p.epoch} is under way, so it can't be {value}.")
+    session.set_options(options)
+
+
+def _not_live(key: str) -> str:
+    if key == "optimizer.lr":
+        return "optimizer.lr: the learning rate has a command of its own, 'lr'."
+    hint = did_you_mean(key, c.LIVE_OPTIONS) or f"; it can: {', '.join(c.LIVE_OPTIONS)}."
+    return f'"{plain(key)}" can\'t be changed while a run trains{hint}'
 
 
 def _new_rules(session: Session, command: c.Freeze | c.Thaw | c.SetPlan) -> list[Rule]:

@@ -2,18 +2,35 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
-from types import UnionType
+from typing import NamedTuple
 
 from engine.contract import events as e
-from engine.contract.commands import Command, PlanCommand, SetLearningRate, Steering
+from engine.contract.commands import (
+    AnyCommand,
+    SetLearningRate,
+    SetOption,
+    SetStages,
+    Steering,
+)
 from engine.contract.config import Config
 from engine.contract.order import Phase, next_phase
 from engine.progress import Progress
 from engine.runs.journal import event_tail
 
-Obeyed = tuple[int, Steering]
-"""A steering command that was applied, after its step."""
+
+class Obeyed(NamedTuple):
+    """A command that was applied, and where: after `step`, in or about to begin `epoch`."""
+
+    step: int
+    epoch: int
+    command: AnyCommand
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """As `Progress.position`."""
+        return self.step, self.epoch
 
 
 @dataclass
@@ -40,12 +57,16 @@ class Past:
         match event:
             case e.RunStarted(config=config) | e.RunResumed(config=config):
                 self.follow(config)
-            case e.CommandApplied(step=step, command=command):
+            case e.CommandApplied(command=command):
                 self.answered.add(command.id)
                 if isinstance(command, Steering):
-                    void = overtaken(self.steering, step, command)
+                    obeyed = Obeyed(event.step, event.epoch, command)
+                    void = overtaken(self.steering, obeyed)
                     self.steering = [item for item in self.steering if item not in void]
-                    self.steering.append((step, command))
+                    self.steering.append(obeyed)
+            case e.Rewound():
+                back_to = event.step, event.epoch
+                self.steering = [item for item in self.steering if item.position < back_to]
             case e.CommandRejected(command=command):
                 self.answered.add(command.id)
             case e.TrainingStarted(threads=threads):
@@ -57,10 +78,8 @@ class Past:
 
     def follow(self, config: Config) -> None:
         """Take in what a worker is asked, which wins over the commands that came before it."""
-        if self.config and config.optimizer.lr != self.config.optimizer.lr:
-            self._give_up(SetLearningRate)
-        if self.config and config.trainable != self.config.trainable:
-            self._give_up(PlanCommand)
+        before = self.config or config
+        self.steering = [item for item in self.steering if _stands(item.command, config, before)]
         if self.config and config.training.threads != self.config.training.threads:
             self.threads = None
         self.config = config
@@ -68,22 +87,43 @@ class Past:
     def to_redo(self, progress: Progress) -> list[Obeyed]:
         """The steering commands that a checkpoint at `progress` lacks, in the order of steps."""
         in_effect = set(progress.steering)
-        lost = [(step, command) for step, command in self.steering if command.id not in in_effect]
-        return sorted(lost, key=lambda item: item[0])
-
-    def _give_up(self, kind: type[Command] | UnionType) -> None:
-        self.steering = [item for item in self.steering if not isinstance(item[1], kind)]
+        lost = [item for item in self.steering if item.command.id not in in_effect]
+        return sorted(lost, key=lambda item: item.position)
 
 
-def overtaken(obeyed: Iterable[Obeyed], step: int, command: Steering) -> list[Obeyed]:
-    """Those that `command`, obeyed at `step`, takes the place of, since they came after `step`.
+def overtaken(obeyed: Iterable[Obeyed], newer: Obeyed) -> list[Obeyed]:
+    """Those that `newer` takes the place of, since they came after the place where it was obeyed.
 
     Only a resumed run has any: from before the resume, of steps that it has not redone yet. They
-    were meant for the rate or the plan as it was then, so a newer decision makes all of its kind
-    void, which are the commands for the rate, or those for the plan.
+    were meant for the rate, the plan or the setting as it was then, so a newer decision makes all
+    of its kind void.
     """
-    kind = SetLearningRate if isinstance(command, SetLearningRate) else PlanCommand
-    return [item for item in obeyed if item[0] > step and isinstance(item[1], kind)]
+    kind = _kind(newer.command)
+    return [x for x in obeyed if x.position > newer.position and _kind(x.command) == kind]
+
+
+def same(key: str, one: Config, other: Config) -> bool:
+    """Whether two configs have the same value of a setting, by its dotted key."""
+    values = [reduce(getattr, key.split("."), config) for config in (one, other)]
+    return bool(values[0] == values[1])
+
+
+def _kind(command: AnyCommand) -> str:
+    """What a steering command decides: the dotted key of a setting."""
+    match command:
+        case SetLearningRate():
+            return "optimizer.lr"
+        case SetOption(key=key):
+            return key
+        case SetStages():
+            return "stages"
+        case _:
+            return "trainable"
+
+
+def _stands(command: AnyCommand, config: Config, before: Config) -> bool:
+    """Whether no change of the config decides the same anew."""
+    return same(_kind(command), config, before)
 
 
 def read(folder: Path) -> Past:

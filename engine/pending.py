@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -16,9 +16,13 @@ SECONDS_BETWEEN_FLUSHES = 0.25
 class Pending:
     """Steps and skipped files since the last flush. One transfer from the device a flush."""
 
-    def __init__(self, progress: Progress, told: Iterable[str] = ()) -> None:
-        """`told` are the paths of skipped files that the journal names already."""
+    def __init__(
+        self, progress: Progress, told: Iterable[str], watch: Callable[[int, float], None]
+    ) -> None:
+        """`told` are the paths of skipped files that the journal names already; `watch` sees the
+        step and the loss of each step as it is read."""
         self._progress = progress
+        self._watch = watch
         self._told = set(told)
         self._losses: list[Tensor] = []
         self._lrs: list[float] = []
@@ -76,7 +80,8 @@ class Pending:
         """The first step of each stretch of losses that are not finite."""
         events: list[Event] = []
         for step, (loss, ok) in enumerate(zip(losses, finite, strict=True), first):
-            if not ok and not self._progress.diverged:
+            if not ok and not self._progress.not_finite:
                 events.append(NonFiniteLoss(step=step, value=str(loss)))
-            self._progress.diverged = not ok
+            self._progress.not_finite = 0 if ok else self._progress.not_finite + 1
+            self._watch(step, loss)
         return events

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.contract.config import EarlyStoppingConfig
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 
 
 class Progress(Struct):
@@ -26,23 +26,62 @@ class Progress(Struct):
     """Best value so far of the early-stopping metric."""
     stale: int = 0
     """Evaluations since then."""
-    diverged: bool = False
-    """Whether the loss of the last step was not finite."""
     steering: list[str] = []
     """Ids of the steering commands in effect, and of those that a resume could not repeat."""
+    options: dict[str, str] = {}
+    """Settings in force that were changed while live, as `--set` takes them."""
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 
+    stages: list[Stage] = []
+    """Those still to come."""
+    stages_begun: int = 0
+    stage_epoch: int = 1
+    """When the newest stage began, or the run: the epoch then under way or about to begin."""
+    stage_step: int = 0
+    stage_best: float | None = None
+    """Best value since then of the early-stopping metric."""
+    stage_stale: int = 0
+    """Evaluations since that one."""
+
+    not_finite: int = 0
+    """Steps in a row, up to the last, whose loss was not finite."""
+    recent: list[float] = []
+    """Losses of the last steps, for the guard to tell a spike from."""
+
+    rewinds: int = 0
+    """How often the run went back to a checkpoint."""
+    rollbacks: int = 0
+    """How many of these were the guard's."""
+    pieces: int = 1
+    """Into how many each batch is cut so that it fits in memory."""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where between steps the run is; behind an evaluation the epoch is the next one."""
+        return self.step, self.epoch
+
     def judge(self, value: float | None, config: EarlyStoppingConfig) -> bool:
         """Take in the metric of an epoch; whether it is the best so far. None is never better."""
-        sign = -1.0 if config.metric == "val_loss" else 1.0
-        better = value is not None and (
-            self.best is None or sign * (value - self.best) > config.min_delta
-        )
-        self.best = value if better else self.best
-        self.stale = 0 if better else self.stale + 1
+        better = _better(value, self.best, config)
+        self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
+        if _better(value, self.stage_best, config):
+            self.stage_best, self.stage_stale = value, 0
+        else:
+            self.stage_stale += 1
         return better
 
     def exhausted(self, config: EarlyStoppingConfig) -> bool:
         """Whether early stopping ends the run."""
         return 0 < config.patience <= self.stale
+
+    def go_back_to(self, saved: "Progress") -> None:
+        """Be as `saved` says, but for what a run learns once and for all."""
+        for name in self.__struct_fields__:
+            if name not in ("rewinds", "rollbacks", "pieces"):
+                setattr(self, name, getattr(saved, name))
+
+
+def _better(value: float | None, best: float | None, config: EarlyStoppingConfig) -> bool:
+    sign = -1.0 if config.metric.endswith("_loss") else 1.0
+    return value is not None and (best is None or sign * (value - best) > config.min_delta)

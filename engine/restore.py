@@ -5,12 +5,12 @@ from collections import deque
 import msgspec
 import torch
 
-from engine import snapshot
+from engine import snapshot, stages
 from engine.checkpoint import Checkpoint, Manifest
 from engine.contract import plan
 from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
-from engine.past import Past
+from engine.past import Past, same
 from engine.progress import Progress
 from engine.session import Session
 
@@ -19,7 +19,8 @@ def progress(config: Config, info: ModelInfo, saved: Checkpoint | None) -> Progr
     """How far the run is: as saved, or nowhere yet."""
     if saved:
         return saved.manifest.progress
-    return Progress(config.optimizer.lr, plan.effective(config.trainable, info))
+    rules = plan.effective(config.trainable, info)
+    return Progress(config.optimizer.lr, rules, stages=list(config.stages))
 
 
 def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
@@ -31,17 +32,36 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     p = session.progress
     session.redo = deque(past.to_redo(p))
     torch.manual_seed(session.config.training.seed)
-    warnings = []
-    if saved:
-        warnings = snapshot.read(session, saved) + _follow_config(session, saved.manifest)
-        if past.finished_at == p.step and p.exhausted(session.config.early_stopping):
-            p.stale = 0  # asked to go on, early stopping is patient anew
-    session.set_plan(p.rules)
+    if saved is None:
+        stages.check(p.rules, p.stages, session.info)
+        session.set_plan(p.rules)
+        return []
+    followed = _follow_config(session, saved.manifest)
+    warnings = tensors_and_plan(session, saved) + followed
+    if saved.manifest.config == session.asked:
+        session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
+    if past.finished_at == p.step and p.exhausted(session.config.early_stopping):
+        p.stale = 0  # asked to go on, early stopping is patient anew
+    return warnings
+
+
+def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
+    """Put a checkpoint's tensors back, and settings and plan of the session's progress into force.
+
+    Returns warnings, in sentences. Raises `UserError` where they don't go together.
+    """
+    session.set_options(session.progress.options)
+    warnings = snapshot.read(session, saved)
+    session.set_plan(session.progress.rules)
     return warnings
 
 
 def _follow_config(session: Session, saved: Manifest) -> list[str]:
-    p, config, then = session.progress, session.config, saved.config
+    p, config, then = session.progress, session.asked, saved.config
+    p.options = {key: value for key, value in p.options.items() if same(key, config, then)}
+    if config.stages != then.stages:
+        p.stages = config.stages[p.stages_begun :]
+        stages.check(p.rules, p.stages, session.info)
     if config.optimizer.lr != then.optimizer.lr:
         p.base_lr = config.optimizer.lr
     if config.trainable != then.trainable:

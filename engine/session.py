@@ -1,7 +1,7 @@
 """A run while it trains: what the loop, the evaluation and the commands work on."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from engine import freeze, optim, reinit
 from engine.checkpoint import Checkpoint
-from engine.contract import plan
-from engine.contract.config import Config
+from engine.contract import plan, toml
+from engine.contract.config import Augment, Config
 from engine.contract.events import FileSkipped, PlanChanged
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from engine.device import Device
+from engine.guard import Guard
 from engine.past import Obeyed
 from engine.pending import Pending
 from engine.progress import Progress
@@ -38,6 +39,10 @@ class TrainData(Protocol):
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]: ...
 
+    def set_augmentation(self, augment: Augment, strength: float) -> None:
+        """From the next call of `epoch` on."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -57,7 +62,8 @@ class Session:
     plan is put into force by `set_plan`, which must come before the first step.
     """
 
-    config: Config
+    asked: Config
+    """What `config.toml` says; `config` is that with the settings that were changed while live."""
     folder: Path
     info: ModelInfo
     module: nn.Module
@@ -72,7 +78,7 @@ class Session:
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     redo: deque[Obeyed] = field(default_factory=deque)
-    """Steering commands that were obeyed after the checkpoint, in the order of their steps."""
+    """Commands of the past that are to be repeated when the run is where they were obeyed."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
@@ -83,15 +89,29 @@ class Session:
     """The last checkpoint of this session, and the progress in it, encoded."""
 
     def __post_init__(self) -> None:
+        self.config = self.asked
         self.module.to(self.device.torch_device)
         self.optimizer = optim.build(self.module, self.config.optimizer)
         self.scaler = self.device.scaler()
-        self.pending = Pending(self.progress, self.told)
+        self.guard = Guard(self.progress, patient=self.scaler is not None)
+        self.pending = Pending(self.progress, self.told, self._watch)
+        self._assignments: Mapping[str, plan.Assignment] = {}
+        self._batches: Iterator[Batch] | None = None
         self._lr: float | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.train_data) // self.config.training.accumulate)
+
+    @property
+    def at_start(self) -> bool:
+        """Whether nothing was trained yet."""
+        return self.progress.position == (0, 1) and self.progress.batch == 0
+
+    def pieces_of(self, size: int) -> int:
+        """Into how many pieces a batch of `size` pictures is cut: each has two at least, as
+        BatchNorm can't train on one."""
+        return min(self.progress.pieces, max(1, size // 2))
 
     @property
     def done(self) -> bool:
@@ -117,10 +137,39 @@ class Session:
             optim.forget(self.optimizer, self.module.get_submodule(path))
         self.reinitialised = begin_anew
         self.progress.reinitialised += begin_anew
-        optim.regroup(self.optimizer, self.module, assignments, self.config.optimizer)
+        self._assignments = assignments
+        self._regroup()
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.progress.rules = list(rules)
-        self._lr = None
+
+    def set_options(self, options: Mapping[str, str]) -> None:
+        """Have exactly these settings other than `asked`. Raises `UserError` where one can't be."""
+        before, self.config = self.config, toml.with_options(self.asked, options)
+        self.progress.options = dict(options)
+        data = self.config.data
+        if (data.augment, data.augment_strength) != (
+            before.data.augment,
+            before.data.augment_strength,
+        ):
+            self.train_data.set_augmentation(data.augment, data.augment_strength)
+            self.reopen_data()
+        if self._assignments:
+            self._regroup()
+
+    def next_batch(self) -> Batch:
+        """The next of the epoch under way, which must have one left."""
+        p = self.progress
+        if self._batches is None:
+            self._batches = self.train_data.epoch(p.epoch, skip_batches=p.batch)
+        batch = next(self._batches)
+        p.batch += 1
+        if p.batch == len(self.train_data):
+            self._batches = None
+        return batch
+
+    def reopen_data(self) -> None:
+        """Read on from where `progress` is: it was moved, or what is read has changed."""
+        self._batches = None
 
     def update_lr(self) -> float:
         """Give the optimizer the rate of the next step, and return it: base times schedule."""
@@ -131,6 +180,13 @@ class Session:
             self._lr = lr
         return lr
 
+    def _regroup(self) -> None:
+        optim.regroup(self.optimizer, self.module, self._assignments, self.config.optimizer)
+        self._lr = None
+
+    def _watch(self, step: int, loss: float) -> None:
+        self.guard.watch(step, loss, self.config.guard)
+
     def plan_changed(self, change: str) -> PlanChanged:
         """The plan in force, as an event; `change` says in a few words what is new."""
         return PlanChanged(
@@ -139,4 +195,5 @@ class Session:
             trainable=self.trainable_parameters,
             change=change,
             reinitialised=self.reinitialised,
+            stages=list(self.progress.stages),
         )

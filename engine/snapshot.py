@@ -21,7 +21,7 @@ from engine.session import Session
 
 _FULL = 16 * 1024 * 1024
 """Bytes that are free at most where a write that failed has filled the disk."""
-Reason = Literal["epoch", "steps", "command", "stop", "end"]
+Reason = Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork"]
 
 
 def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSaved:
@@ -29,12 +29,15 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
 
     What is pending must have been flushed. Raises `UserError` where the disk refuses.
     """
-    manifest = Manifest(session.progress, session.config, session.classes, best, session.pictures)
+    manifest = Manifest(session.progress, session.asked, session.classes, best, session.pictures)
+    keep_last = session.config.checkpoints.keep_last
     progress = msgspec.json.encode(session.progress)
     last, saved_progress = session.last_saved
     try:
         if last is None or progress != saved_progress:
-            last = checkpoint.save(session.folder, manifest, lambda path: write(session, path))
+            last = checkpoint.save(
+                session.folder, manifest, keep_last, lambda path: write(session, path)
+            )
             session.last_saved = last, progress
     except OSError as error:
         raise UserError(
@@ -45,6 +48,7 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
         session.pending.restart_clock()
     return CheckpointSaved(
         step=session.progress.step,
+        epoch=session.progress.epoch,
         path=str(last.path.relative_to(session.folder)),
         reason=reason,
         best=last.manifest.best,
@@ -99,6 +103,12 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
         return ["The optimizer is another one than before, so its moments start from zero."]
     optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
     return []
+
+
+def is_finite(saved: Checkpoint) -> bool:
+    """Whether no weight of a checkpoint is NaN or infinite."""
+    weights = safetensors.torch.load_file(saved.path / MODEL)
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
 def _other_classes(saved: Checkpoint, now: list[str]) -> str:

@@ -25,6 +25,7 @@ from engine.contract import toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.oom import is_out_of_memory
 from engine.past import Past
 from engine.runs import lock, store
 from engine.runs.journal import Inbox, Journal
@@ -79,7 +80,7 @@ class Worker:
             return self._fail(str(error), by_user=True)
         except Exception as error:
             traceback.print_exc()
-            if _out_of_memory(error):
+            if is_out_of_memory(error):
                 return self._fail(_SMALLER_BATCH.format(config.data.batch_size), by_user=True)
             return self._fail(f"{type(error).__name__}: {plain(error)}", by_user=False)
         return 0
@@ -205,10 +206,10 @@ class Worker:
             time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)
 
     def _save_and_end(self, session: "Session") -> None:
-        from engine.loop import save
+        from engine.saving import save, settle
 
         if session.stopping != "command":  # that one has saved
-            told = list(save(session, "stop"))
+            told = [*settle(session), *save(session, "stop")]
             for event in told:
                 self.tell(event)
             if not any(isinstance(event, e.CheckpointSaved) for event in told):
@@ -261,13 +262,6 @@ def _versions() -> dict[str, str]:
     packages = {"ftui": "finetune-tui", "torch": "torch", "torchvision": "torchvision"}
     versions = {name: importlib.metadata.version(package) for name, package in packages.items()}
     return versions | {"python": platform.python_version()}
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether the device or the host is out of memory; torch is not imported to find out."""
-    told = str(error).lower()  # CUDA, its libraries, MPS, and the CPU's allocator
-    wants = "out of memory" in told or "can't allocate memory" in told
-    return isinstance(error, MemoryError) or wants
 
 
 def main(folder: Path) -> int:

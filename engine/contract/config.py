@@ -15,6 +15,7 @@ from engine.contract.rules import Rule, Stage, Table
 Auto = Literal["auto"]
 Task = Literal["image-classification"]
 Metric = Literal["val_loss", "val_top1", "ema_loss", "ema_top1"]
+Augment = Literal["none", "standard", "trivial", "randaugment"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
 
@@ -61,7 +62,7 @@ class DataConfig(Table, frozen=True):
         int, Meta(ge=1, le=65536, description="Pictures that go through the model at once.")
     ] = 32
     augment: Annotated[
-        Literal["none", "standard", "trivial", "randaugment"],
+        Augment,
         Meta(
             description="Random changes to training pictures: none, standard (crop and flip), or "
             "TrivialAugment or RandAugment on top of standard."

@@ -64,6 +64,14 @@ def with_rule(rules: Sequence[Rule], rule: Rule) -> list[Rule]:
     return [*(r for r in rules if not _covers(rule.match, r.match)), rule]
 
 
+def with_rules(rules: Sequence[Rule], more: Iterable[Rule]) -> list[Rule]:
+    """`rules` with `more` last, in their order."""
+    joined = list(rules)
+    for rule in more:
+        joined = with_rule(joined, rule)
+    return joined
+
+
 def _covers(outer: str, inner: str) -> bool:
     """Whether a path pattern takes at least all that `inner` takes; false where unsure."""
     if outer == inner or outer == "*":

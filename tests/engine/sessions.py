@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engine import checkpoint, device, restore, tasks
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Config, DataConfig, ModelConfig, Sampling
+from engine.contract.config import Augment, Config, DataConfig, GuardConfig, ModelConfig, Sampling
 from engine.contract.order import check_order
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule, Table
@@ -25,6 +25,8 @@ from engine.past import Past
 from engine.session import Session
 
 ALL = [Rule(match="*")]
+UNGUARDED = GuardConfig(rollbacks=0)
+"""Without a guard there is no checkpoint of the start."""
 CLASSES = ["ant", "bee", "cat"]
 COUNTS = [9, 6, 3]
 """What a session believes of its training pictures."""
@@ -54,6 +56,7 @@ class TrainTensors:
     ) -> None:
         self.images, self.labels, self.batch_size = images, labels, batch_size
         self.sampling = sampling
+        self.brightness = 1.0
 
     def __len__(self) -> int:
         return -(-len(self.images) // self.batch_size)
@@ -64,7 +67,10 @@ class TrainTensors:
         else:
             draws = torch.tensor(order.shuffled(len(self.images), number))
         for some in draws.split(self.batch_size)[skip_batches:]:
-            yield Batch(self.images[some], self.labels[some], [])
+            yield Batch(self.images[some] * self.brightness, self.labels[some], [])
+
+    def set_augmentation(self, augment: Augment, strength: float) -> None:
+        self.brightness = strength if augment == "standard" else 2.0
 
     def close(self) -> None:
         pass
@@ -75,6 +81,9 @@ class Batches(list[Batch]):
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
         return iter(self[skip_batches:])
+
+    def set_augmentation(self, augment: Augment, strength: float) -> None:
+        pass
 
     def close(self) -> None:
         pass

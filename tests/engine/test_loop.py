@@ -24,6 +24,7 @@ from engine.session import Session
 from engine.tasks import build
 from tests.engine.sessions import (
     COUNTS,
+    UNGUARDED,
     Batches,
     batches,
     config,
@@ -64,7 +65,7 @@ def test_the_events_of_a_run_in_their_order(tmp_path: Path) -> None:
     asked = config(training=TrainingConfig(epochs=2), checkpoints=CheckpointConfig(every_steps=3))
     events = run(session(tmp_path, asked))
     assert names(events) == [
-        *("TrainingStarted", "PlanChanged"),
+        *("TrainingStarted", "PlanChanged", "CheckpointSaved"),
         *("EpochStarted", "StepsTrained", "CheckpointSaved"),
         *("StepsTrained", "Evaluated", "CheckpointSaved"),
         *("EpochStarted", "StepsTrained", "CheckpointSaved"),
@@ -72,7 +73,7 @@ def test_the_events_of_a_run_in_their_order(tmp_path: Path) -> None:
         "RunFinished",
     ]
     assert [x.reason for x in of(e.CheckpointSaved, events)] == [
-        *("steps", "epoch", "steps", "steps", "epoch")
+        *("start", "steps", "epoch", "steps", "steps", "epoch")
     ]
     assert [(x.epoch, x.step) for x in of(e.EpochStarted, events)] == [(1, 0), (2, 5)]
     assert [(x.first_step, x.last_step) for x in of(e.StepsTrained, events)] == [
@@ -158,7 +159,7 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     )
     made = session(tmp_path, asked, linear())
     before = tensors(made.module)
-    take_step(made, made.train_data.epoch(1))
+    take_step(made)
     moved = [made.module.state_dict()[name] - before[name] for name in before]
     assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
 
@@ -202,7 +203,7 @@ class Noisy(nn.Module):
 
 def test_an_evaluation_leaves_everything_as_it_was(tmp_path: Path) -> None:
     made = session(tmp_path, module=nn.Sequential(Noisy(), *tiny_net().children()))
-    take_step(made, made.train_data.epoch(1))
+    take_step(made)
     before, generator = tensors(made.module), torch.get_rng_state()
     modes = [child.training for child in made.module.modules()]
     evaluate(made, "command")
@@ -250,7 +251,7 @@ def test_a_file_is_told_once_in_all_epochs_and_lives(tmp_path: Path) -> None:
     skipped = [e.FileSkipped(path=path, reason="broken") for path in ("new.jpg", "told.jpg")]
     data = Batches([Batch(*pictures(4), skipped)])
     made = session(tmp_path, config(training=TrainingConfig(epochs=3)), data=data, val_data=data)
-    made.pending = pending.Pending(made.progress, told=["told.jpg"])
+    made.pending = pending.Pending(made.progress, ["told.jpg"], lambda step, loss: None)
     assert [x.path for x in of(e.FileSkipped, run(made))] == ["new.jpg"]
 
 
@@ -279,7 +280,7 @@ def test_a_loss_that_is_not_finite_is_told_once_a_stretch(
     tmp_path: Path, flush: str, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(flush)
-    asked = config(training=TrainingConfig(epochs=1))
+    asked = config(training=TrainingConfig(epochs=1), guard=UNGUARDED)
     events = run(session(tmp_path, asked, Forgetful(), nan_at(1, 2, 5, 7), nan_at(0)))
     assert [x.step for x in of(e.NonFiniteLoss, events)] == [2, 6, 8]
     assert {x.value for x in of(e.NonFiniteLoss, events)} == {"nan"}

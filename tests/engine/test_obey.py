@@ -47,7 +47,7 @@ def test_a_new_rate_is_in_force_from_the_next_step(tmp_path: Path) -> None:
     assert told == [0.1, 0.1, 0.5, 0.5, 0.5]
     effect, answer = events[(at := kinds(events).index(e.LearningRateChanged)) : at + 2]
     assert (effect.step, effect.lr) == (2, 0.5)
-    assert answer == e.CommandApplied(step=2, command=command, time=answer.time)
+    assert answer == e.CommandApplied(step=2, epoch=1, command=command, time=answer.time)
 
 
 def test_steps_taken_are_told_before_what_a_command_does(

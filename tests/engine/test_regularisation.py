@@ -152,9 +152,8 @@ def test_the_loss_told_is_that_of_the_mixed_batch(tmp_path: Path) -> None:
 
     told: list[Tensor] = []
     made.task = Spy(made.config, COUNTS)
-    epoch = data.epoch(1)
-    take_step(made, epoch)
-    take_step(made, epoch)
+    take_step(made)
+    take_step(made)
     assert not torch.equal(seen[0][0], seen[1][0]), "each batch is mixed in its own way"
     (event,) = made.pending.flush()
     assert event.loss == [x.item() for x in told]  # type: ignore[attr-defined]
@@ -171,7 +170,7 @@ def test_weighted_batches_accumulate_to_one_large_batch(tmp_path: Path) -> None:
         net = torch.nn.Sequential(torch.nn.Flatten())
         net.add_module("head", torch.nn.Linear(192, 3))
         made = session(tmp_path, asked, net, data)
-        take_step(made, data.epoch(1))
+        take_step(made)
         return tensors(made.module)
 
     whole, parts = trained([0, 10]), trained([0, 3, 9, 10])

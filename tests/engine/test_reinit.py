@@ -134,7 +134,7 @@ def test_before_the_first_step_and_only_what_was_asked(tmp_path: Path) -> None:
 
 def test_once_whatever_the_plan_becomes(tmp_path: Path) -> None:
     made = session(tmp_path, config(trainable=ANEW))
-    take_step(made, made.train_data.epoch(1))
+    take_step(made)
     after_a_step = tensors(made.module)
     for rules in (ALL, ANEW, [*ANEW, Rule("body.1.bias", train=False)], [Rule("*", reinit=True)]):
         made.set_plan(rules)
@@ -153,7 +153,7 @@ def test_new_weights_of_a_frozen_module_stay_bit_for_bit(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_in_mid_run_the_moments_begin_anew_too(tmp_path: Path, name: str) -> None:
     made = session(tmp_path, config(optimizer=OptimizerConfig(name)))
-    take_step(made, made.train_data.epoch(1))
+    take_step(made)
     (changed,) = of(e.PlanChanged, list(obey(made, c.SetPlan(ANEW))))
     assert isinstance(changed, e.PlanChanged)
     assert set(changed.reinitialised) == BODY

@@ -26,7 +26,17 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.rules import Rule
-from tests.engine.sessions import Script, ToyWorker, config, fold, of, same, tensors, tiny_net
+from tests.engine.sessions import (
+    UNGUARDED,
+    Script,
+    ToyWorker,
+    config,
+    fold,
+    of,
+    same,
+    tensors,
+    tiny_net,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -284,7 +294,8 @@ def without_a_stem() -> nn.Module:
 
 def test_what_can_not_be_redone_is_told_once_and_given_up(tmp_path: Path) -> None:
     """A run that dies before its first checkpoint may go on with another model."""
-    worker = toy(tmp_path / "run", config(checkpoints=EVERY_FIVE), (2, c.Freeze("stem")))
+    asked = config(checkpoints=EVERY_FIVE, guard=UNGUARDED)
+    worker = toy(tmp_path / "run", asked, (2, c.Freeze("stem")))
     worker.live(steps=2)
     worker.model = without_a_stem
     worker.live(steps=7)

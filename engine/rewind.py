@@ -1,0 +1,84 @@
+"""Back to a checkpoint, with the run going on: as a command asks, or as the guard does."""
+
+from collections.abc import Generator, Iterator
+
+from engine import checkpoint, restore, snapshot
+from engine.checkpoint import Checkpoint
+from engine.contract import events as e
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+from engine.session import Session
+
+
+def to_step(session: Session, step: int, reason: str) -> Iterator[e.Event]:
+    """Go back to the newest intact checkpoint at or before `step`.
+
+    Raises `UserError`, with nothing changed, where there is none.
+    """
+    found = list(checkpoint.until(session.folder, step))
+    if not found:
+        raise UserError(_none_before(session, step))
+    yield from _go_back(session, found[0], reason)
+
+
+def if_alarmed(session: Session) -> Generator[e.Event, None, bool]:
+    """Roll back and lower the rate where the guard raised an alarm; returns whether it did.
+
+    Raises `UserError` where the config's limit is reached, or there is no good checkpoint, and the
+    loss is not finite; a spike is then only told.
+    """
+    alarm, session.guard.alarm = session.guard.alarm, None
+    if alarm is None:
+        return False
+    config, p = session.config.guard, session.progress
+    good = (x for x in checkpoint.until(session.folder, p.step) if snapshot.is_finite(x))
+    saved = next(good, None) if p.rollbacks < config.rollbacks else None
+    if saved is None:
+        why = (
+            f"after {p.rollbacks} rollbacks" if p.rollbacks else "with no good checkpoint to go to"
+        )
+        message = f"At step {alarm.step} {alarm.what}, {why}"
+        if not alarm.finite:
+            raise UserError(f"{message}; set optimizer.lr lower.")
+        yield e.Warned(message=f"{message}: the run goes on as it is.")
+        return False
+    yield from _go_back(session, saved, f"{alarm.what} at step {alarm.step}", by_guard=True)
+    return True
+
+
+def _go_back(
+    session: Session, saved: Checkpoint, reason: str, by_guard: bool = False
+) -> Iterator[e.Event]:
+    p, from_step = session.progress, session.progress.step
+    p.go_back_to(saved.manifest.progress)
+    p.rewinds += 1
+    if by_guard:
+        p.rollbacks += 1
+        p.base_lr *= session.config.guard.lr_factor
+    session.redo.clear()
+    for warning in restore.tensors_and_plan(session, saved):
+        yield e.Warned(message=warning)
+    session.reopen_data()
+    if checkpoint.give_up_after(saved):
+        p.best = None  # what was the best is no longer there
+    yield e.Rewound(
+        step=p.step,
+        epoch=p.epoch,
+        from_step=from_step,
+        lr=p.base_lr,
+        options=dict(p.options),
+        reason=reason,
+    )
+    yield session.plan_changed(change="")
+    try:
+        yield snapshot.save(session, "rewind")
+    except UserError as error:
+        yield e.Warned(message=str(error))
+
+
+def _none_before(session: Session, step: int) -> str:
+    steps = sorted({x.manifest.progress.step for x in checkpoint.until(session.folder, 10**12)})
+    there = (
+        f"there are those of step {', '.join(map(str, steps))}" if steps else "there is none yet"
+    )
+    return f"{plain(session.folder.name)} has no checkpoint at or before step {step}; {there}."

@@ -1,0 +1,53 @@
+"""The schedule of plans: stages, whose rules join the plan in force as they begin.
+
+The rule by which it lives together with edits: a stage adds its rules to whatever plan is in force
+at that moment, and the last rule that matches wins. So what was edited live stays as it is until a
+stage says something else of it, and an edit after a stage wins over that.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from engine.contract import events as e
+from engine.contract import plan
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule, Stage
+from engine.contract.tree import ModelInfo
+from engine.progress import Progress
+from engine.session import Session
+
+
+def begin_due(session: Session) -> Iterator[e.Event]:
+    """Begin each stage whose time has come; one whose plan would train nothing is passed over."""
+    p = session.progress
+    while p.stages and _due(p.stages[0], p):
+        yield from session.pending.flush()
+        stage, p.stages = p.stages[0], p.stages[1:]
+        p.stages_begun += 1
+        p.stage_epoch, p.stage_step = p.epoch, p.step
+        p.stage_best, p.stage_stale = None, 0
+        try:
+            session.set_plan(plan.with_rules(p.rules, stage.trainable))
+        except UserError as error:
+            yield e.Warned(message=f"Stage {p.stages_begun} is passed over: {error}")
+        else:
+            yield session.plan_changed(change=f"stage {p.stages_begun}")
+
+
+def check(rules: Sequence[Rule], stages: Sequence[Stage], model: ModelInfo) -> None:
+    """Raises `UserError` where a stage has a rule that matches nothing."""
+    for number, stage in enumerate(stages, start=1):
+        try:
+            plan.resolve([*rules, *stage.trainable], model)
+        except UserError as error:
+            raise UserError(f"stages, number {number}: {error}") from None
+
+
+def _due(stage: Stage, p: Progress) -> bool:
+    match stage.after.split():
+        case ["stalled", count]:
+            return p.stage_stale >= int(count)
+        case [count, "step" | "steps"]:
+            return p.step - p.stage_step >= int(count)
+        case [count, *_]:
+            return p.batch == 0 and p.epoch - p.stage_epoch >= int(count)
+    raise AssertionError(stage.after)
