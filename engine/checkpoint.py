@@ -101,7 +101,7 @@ def save(
         manifest = msgspec.structs.replace(manifest, files=files)
         (partial / MANIFEST).write_bytes(_seal(manifest))
         for path in [*partial.iterdir(), partial]:
-            _sync(path)
+            sync(path)
         partial.rename(parent / name)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
@@ -109,7 +109,7 @@ def save(
     saved = Checkpoint(parent / name, manifest)
     _point_to(saved)
     _prune(parent, keep_last)
-    _sync(parent)
+    sync(parent)
     return saved
 
 
@@ -204,7 +204,8 @@ def _stored(path: Path) -> Stored:
     return Stored(path.stat().st_size, digest)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the system put a file or a folder on the disk. Raises `OSError`."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

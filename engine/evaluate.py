@@ -1,22 +1,45 @@
 """The validation data run through the model."""
 
 import time
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from engine.contract.config import Metric
 from engine.contract.errors import UserError
 from engine.contract.events import Evaluated
 from engine.freeze import set_modes
+from engine.lending import lent
 from engine.session import Batch, Session
 
+Reason = Literal["epoch", "command"]
+Weights = Literal["raw", "ema"]
 
-def evaluate(session: Session, reason: Literal["epoch", "command"]) -> Evaluated | None:
+
+def evaluate_all(session: Session, reason: Reason) -> list[Evaluated] | None:
+    """Evaluate the weights, and where there is one their moving average; as `evaluate`."""
+    raw = evaluate(session, reason)
+    if raw is None or session.average is None:
+        return None if raw is None else [raw]
+    with lent(session.module, session.average.by_name(session.module)):
+        averaged = evaluate(session, reason, "ema")
+    return None if averaged is None else [raw, averaged]
+
+
+def value_of(evaluated: Iterable[Evaluated], metric: Metric) -> float | None:
+    """What `metric` is in an evaluation; None where it is not finite."""
+    weights, _, figure = metric.partition("_")
+    (judged,) = (x for x in evaluated if x.weights == ("ema" if weights == "ema" else "raw"))
+    return judged.loss if figure == "loss" else judged.top1
+
+
+def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Evaluated | None:
     """Evaluate in eval mode; weights, buffers, modes and generators are left as they were.
 
-    None where somebody wanted the run to end meanwhile. Raises `UserError` where no picture could
-    be read.
+    `weights` says which ones the module has just now. None where somebody wanted the run to end
+    meanwhile. Raises `UserError` where no picture could be read.
     """
     began = time.monotonic()
     sums: list[Tensor] = []
@@ -46,6 +69,7 @@ def evaluate(session: Session, reason: Literal["epoch", "command"]) -> Evaluated
         top5=figures.top5,
         images=images,
         seconds=time.monotonic() - began,
+        weights=weights,
     )
 
 

@@ -5,11 +5,11 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import stages
+from engine import l2_sp, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
-from engine.evaluate import evaluate
+from engine.evaluate import evaluate_all, value_of
 from engine.obey import redo
 from engine.oom import is_out_of_memory
 from engine.saving import save, settle
@@ -77,13 +77,11 @@ def _end_epoch(session: Session) -> Generator[e.Event | None, None, bool]:
     p, early_stopping = session.progress, session.config.early_stopping
     if (yield from settle(session)):
         return True
-    while (evaluated := evaluate(session, "epoch")) is None:
+    while (evaluated := evaluate_all(session, "epoch")) is None:
         yield None
     yield from session.pending.flush()
-    yield evaluated
-    best = p.judge(
-        evaluated.loss if early_stopping.metric == "val_loss" else evaluated.top1, early_stopping
-    )
+    yield from evaluated
+    best = p.judge(value_of(evaluated, early_stopping.metric), early_stopping)
     p.epoch, p.batch = p.epoch + 1, 0
     return (yield from save(session, "epoch", best))
 
@@ -190,6 +188,8 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         scaler.unscale_(session.optimizer)
     if grad_scale != 1.0:
         torch._foreach_mul_([p.grad for p in session.trainable if p.grad is not None], grad_scale)
+    if session.anchors:
+        l2_sp.pull(session.anchors, session.config.regularisation.l2_sp)
     if clip_norm:
         torch.nn.utils.clip_grad_norm_(session.trainable, clip_norm)
     if scaler:
@@ -199,6 +199,8 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         session.optimizer.step()
     for parameter in session.trainable:
         parameter.grad = None
+    if session.average:
+        session.average.update()
 
 
 def _pause_for_room(session: Session) -> Iterator[e.Event | None]:

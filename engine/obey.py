@@ -11,7 +11,7 @@ from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.contract.text import did_you_mean, plain
-from engine.evaluate import evaluate
+from engine.evaluate import evaluate_all
 from engine.past import Obeyed, overtaken
 from engine.saving import settle
 from engine.session import Session
@@ -88,11 +88,11 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
         case c.Checkpoint():
             yield snapshot.save(session, "command")
         case c.Evaluate():
-            evaluated = evaluate(session, "command")
+            evaluated = evaluate_all(session, "command")
             if evaluated is None:
                 raise UserError("The run is being stopped.")
             yield from session.pending.flush()
-            yield evaluated
+            yield from evaluated
         case c.SetLearningRate(lr=lr):
             if not 0 < lr <= HIGHEST_LR:
                 raise UserError(

@@ -4,8 +4,9 @@ from collections import deque
 
 import msgspec
 import torch
+from torch import Tensor
 
-from engine import snapshot, stages
+from engine import origin, snapshot, stages
 from engine.checkpoint import Checkpoint, Manifest
 from engine.contract import plan
 from engine.contract.config import Config
@@ -32,6 +33,8 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     p = session.progress
     session.redo = deque(past.to_redo(p))
     torch.manual_seed(session.config.training.seed)
+    if origin.wanted(session.config.regularisation):
+        session.origin = _origin(session, begun=saved is not None)
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
@@ -54,6 +57,12 @@ def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
     warnings = snapshot.read(session, saved)
     session.set_plan(session.progress.rules)
     return warnings
+
+
+def _origin(session: Session, begun: bool) -> dict[str, Tensor]:
+    if begun:
+        return origin.read(session.folder)
+    return origin.keep(session.folder, session.module, session.info.head)
 
 
 def _follow_config(session: Session, saved: Manifest) -> list[str]:
