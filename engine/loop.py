@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import l2_sp, stages
+from engine import gradients, l2_sp, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
@@ -29,6 +29,7 @@ def train(session: Session) -> Iterator[e.Event | None]:
     p = session.progress
     yield _training_started(session)
     yield session.plan_changed(change="")
+    yield from gradients.before_first_step(session)
     yield from redo(session)
     yield None
     if session.at_start and session.config.guard.rollbacks:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from engine import rewind, snapshot, stages
+from engine import gradients, rewind, snapshot, stages
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan, toml
@@ -114,6 +114,9 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+        case c.AutoRGN():
+            yield from gradients.auto_rgn(session)
+            p.steering.append(command.id)
 
 
 def _set_option(session: Session, key: str, value: str) -> None:

@@ -113,7 +113,8 @@ class TestStrength:
     def test_crops_keep_the_more_the_weaker_it_is(self, strength: float) -> None:
         """The darkest to the brightest that is left of a gradient, in both directions."""
         shown = (
-            np.frombuffer(x, np.uint8).reshape(-1, 3) for x in seen(gradient(), "standard", strength)
+            np.frombuffer(x, np.uint8).reshape(-1, 3)
+            for x in seen(gradient(), "standard", strength)
         )
         areas = [np.prod(np.ptp(pixels[:, :2].astype(float), axis=0) / 255) for pixels in shown]
         assert min(areas) == pytest.approx(1 - 0.65 * strength, abs=0.06)
