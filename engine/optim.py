@@ -52,8 +52,9 @@ def regroup(
     """Sort all parameters into groups by learning-rate scale and weight decay, as a plan says.
 
     A rule's weight decay is for all that it decides; the config's spares norms, biases and other
-    vectors, and what is `pulled` to where it started instead. State stays with its tensor, but that of frozen parameters goes where `frozen_moments`
-    is "reset". `set_lr` must follow.
+    vectors, and what is `pulled`, by name, to where it started instead. State stays with its
+    tensor, but that of frozen parameters goes where `frozen_moments` is "reset". `set_lr` must
+    follow.
     """
     decays = _decaying(module).difference(pulled)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

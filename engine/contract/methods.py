@@ -108,7 +108,7 @@ def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
     """Everything, the rate of each part in proportion to its relative gradient norm.
 
     Auto-RGN, Lee et al. 2022, arXiv:2210.11466, section 5: the largest norm has the full rate. So
-    has the head, which is left out of the comparison: it is new, and its gradient dwarfs all others.
+    has the head, which is left out of the comparison: it is new, and its gradient dwarfs the rest.
     norms: path of a part, as `depth.parts` has them, to |gradient| / |weight|, finite; parts that
     are left out have the full rate.
     """

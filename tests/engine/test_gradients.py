@@ -23,7 +23,6 @@ from tests.engine.sessions import (
     batches,
     config,
     of,
-    pictures,
     run,
     same,
     session,
