@@ -33,6 +33,8 @@ FOLDER = "checkpoints"
 MODEL = "model.safetensors"
 TRAINING = "training.pt"
 MANIFEST = "checkpoint.json"
+START = "start.safetensors"
+"""Beside the folder of checkpoints, where `engine.origin` keeps what the run began with."""
 LAST, BEST = "last", "best"
 GIVEN_UP_BEST = "given-up-best"
 

@@ -12,12 +12,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from engine.checkpoint import START
 from engine.contract.config import RegularisationConfig
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.files import save_whole
 
-FILE = "start.safetensors"
 _DIGEST = "blake2b"
 
 
@@ -38,10 +38,10 @@ def keep(folder: Path, module: nn.Module, head: Sequence[str]) -> dict[str, Tens
         if tensor.is_floating_point() and not name.startswith(in_head)
     }
     try:
-        save_whole(folder / FILE, start, {_DIGEST: _digest(start)})
+        save_whole(folder / START, start, {_DIGEST: _digest(start)})
     except OSError as error:
         raise UserError(
-            f"{FILE} could not be saved in {plain(folder)} ({plain(error.strerror)})."
+            f"{START} could not be saved in {plain(folder)} ({plain(error.strerror)})."
         ) from error
     return start
 
@@ -49,7 +49,7 @@ def keep(folder: Path, module: nn.Module, head: Sequence[str]) -> dict[str, Tens
 def read(folder: Path) -> dict[str, Tensor]:
     """What `keep` has kept. Raises `UserError` where it is not there, or not as it was written."""
     try:
-        with safe_open(folder / FILE, "pt") as file:
+        with safe_open(folder / START, "pt") as file:
             start = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             whole = (file.metadata() or {}).get(_DIGEST) == _digest(start)
     except FileNotFoundError:
@@ -76,6 +76,6 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _unusable(folder: Path, why: str) -> str:
     return (
-        f"{plain(folder / FILE)}, the weights that the run began with, is {why}: set "
+        f"{plain(folder / START)}, the weights that the run began with, is {why}: set "
         "regularisation.l2_sp to 0 and wise_ft to false, or start a new run."
     )

@@ -4,7 +4,6 @@ from collections import deque
 
 import msgspec
 import torch
-from torch import Tensor
 
 from engine import origin, snapshot, stages
 from engine.checkpoint import Checkpoint, Manifest
@@ -13,6 +12,7 @@ from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
 from engine.past import Past, same
 from engine.progress import Progress
+from engine.script import Script, key_of
 from engine.session import Session
 
 
@@ -24,7 +24,9 @@ def progress(config: Config, info: ModelInfo, saved: Checkpoint | None) -> Progr
     return Progress(config.optimizer.lr, rules, stages=list(config.stages))
 
 
-def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
+def begin(
+    session: Session, past: Past, saved: Checkpoint | None, script: Script | None = None
+) -> list[str]:
     """Seed, restore, put the plan into force, and note which commands are to be repeated.
 
     What was changed in the config since the checkpoint wins over the checkpoint. Returns warnings,
@@ -32,13 +34,18 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     """
     p = session.progress
     session.redo = deque(past.to_redo(p))
+    session.script = deque(script.still_to_come(p) if script else [])
     torch.manual_seed(session.config.training.seed)
     if origin.wanted(session.config.regularisation):
-        session.origin = _origin(session, begun=saved is not None)
+        folder, head = session.folder, session.info.head
+        session.origin = origin.read(folder) if saved else origin.keep(folder, session.module, head)
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
         return []
+    forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
+    if forked_here and saved.manifest.config != session.asked:
+        _begin_as_asked(session)
     followed = _follow_config(session, saved.manifest)
     warnings = tensors_and_plan(session, saved) + followed
     if saved.manifest.config == session.asked:
@@ -59,10 +66,12 @@ def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
     return warnings
 
 
-def _origin(session: Session, begun: bool) -> dict[str, Tensor]:
-    if begun:
-        return origin.read(session.folder)
-    return origin.keep(session.folder, session.module, session.info.head)
+def _begin_as_asked(session: Session) -> None:
+    """A fork's config says all: what was changed while live is part of it, or was changed again."""
+    p, config = session.progress, session.asked
+    p.base_lr, p.options = config.optimizer.lr, {}
+    p.rules = plan.effective(config.trainable, session.info)
+    p.stages, p.stages_begun = list(config.stages), 0
 
 
 def _follow_config(session: Session, saved: Manifest) -> list[str]:

@@ -22,6 +22,7 @@ from engine.past import Obeyed
 from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
+from engine.script import Line
 from engine.tasks import Task
 
 
@@ -81,7 +82,11 @@ class Session:
     origin: Mapping[str, Tensor] = field(default_factory=dict)
     """The weights that the run began with, on the CPU, where it goes back to them."""
     redo: deque[Obeyed] = field(default_factory=deque)
-    """Commands of the past that are to be repeated when the run is where they were obeyed."""
+    """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
+    script: deque[Line] = field(default_factory=deque)
+    """What the run is still to repeat of another one."""
+    handover: Config | None = None
+    """The config that the run goes on with from here, in another session."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
