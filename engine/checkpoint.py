@@ -142,6 +142,12 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, []
 
 
+def best(run: Path) -> Checkpoint:
+    """The best so far. Raises `Damaged`, also where there is none."""
+    path = run / FOLDER / BEST
+    return Checkpoint(path.resolve(), check(path))
+
+
 def until(run: Path, step: int) -> Iterator[Checkpoint]:
     """The intact checkpoints at or before `step`, newest first."""
     for name in reversed(_names(run / FOLDER)):

@@ -10,9 +10,10 @@ from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
 from engine.evaluate import evaluate_all, value_of
+from engine.finish import finish
 from engine.obey import redo
 from engine.oom import is_out_of_memory
-from engine.saving import save, settle
+from engine.saving import pause_for_room, save, settle
 from engine.session import Batch, Session
 
 _MIXING = 1
@@ -37,26 +38,39 @@ def train(session: Session) -> Iterator[e.Event | None]:
     yield None
     if session.at_start and session.config.guard.rollbacks:
         yield from save(session, "start")  # else there is nothing to go back to in the first epoch
-    kept = True
-    while not session.done:
-        yield from stages.begin_due(session)
-        if p.batch == 0:
-            yield e.EpochStarted(epoch=p.epoch, step=p.step)
-        if p.batch < len(session.train_data):
-            yield from _step(session)
+    kept, finished = True, False
+    while not finished:
+        if not session.done:
+            kept = yield from _advance(session, kept)
+        elif not kept:
+            yield from pause_for_room(session, "All is trained, but only in memory")
+            kept = yield from save(session, "end", best=p.stale == 0)
         else:
-            kept = yield from _end_epoch(session)
-        yield from redo(session)
+            finished = yield from finish(session)
         if session.handover:
             return
-        if not session.done:
-            yield None
-    while not kept:
-        yield from _pause_for_room(session)
-        kept = yield from save(session, "end")
     if p.exhausted(session.config.early_stopping):
         yield _early_stopped(session)
     yield e.RunFinished(step=p.step)
+
+
+def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bool]:
+    """A step or the end of an epoch, and the boundary behind it.
+
+    Returns whether the newest epoch that has ended is saved; `kept` is whether the one before was.
+    """
+    p = session.progress
+    yield from stages.begin_due(session)
+    if p.batch == 0:
+        yield e.EpochStarted(epoch=p.epoch, step=p.step)
+    if p.batch < len(session.train_data):
+        yield from _step(session)
+    else:
+        kept = yield from _end_epoch(session)
+    yield from redo(session)
+    if not (session.done or session.handover):
+        yield None
+    return kept
 
 
 def _step(session: Session) -> Iterator[e.Event]:
@@ -207,16 +221,6 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         parameter.grad = None
     if session.average:
         session.average.update()
-
-
-def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
-    """Let somebody make room: the weights that all was for are nowhere but in memory."""
-    yield e.Warned(
-        message="All is trained, but only in memory: make room, then resume the run to save it."
-    )
-    session.paused = True
-    yield e.RunPaused(step=session.progress.step)
-    yield None
 
 
 def _training_started(session: Session) -> e.TrainingStarted:

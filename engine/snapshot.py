@@ -101,6 +101,16 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     return []
 
 
+def weights(saved: Checkpoint, averaged: bool) -> dict[str, Tensor]:
+    """A checkpoint's parameters and buffers by torch's names, or in their place the moving average
+    of those parameters that have one."""
+    tensors = safetensors.torch.load_file(saved.path / MODEL)
+    if averaged:
+        training = torch.load(saved.path / TRAINING, map_location="cpu", weights_only=True)
+        tensors |= training["average"]["shadows"]
+    return tensors
+
+
 def is_finite(saved: Checkpoint) -> bool:
     """Whether no weight of a checkpoint is NaN or infinite."""
     weights = safetensors.torch.load_file(saved.path / MODEL)
