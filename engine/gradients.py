@@ -124,7 +124,7 @@ def _norm(tensors: list[Tensor]) -> float:
     """Of all of them as one vector."""
     if not tensors:
         return 0.0
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))).item()
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))))
 
 
 def _put_into_force(session: Session, norms: dict[str, float]) -> Iterator[Event]:
