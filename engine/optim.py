@@ -4,7 +4,7 @@ All of torch's optimizers pass over parameters without a gradient, so frozen one
 have no state; one that was left out at the start would silently never train after thawing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -47,14 +47,16 @@ def regroup(
     module: nn.Module,
     assignments: Mapping[str, Assignment],
     config: OptimizerConfig,
+    pulled: Collection[str] = (),
 ) -> None:
     """Sort all parameters into groups by learning-rate scale and weight decay, as a plan says.
 
     A rule's weight decay is for all that it decides; the config's spares norms, biases and other
-    vectors. State stays with its tensor, but that of frozen parameters goes where `frozen_moments`
-    is "reset". `set_lr` must follow.
+    vectors, and what is `pulled`, by name, to where it started instead. State stays with its
+    tensor, but that of frozen parameters goes where `frozen_moments` is "reset". `set_lr` must
+    follow.
     """
-    decays = _decaying(module)
+    decays = _decaying(module).difference(pulled)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         assignment = assignments[name]

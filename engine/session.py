@@ -8,7 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from engine import freeze, optim, reinit
+from engine import freeze, l2_sp, optim, origin, reinit
+from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
 from engine.contract import plan, toml
 from engine.contract.config import Augment, Config
@@ -78,6 +79,8 @@ class Session:
     """Digest of the list of training pictures; `DataIndex.digest`."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
+    origin: Mapping[str, Tensor] = field(default_factory=dict)
+    """The weights that the run began with, on the CPU, where it goes back to them."""
     redo: deque[Obeyed] = field(default_factory=deque)
     """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
     script: deque[Line] = field(default_factory=deque)
@@ -88,6 +91,8 @@ class Session:
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
     trainable: list[nn.Parameter] = field(default_factory=list)
+    anchors: l2_sp.Anchors = field(default_factory=list)
+    """What L2-SP pulls, and to where."""
     reinitialised: list[str] = field(default_factory=list)
     """Paths of the modules that the plan gave new weights when it was put into force."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
@@ -99,6 +104,8 @@ class Session:
         self.optimizer = optim.build(self.module, self.config.optimizer)
         self.scaler = self.device.scaler()
         self.guard = Guard(self.progress, patient=self.scaler is not None)
+        decay = self.config.regularisation.ema
+        self.average = MovingAverage(decay) if decay else None
         self.pending = Pending(self.progress, self.told, self._watch)
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
@@ -146,6 +153,9 @@ class Session:
         self._assignments = assignments
         self._regroup()
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
+        self.anchors = l2_sp.anchors(self.module, self._pulled)
+        if self.average:
+            self.average.follow(self.module, begin_anew)
         self.progress.rules = list(rules)
 
     def set_options(self, options: Mapping[str, str]) -> None:
@@ -186,8 +196,15 @@ class Session:
             self._lr = lr
         return lr
 
+    @property
+    def _pulled(self) -> Mapping[str, Tensor]:
+        """Where the parameters started that L2-SP is for, by name."""
+        on = self.config.regularisation.l2_sp > 0
+        return origin.points(self.origin, self.progress.reinitialised) if on else {}
+
     def _regroup(self) -> None:
-        optim.regroup(self.optimizer, self.module, self._assignments, self.config.optimizer)
+        config = self.config.optimizer
+        optim.regroup(self.optimizer, self.module, self._assignments, config, self._pulled)
         self._lr = None
 
     def _watch(self, step: int, loss: float) -> None:

@@ -4,7 +4,7 @@ They write patterns rather than lists of parameters where they can, so that the 
 that a person reads, edits and takes to another model.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -102,6 +102,20 @@ def discriminative(model: ModelInfo, divisor: float = ULMFIT_DIVISOR) -> list[Ru
     stages = groupby(repeated_blocks(model), key=lambda path: path.rpartition(".")[0])
     sizes = [len(list(blocks)) for _, blocks in stages]
     return _falling(model, [sum(sizes[i:]) for i in reversed(range(len(sizes)))], 1 / divisor)
+
+
+def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
+    """Everything, the rate of each part in proportion to its relative gradient norm.
+
+    Auto-RGN, Lee et al. 2022, arXiv:2210.11466, section 5: the largest norm has the full rate. So
+    has the head, which is left out of the comparison: it is new, and its gradient dwarfs the rest.
+    norms: path of a part, as `depth.parts` has them, to |gradient| / |weight|, finite; parts that
+    are left out have the full rate.
+    """
+    body = {path: norm for path, norm in norms.items() if path not in model.head}
+    largest = max(body.values(), default=0.0) or 1.0
+    scaled = [Rule(literal(path), lr_scale=_legible(n / largest)) for path, n in body.items()]
+    return [TRAIN_ALL, *scaled, *(Rule(literal(path)) for path in model.head)]
 
 
 class Method(NamedTuple):

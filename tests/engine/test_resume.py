@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from safetensors.torch import load_file
 from torch import nn
 
 from engine import optim, pending
@@ -26,6 +27,7 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.rules import Rule
+from engine.finish import FILE
 from tests.engine.sessions import (
     UNGUARDED,
     Script,
@@ -60,6 +62,7 @@ steering = st.one_of(
             [Rule("last:1", weight_decay=0.3), Rule("re:body|head", lr_scale=0.5, reinit=True)]
         ),
     ),
+    st.builds(c.AutoRGN),
 )
 other = st.sampled_from([c.Evaluate, c.Checkpoint, c.Pause, c.Resume]).map(lambda kind: kind())
 script = st.lists(
@@ -76,10 +79,12 @@ optimizer = st.builds(
     frozen_moments=st.sampled_from(["reset", "keep"]),
 )
 REGULARISED = RegularisationConfig(mixup=0.4, cutmix=1.0, sampling="balanced")
+AVERAGED = RegularisationConfig(ema=0.9, l2_sp=0.1, wise_ft=True)
 regularisations = [
     RegularisationConfig(),
     RegularisationConfig(cutmix=1.0, class_weights="balanced"),
     REGULARISED,
+    AVERAGED,
 ]
 plans = [[Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
 configs = st.builds(
@@ -92,6 +97,7 @@ configs = st.builds(
         epochs=st.just(EPOCHS),
         accumulate=st.sampled_from([1, 2]),
         clip_norm=st.sampled_from([0.0, 0.5]),
+        auto_rgn=st.booleans(),
     ),
     regularisation=st.sampled_from(regularisations),
     early_stopping=st.builds(EarlyStoppingConfig, patience=st.sampled_from([0, 1])),
@@ -110,6 +116,9 @@ def result(worker: ToyWorker) -> dict[str, object]:
         "plan": (state.rules, state.base_lr, state.trainable),
         "markers": sorted(x for x in state.markers if x.label not in ("pause", "resume")),
         "evaluations": [(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"],
+        "averaged": [(x.step, x.loss, x.top1) for x in state.averaged if x.reason == "epoch"],
+        "blends": [(x.step, x.alpha, x.loss, x.top1) for x in state.interpolations],
+        "model": state.saved_model and (state.saved_model.step, state.saved_model.weights),
         "end": (state.phase, state.early_stopped is not None),
     }
 
@@ -306,7 +315,13 @@ def test_what_can_not_be_redone_is_told_once_and_given_up(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "regularisation"),
-    [("sgd", RegularisationConfig()), ("adamw", RegularisationConfig()), ("sgd", REGULARISED)],
+    [
+        ("sgd", RegularisationConfig()),
+        ("adamw", RegularisationConfig()),
+        ("sgd", REGULARISED),
+        ("sgd", AVERAGED),
+        ("adamw", AVERAGED),
+    ],
 )
 def test_killed_at_every_step(
     tmp_path: Path, name: str, regularisation: RegularisationConfig
@@ -360,3 +375,9 @@ def compare(calm: ToyWorker, struck: ToyWorker) -> None:
     assert moments.keys() == others.keys()
     assert all(same(moments[name], others[name]) for name in moments)
     assert same(calm.generators, struck.generators)
+    average, other = calm.session.average, struck.session.average
+    if average and other:
+        shadows = average.state(calm.session.module), other.state(struck.session.module)
+        assert shadows[0]["updates"] == shadows[1]["updates"] > 0
+        assert same(shadows[0]["shadows"], shadows[1]["shadows"])
+    assert same(load_file(calm.folder / FILE), load_file(struck.folder / FILE))
