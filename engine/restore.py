@@ -35,7 +35,7 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
-        return []
+        return session.left_out()
     followed = _follow_config(session, saved.manifest)
     warnings = tensors_and_plan(session, saved) + followed
     if saved.manifest.config == session.asked:
