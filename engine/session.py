@@ -22,6 +22,7 @@ from engine.past import Obeyed
 from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
+from engine.script import Line
 from engine.tasks import Task
 
 
@@ -79,7 +80,11 @@ class Session:
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     redo: deque[Obeyed] = field(default_factory=deque)
-    """Commands of the past that are to be repeated when the run is where they were obeyed."""
+    """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
+    script: deque[Line] = field(default_factory=deque)
+    """What the run is still to repeat of another one."""
+    handover: Config | None = None
+    """The config that the run goes on with from here, in another session."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
@@ -113,9 +118,10 @@ class Session:
         return self.progress.position == (0, 1) and self.progress.batch == 0
 
     def pieces_of(self, size: int) -> int:
-        """Into how many pieces a batch of `size` pictures is cut: each has two at least, as
+        """Into how many pieces a batch of `size` pictures is cut; each has two at least, as
         BatchNorm can't train on one."""
-        return min(self.progress.pieces, max(1, size // 2))
+        at_once = max(2, -(-self.config.data.batch_size // self.progress.pieces))
+        return max(1, min(-(-size // at_once), size // 2))
 
     @property
     def done(self) -> bool:
