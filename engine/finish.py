@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine import checkpoint, origin, snapshot
+from engine import adapters, checkpoint, origin, snapshot
 from engine.contract import events as e
 from engine.contract.text import plain
 from engine.evaluate import figures
@@ -77,8 +77,17 @@ def choose(session: Session) -> tuple[Candidate, list[e.Warned]]:
             )
             tensors = snapshot.weights(best, averaged)
     module = copy.deepcopy(session.module).eval()
+    if progress is not p:
+        adapters.fit(module, tensors)  # the plan may have others by now
     module.load_state_dict(tensors, strict=False)
+    _merge_adapters(module)
     return Candidate(module, progress, words + averaged * ", moving average"), warnings
+
+
+def _merge_adapters(module: nn.Module) -> None:
+    merged = adapters.merged_state_dict(module)
+    adapters.fit(module, {})
+    module.load_state_dict(merged)
 
 
 def blend(

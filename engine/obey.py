@@ -134,6 +134,8 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+            for warning in session.left_out():
+                yield e.Warned(message=warning)
         case c.AutoRGN():
             yield from gradients.auto_rgn(session)
             p.steering.append(command.id)

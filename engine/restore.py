@@ -42,7 +42,7 @@ def begin(
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
-        return []
+        return session.left_out()
     forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
     if forked_here and saved.manifest.config != session.asked:
         _begin_as_asked(session)

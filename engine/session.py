@@ -8,10 +8,11 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from engine import freeze, l2_sp, optim, origin, reinit
+from engine import adapters, freeze, l2_sp, optim, origin, reinit
 from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
 from engine.contract import plan, toml
+from engine.contract.adapters import left_out
 from engine.contract.config import Augment, Config
 from engine.contract.events import FileSkipped, PlanChanged
 from engine.contract.rules import Rule
@@ -95,6 +96,8 @@ class Session:
     """What L2-SP pulls, and to where."""
     reinitialised: list[str] = field(default_factory=list)
     """Paths of the modules that the plan gave new weights when it was put into force."""
+    merged: list[str] = field(default_factory=list)
+    """Paths of the layers whose adapters were merged into their weights by then."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
 
@@ -110,6 +113,7 @@ class Session:
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self._lr: float | None = None
+        self._told_left_out = ""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -140,10 +144,13 @@ class Session:
     def set_plan(self, rules: Sequence[Rule]) -> None:
         """Put a plan into force. Raises `UserError`, with nothing changed, where it can't be.
 
-        Modules that it is the first plan of the run to re-initialise begin anew, moments included.
+        Adapters come and go. Modules that it is the first plan of the run to re-initialise begin
+        anew, moments included.
         """
         assignments = plan.resolve(rules, self.info)
+        freeze.check_trains(assignments)
         begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
+        self.merged = adapters.apply(self.module, assignments, self.config.training.seed)
         freeze.apply_plan(self.module, assignments)
         reinit.draw(self.module, begin_anew, self.config.training.seed)
         for path in begin_anew:
@@ -212,6 +219,9 @@ class Session:
 
     def plan_changed(self, change: str) -> PlanChanged:
         """The plan in force, as an event; `change` says in a few words what is new."""
+        if self.merged:
+            words = f"adapters of {len(self.merged)} layers merged"
+            change, self.merged = f"{change}; {words}" if change else words, []
         return PlanChanged(
             step=self.progress.step,
             rules=list(self.progress.rules),
@@ -220,3 +230,8 @@ class Session:
             reinitialised=self.reinitialised,
             stages=list(self.progress.stages),
         )
+
+    def left_out(self) -> list[str]:
+        """What the plan in force has no adapter for, in a sentence; one is told once."""
+        told, self._told_left_out = self._told_left_out, left_out(self.progress.rules, self.info)
+        return [self._told_left_out] if self._told_left_out not in ("", told) else []

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from engine import checkpoint, optim
+from engine import adapters, checkpoint, optim
 from engine.checkpoint import MODEL, TRAINING, Checkpoint, Manifest
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
@@ -79,6 +79,7 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     if saved.manifest.classes != session.classes:
         raise UserError(_other_classes(saved, session.classes))
     weights = safetensors.torch.load_file(saved.path / MODEL)
+    adapters.fit(session.module, weights)
     expected = _weights(session.module)
     shapes = {name: tensor.shape for name, tensor in expected.items()}
     if {name: tensor.shape for name, tensor in weights.items()} != shapes:

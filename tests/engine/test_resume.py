@@ -51,11 +51,13 @@ def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 EPOCHS, STEPS_PER_EPOCH = 3, 5
 
+ADAPTERS = [Rule("*", lora=2), Rule("body", lora=1, dora=True), Rule("head")]
 steering = st.one_of(
     st.builds(c.SetLearningRate, st.sampled_from([0.03, 0.3])),
     st.builds(c.Freeze, st.sampled_from(["stem", "body", "*.bias", "type:BatchNorm2d"])),
     st.builds(c.Thaw, st.sampled_from(["stem", "body", "*"]), st.sampled_from([1.0, 0.1])),
     st.builds(c.SetPlan, st.just([Rule(match="head"), Rule(match="body.1")])),
+    st.builds(c.SetPlan, st.just(ADAPTERS)),
     st.builds(
         c.SetPlan,
         st.just(
@@ -86,7 +88,7 @@ regularisations = [
     REGULARISED,
     AVERAGED,
 ]
-plans = [[Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
+plans = [ADAPTERS, [Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
 configs = st.builds(
     config,
     trainable=st.sampled_from(plans),
@@ -344,6 +346,33 @@ def test_killed_at_every_step(
     for yields in range(40):
         struck = ToyWorker(tmp_path / "struck", asked, list(commands))
         struck.folder.mkdir()
+        if struck.live(yields):
+            break
+        struck.live()
+        compare(calm, struck)
+        shutil.rmtree(struck.folder)
+    assert yields > 15, "no step was left out"
+
+
+def test_killed_at_every_step_while_adapters_come_and_go(tmp_path: Path) -> None:
+    asked = config(
+        optimizer=OptimizerConfig(name="adamw", lr=0.05, frozen_moments="keep"),
+        training=TrainingConfig(epochs=2),
+        checkpoints=CheckpointConfig(every_steps=2),
+    )
+    commands = [
+        (1, c.SetPlan(ADAPTERS)),
+        (4, c.SetPlan([Rule("*", lora=1), Rule("head.bias")])),
+        (6, c.Freeze("body")),
+        (8, c.Thaw("stem", 0.5)),
+    ]
+    calm = toy(tmp_path / "calm", asked, *commands)
+    calm.live()
+    told = [x for x in of(e.PlanChanged, calm.journal) if isinstance(x, e.PlanChanged)]
+    merged = [x.change.rpartition("; ")[2] for x in told if "merged" in x.change]
+    assert merged == [f"adapters of {n} layers merged" for n in (2, 1, 1)]
+    for yields in range(60):
+        struck = toy(tmp_path / "struck", asked, *commands)
         if struck.live(yields):
             break
         struck.live()

@@ -77,6 +77,10 @@ def test_what_a_method_trains(name: str, names: set[str]) -> None:
             ],
         ),
         (
+            "lora",
+            [FREEZE_ALL, Rule("type:Conv2d", lora=8), Rule("type:Linear", lora=8), Rule("head")],
+        ),
+        (
             "discriminative",
             [
                 Rule("*", lr_scale=0.0568958),  # 1 / 2.6 ** 3
@@ -113,6 +117,8 @@ def test_a_method_that_does_not_fit_is_a_sentence() -> None:
         norm_only(PLAIN)
     with pytest.raises(UserError, match="has no attention layers; this method is for transformers"):
         METHODS["attention-only"].rules(PLAIN)
+    with pytest.raises(UserError, match="has no layer for an adapter outside its head"):
+        METHODS["lora"].rules(tree(HEAD))
     with pytest.raises(UserError, match="has fewer than 2 blocks before its head"):
         last_blocks(PLAIN, 2)
     assert METHODS["norms-and-biases"].rules(PLAIN) == head_only(PLAIN)
