@@ -118,6 +118,16 @@ def test_the_command_is_as_a_plan_of_the_same_rules(tmp_path: Path) -> None:
     assert same(*ended)
 
 
+def test_layers_with_adapters_take_part_and_the_plan_merges_these(tmp_path: Path) -> None:
+    made = session(tmp_path)
+    plain = measured(made)
+    made.set_plan([Rule("head"), Rule("body.0", lora=2)])  # it changes nothing until it trains
+    assert measured(made) == plain
+    list(gradients.auto_rgn(made))
+    assert all(p.requires_grad for p in made.module.parameters())
+    assert set(dict(made.module.named_parameters())) == set(dict(tiny_net().named_parameters()))
+
+
 class OneAtATime(Batches):
     """As a pool of readers: to open an epoch ends the one that was open before."""
 
