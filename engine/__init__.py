@@ -9,28 +9,33 @@ In a script or a notebook:
 
 from engine.contract.commands import (
     AnyCommand,
+    AutoRGN,
     Checkpoint,
     Evaluate,
     Freeze,
     Pause,
     Resume,
+    Rewind,
     SetLearningRate,
+    SetOption,
     SetPlan,
+    SetStages,
     Stop,
     Thaw,
 )
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, CommandApplied, CommandRejected, Event
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
 from engine.contract.toml import load as load_config
-from engine.runs.client import CommandRefused, Run, attach, resume, start
+from engine.runs.client import CommandRefused, Run, attach, fork, replay, resume, start
 from engine.runs.store import RunSummary, summaries
 
 __all__ = [
     "AnyCommand",
     "AnyEvent",
+    "AutoRGN",
     "Checkpoint",
     "CommandApplied",
     "CommandRefused",
@@ -43,17 +48,23 @@ __all__ = [
     "ModelConfig",
     "Pause",
     "Resume",
+    "Rewind",
     "Rule",
     "Run",
     "RunState",
     "RunSummary",
     "SetLearningRate",
+    "SetOption",
     "SetPlan",
+    "SetStages",
+    "Stage",
     "Stop",
     "Thaw",
     "UserError",
     "attach",
+    "fork",
     "load_config",
+    "replay",
     "resume",
     "start",
     "summaries",

@@ -24,12 +24,15 @@ def train(session: Session) -> Iterator[e.Event | None]:
 
     Only at a None may others touch the session: obey commands, save a checkpoint, or leave the
     generator alone, for a while (a pause) or for good (a stop). What they do may move
-    `session.progress`, so nothing of it is remembered here.
+    `session.progress`, so nothing of it is remembered here. Ends without RunFinished where the run
+    is to go on with another config, `session.handover`.
     """
     p = session.progress
     yield _training_started(session)
     yield session.plan_changed(change="")
     yield from redo(session)
+    if session.handover:
+        return
     yield None
     if session.at_start and session.config.guard.rollbacks:
         yield from save(session, "start")  # else there is nothing to go back to in the first epoch
@@ -43,6 +46,8 @@ def train(session: Session) -> Iterator[e.Event | None]:
         else:
             kept = yield from _end_epoch(session)
         yield from redo(session)
+        if session.handover:
+            return
         if not session.done:
             yield None
     while not kept:
@@ -225,6 +230,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         threads=torch.get_num_threads(),
         options=dict(p.options),
         ahead=p.ahead,
+        rewinds=p.rewinds,
     )
 
 

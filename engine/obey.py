@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from engine import rewind, snapshot, stages
+from engine import rewind, script, snapshot, stages
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan, toml
@@ -35,7 +35,27 @@ def obey(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
 
 
 def redo(session: Session) -> Iterator[e.Event]:
-    """Repeat the steering commands of this step that a resumed run has lost.
+    """Repeat what is to be obeyed here once more: of another run, and what a crash has lost."""
+    yield from _follow_script(session)
+    yield from _redo_lost(session)
+
+
+def _follow_script(session: Session) -> Iterator[e.Event]:
+    """Raises `UserError` where a command can't be obeyed, which it once was."""
+    while session.script and session.script[0].key <= script.key_of(session.progress):
+        if (yield from settle(session)):
+            continue
+        line = session.script.popleft()
+        if line.command:
+            yield from _effects(session, line.command)
+        else:
+            yield snapshot.save(session, "fork")
+            session.handover = line.config
+            return
+
+
+def _redo_lost(session: Session) -> Iterator[e.Event]:
+    """The steering commands of this step that a resumed run has lost.
 
     One that can't be obeyed any more, since the config names another model, is given up for good.
     """

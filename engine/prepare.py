@@ -17,6 +17,7 @@ from engine.contract.events import (
 )
 from engine.contract.preprocessing import Preprocessing
 from engine.past import Past
+from engine.script import Script
 from engine.session import Session
 
 Tell = Callable[[Event], None]
@@ -29,6 +30,7 @@ def prepare(
     saved: Checkpoint | None,
     tell: Tell,
     close_fds: Sequence[int],
+    script: Script | None = None,
 ) -> Session:
     """Index the data, load the model, restore the checkpoint; `tell` hears of each stage.
 
@@ -79,7 +81,7 @@ def prepare(
         pictures=index.digest,
         told=[*past.skipped, *(file.path for file in index.skipped)],
     )
-    for warning in restore.begin(session, past, saved):
+    for warning in restore.begin(session, past, saved, script):
         tell(Warned(message=warning))
     return session
 

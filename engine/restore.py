@@ -12,6 +12,7 @@ from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
 from engine.past import Past, same
 from engine.progress import Progress
+from engine.script import Script, key_of
 from engine.session import Session
 
 
@@ -23,7 +24,9 @@ def progress(config: Config, info: ModelInfo, saved: Checkpoint | None) -> Progr
     return Progress(config.optimizer.lr, rules, stages=list(config.stages))
 
 
-def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
+def begin(
+    session: Session, past: Past, saved: Checkpoint | None, script: Script | None = None
+) -> list[str]:
     """Seed, restore, put the plan into force, and note which commands are to be repeated.
 
     What was changed in the config since the checkpoint wins over the checkpoint. Returns warnings,
@@ -31,11 +34,15 @@ def begin(session: Session, past: Past, saved: Checkpoint | None) -> list[str]:
     """
     p = session.progress
     session.redo = deque(past.to_redo(p))
+    session.script = deque(script.still_to_come(p) if script else [])
     torch.manual_seed(session.config.training.seed)
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
         return []
+    forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
+    if forked_here and saved.manifest.config != session.asked:
+        _begin_as_asked(session)
     followed = _follow_config(session, saved.manifest)
     warnings = tensors_and_plan(session, saved) + followed
     if saved.manifest.config == session.asked:
@@ -54,6 +61,14 @@ def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
     warnings = snapshot.read(session, saved)
     session.set_plan(session.progress.rules)
     return warnings
+
+
+def _begin_as_asked(session: Session) -> None:
+    """A fork's config says all: what was changed while live is part of it, or was changed again."""
+    p, config = session.progress, session.asked
+    p.base_lr, p.options = config.optimizer.lr, {}
+    p.rules = plan.effective(config.trainable, session.info)
+    p.stages, p.stages_begun = list(config.stages), 0
 
 
 def _follow_config(session: Session, saved: Manifest) -> list[str]:

@@ -49,7 +49,8 @@ def if_alarmed(session: Session) -> Generator[e.Event, None, bool]:
 def _go_back(
     session: Session, saved: Checkpoint, reason: str, by_guard: bool = False
 ) -> Iterator[e.Event]:
-    p, from_step = session.progress, session.progress.step
+    p = session.progress
+    from_step, from_epoch = p.position
     p.go_back_to(saved.manifest.progress)
     p.rewinds += 1
     if by_guard:
@@ -65,9 +66,11 @@ def _go_back(
         step=p.step,
         epoch=p.epoch,
         from_step=from_step,
+        from_epoch=from_epoch,
         lr=p.base_lr,
         options=dict(p.options),
         reason=reason,
+        by_guard=by_guard,
     )
     yield session.plan_changed(change="")
     try:

@@ -21,6 +21,7 @@ from engine.past import Obeyed
 from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
+from engine.script import Line
 from engine.tasks import Task
 
 
@@ -78,7 +79,11 @@ class Session:
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     redo: deque[Obeyed] = field(default_factory=deque)
-    """Commands of the past that are to be repeated when the run is where they were obeyed."""
+    """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
+    script: deque[Line] = field(default_factory=deque)
+    """What the run is still to repeat of another one."""
+    handover: Config | None = None
+    """The config that the run goes on with from here, in another session."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""

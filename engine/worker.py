@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import checkpoint, past
+from engine import checkpoint, past, script
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
@@ -55,6 +55,7 @@ class Worker:
     def __init__(self, folder: Path, lock_fd: int, before: Past) -> None:
         self.folder = folder
         self.lock_fd = lock_fd
+        self.script = script.load(folder)
         self.before = before
         self.journal = Journal(folder)
         self.inbox = Inbox(folder, before.answered)
@@ -73,7 +74,10 @@ class Worker:
         """Prepare, train, and end with the event that says how; the exit code."""
         try:
             saved = self._begin(config)
-            self._train(self._prepare(config, saved))
+            while self._train(self._prepare(self._config_at(saved, config), saved)):
+                saved, _ = checkpoint.newest(self.folder)
+                self.before = past.read(self.folder)
+                self._resume(self._config_at(saved, config), _step(saved))
         except _Stopped:
             self._end(e.RunStopped(step=self._last_step, by=self.stopping))
         except UserError as error:
@@ -134,14 +138,22 @@ class Worker:
         except Exception:  # the failure must count as this life's; it redoes nothing
             self._resume(config, store.state_of(self.folder)[0].step)
             raise
+        config = self._config_at(saved, config)
         if self.before.phase == "new" and not saved:
             pid, host = os.getpid(), socket.gethostname()
             self.tell(e.RunStarted(pid=pid, host=host, versions=_versions(), config=config))
-            return None
-        self._resume(config, saved.manifest.progress.step if saved else 0)
+        else:
+            self._resume(config, _step(saved))
+        if self.script:
+            self.tell(e.RunForked(parent=self.script.parent, step=self.script.step))
         for warning in warnings:
             self.tell(e.Warned(message=warning))
         return saved
+
+    def _config_at(self, saved: checkpoint.Checkpoint | None, config: Config) -> Config:
+        """`config`, or the one that was in force there in the run that this one repeats."""
+        progress = saved.manifest.progress if saved else None
+        return (self.script and self.script.config_at(progress)) or config
 
     def _resume(self, config: Config, from_step: int) -> None:
         """Say that the run goes on, and turn down what was sent to the worker before."""
@@ -163,15 +175,24 @@ class Worker:
             self.tell(e.PreparationAdvanced(stage="importing torch"))
             from engine.prepare import prepare
 
+            if self.script and self.before.threads is None:
+                self.before.threads = self.script.threads
             session = prepare(
-                config, self.folder, self.before, saved, self.tell, close_fds=[self.lock_fd]
+                config,
+                self.folder,
+                self.before,
+                saved,
+                self.tell,
+                close_fds=[self.lock_fd],
+                script=self.script,
             )
         self.session, self._may_raise = session, False
         if self.stopping != "command":  # that one is still waiting, and answered in its turn
             session.stopping = self.stopping
         return session
 
-    def _train(self, session: "Session") -> None:
+    def _train(self, session: "Session") -> bool:
+        """Returns whether the run goes on in another session, with another config."""
         from engine.loop import train
 
         for event in train(session):
@@ -181,12 +202,15 @@ class Worker:
                 break
         session.train_data.close()
         session.val_data.close()
+        self.session = None
+        return session.handover is not None
 
     def take_in(self, session: "Session", event: e.Event | None) -> None:
         """What comes of the loop: an event to tell, or a step boundary to obey commands at."""
         if event is None:
             self._listen(session)
         elif isinstance(event, e.RunFinished):
+            self._compare(session)
             self._end(event)
         else:
             self.tell(event)
@@ -214,7 +238,18 @@ class Worker:
                 self.tell(event)
             if not any(isinstance(event, e.CheckpointSaved) for event in told):
                 raise UserError(f"Ended by {session.stopping}, and what is new could not be saved.")
+        self._compare(session)
         self._end(e.RunStopped(step=session.progress.step, by=session.stopping))
+
+    def _compare(self, session: "Session") -> None:
+        """Say whether a replay came to the weights of the other run."""
+        if self.script and self.script.replay and session.progress.step == self.script.step:
+            from engine.compare import compare
+
+            newest, _ = checkpoint.newest(self.folder)
+            assert newest
+            theirs = self.folder / script.COMPARED_WITH
+            self.tell(compare(newest.path / checkpoint.MODEL, theirs, session.progress.step))
 
     def _fail(self, error: str, by_user: bool) -> int:
         if self.session:
@@ -244,6 +279,10 @@ class Worker:
     @property
     def _last_step(self) -> int:
         return self.session.progress.step if self.session else self._resumed_from
+
+
+def _step(saved: checkpoint.Checkpoint | None) -> int:
+    return saved.manifest.progress.step if saved else 0
 
 
 @contextmanager

@@ -112,6 +112,8 @@ class TrainingStarted(Event, frozen=True):
     """Settings that were changed while live, by `SetOption`, and are in force."""
     ahead: int = 0
     """Steps that epochs of this length would have taken so far, beyond those that were taken."""
+    rewinds: int = 0
+    """How often the run went back to a checkpoint so far."""
 
 
 class EpochStarted(Event, frozen=True):
@@ -221,12 +223,14 @@ class Rewound(Event, frozen=True):
     """The one under way or about to begin there."""
     from_step: int
     """Where the run was."""
+    from_epoch: int
     lr: float
     """Base learning rate in force from here."""
     options: dict[str, str]
     """Settings in force that were changed while live."""
     reason: str
     """Why, in a few words: a command, or what the guard saw."""
+    by_guard: bool
 
 
 class MicroBatchHalved(Event, frozen=True):
@@ -297,6 +301,18 @@ class ModelSaved(Event, frozen=True):
     """Bytes."""
 
 
+class ReplayCompared(Event, frozen=True):
+    """A replay has come to where the other run is: are the two the same, bit for bit?"""
+
+    step: int
+    tensors: int
+    """Parameters and buffers that were compared."""
+    different: list[str]
+    """Names of those that differ."""
+    largest: float
+    """Largest difference of two values; 0 where nothing differs."""
+
+
 class RunFinished(Event, frozen=True):
     """All epochs are done, or early stopping ended them."""
 
@@ -347,6 +363,7 @@ AnyEvent = (
     | EarlyStopped
     | InterpolationEvaluated
     | ModelSaved
+    | ReplayCompared
     | RunFinished
     | RunStopped
     | RunFailed

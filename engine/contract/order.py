@@ -43,6 +43,7 @@ ORDER: dict[type[e.Event], tuple[tuple[Phase, ...], Phase | None]] = {
     e.EarlyStopped: (("running",), None),
     e.InterpolationEvaluated: (("running",), None),
     e.ModelSaved: (("running",), None),
+    e.ReplayCompared: (_LOOP, None),
     e.RunFinished: (("running",), "finished"),
     e.RunStopped: (LIVE, "stopped"),
     e.RunFailed: (LIVE, "failed"),

@@ -88,6 +88,8 @@ class RunState:
     """Those of the moving average of the weights."""
     interpolations: list[e.InterpolationEvaluated] = field(default_factory=list)
     saved_model: e.ModelSaved | None = None
+    comparison: e.ReplayCompared | None = None
+    """Of a replay with the run that it repeats."""
     checkpoints: list[e.CheckpointSaved] = field(default_factory=list)
     markers: list[Marker] = field(default_factory=list)
     answers: dict[str, e.CommandApplied | e.CommandRejected] = field(default_factory=dict)
@@ -149,6 +151,8 @@ class RunState:
                 self.interpolations.append(event)
             case e.ModelSaved():
                 self.saved_model = event
+            case e.ReplayCompared():
+                self.comparison = event
             case e.RunForked():
                 self.parent = event
             case e.RunPaused():

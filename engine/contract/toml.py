@@ -55,9 +55,14 @@ def with_options(config: Config, options: Mapping[str, str]) -> Config:
 
     Raises `UserError` where one does not fit.
     """
+    return with_overrides(config, [f"{key}={value}" for key, value in options.items()])
+
+
+def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
+    """`config` with `key=value` overrides. Raises `UserError` where one does not fit."""
     data: dict[str, Any] = msgspec.to_builtins(config)
-    for key, value in options.items():
-        _override(data, f"{key}={value}")
+    for override in overrides:
+        _override(data, override)
     return convert(data, "settings")
 
 

@@ -1,7 +1,7 @@
 """The engine's async face: start a run or attach to one, follow what it tells, steer it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from engine.contract import commands as c
@@ -14,6 +14,7 @@ from engine.contract.state import RunState
 from engine.contract.text import plain
 from engine.runs import lock, store
 from engine.runs.checks import ready
+from engine.runs.fork import create_fork, create_replay
 from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
 from engine.runs.launch import WORKER, launch
 
@@ -168,13 +169,7 @@ async def start(config: Config, runs_dir: Path | None = None, module: str = WORK
     Raises `UserError` where the config names what isn't there; nothing is created then.
     """
 
-    def create_and_launch() -> Path:
-        complete = ready(config)
-        folder = store.create(complete, runs_dir)
-        launch(folder, module=module)
-        return folder
-
-    return Run(await asyncio.to_thread(create_and_launch))
+    return await _begun(lambda: store.create(ready(config), runs_dir), module)
 
 
 def attach(run: str | Path, runs_dir: Path | None = None) -> Run:
@@ -209,6 +204,41 @@ async def resume(
         return Run(folder, state.lives)
 
     return await asyncio.to_thread(relaunch)
+
+
+async def fork(
+    run: str | Path,
+    step: int,
+    overrides: Iterable[str] = (),
+    runs_dir: Path | None = None,
+    module: str = WORKER,
+) -> Run:
+    """Start a new run that is `run` up to `step`, and goes on from there with `key=value` changes.
+
+    Live changes of before that step are part of it. It begins at the newest checkpoint before the
+    step, or else from the start, and repeats what is in between. Raises `UserError`.
+    """
+    return await _begun(
+        lambda: create_fork(store.find(run, runs_dir), step, overrides, runs_dir), module
+    )
+
+
+async def replay(run: str | Path, runs_dir: Path | None = None, module: str = WORKER) -> Run:
+    """Start a new run that repeats `run` from its start, commands included, up to its newest
+    checkpoint; `RunState.comparison` then says whether it came to the same weights.
+
+    Raises `UserError` where there is no checkpoint, or the journal does not tell all.
+    """
+    return await _begun(lambda: create_replay(store.find(run, runs_dir), runs_dir), module)
+
+
+async def _begun(create: Callable[[], Path], module: str) -> Run:
+    def create_and_launch() -> Path:
+        folder = create()
+        launch(folder, module=module)
+        return folder
+
+    return Run(await asyncio.to_thread(create_and_launch))
 
 
 def _refuse_if_done(folder: Path, state: RunState, config: Config, changed: bool) -> None:

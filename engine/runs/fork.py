@@ -1,0 +1,90 @@
+"""New runs made of the past of another: forks, which go on otherwise, and replays."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine import checkpoint, script
+from engine.checkpoint import Checkpoint
+from engine.contract import timeline, toml
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.text import plain
+from engine.runs import store
+from engine.runs.checks import ready
+from engine.runs.journal import event_tail
+from engine.script import Script
+
+
+def create_fork(
+    parent: Path, step: int, overrides: Iterable[str] = (), runs: Path | None = None
+) -> Path:
+    """A run that is `parent` up to `step`, and goes on from there with `key=value` changes.
+
+    It begins at the parent's newest checkpoint before that step, or else from the start, and
+    repeats the steps in between. Raises `UserError` where the parent never came to that step.
+    """
+    asked, epoch = config_at(parent, step)
+    config = ready(toml.with_overrides(asked, overrides), resumed=True)
+    past = script.of_fork(parent, step, epoch, config)
+    begin = next((x for x in checkpoint.until(parent, step) if _before(x, past)), None)
+    return _create(config, past, begin, runs)
+
+
+def create_replay(parent: Path, runs: Path | None = None) -> Path:
+    """A run that repeats all of `parent` up to its newest checkpoint, and is compared with it.
+
+    Raises `UserError` where there is none.
+    """
+    newest = next(checkpoint.until(parent, _ANY_STEP), None)
+    if newest is None:
+        raise UserError(f"{plain(parent.name)} has no checkpoint yet to compare a replay with.")
+    past = script.of_replay(parent, newest.manifest.progress)
+    return _create(newest.manifest.config, past, newest, runs)
+
+
+_ANY_STEP = 10**12
+
+
+def config_at(parent: Path, step: int) -> tuple[Config, int]:
+    """What was in force in a run right behind `step`, and the epoch under way or about to begin.
+
+    Raises `UserError` where the run never came to that step.
+    """
+    tail, events = event_tail(parent), []
+    while chunk := tail.chunk():
+        events += chunk
+    newest, _ = store.state_of(parent)
+    if not 0 <= step <= newest.step:
+        raise UserError(
+            f"{plain(parent.name)} can be forked at steps from 0 to {newest.step}, not at {step}."
+        )
+    state = timeline.until(events, step)
+    config = timeline.config_in_force(state)
+    if config is None:
+        raise UserError(f"{plain(parent.name)} has not begun to train, so there is no fork of it.")
+    return config, timeline.epoch_at(state)
+
+
+def _before(saved: Checkpoint, past: Script) -> bool:
+    """Whether a checkpoint is not past where the script ends."""
+    return script.key_of(saved.manifest.progress) <= past.lines[-1].key
+
+
+def _create(config: Config, past: Script, saved: Checkpoint | None, runs: Path | None) -> Path:
+    """`saved` is what a fork begins with, and what a replay is compared with."""
+    folder = store.create(config, runs)
+    try:
+        script.save(folder, past)
+        if past.replay and saved:
+            shutil.copy2(saved.path / checkpoint.MODEL, folder / script.COMPARED_WITH)
+        elif saved:
+            into = folder / checkpoint.FOLDER
+            into.mkdir()
+            shutil.copytree(saved.path, into / saved.path.name)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise UserError(
+            f"{plain(folder)}: the run can't be created there ({error.strerror})."
+        ) from None
+    return folder
