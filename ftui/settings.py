@@ -67,7 +67,7 @@ def fixed(key: str) -> str:
     known = [field.key for field in all_fields()]
     if key not in known:
         return f'"{plain(key)}" is not a setting{did_you_mean(key, known) or "."}'
-    return f"{key} is fixed while a run trains; a fork (B) can change it."
+    return f"{key} is fixed while a run trains; a fork can change it."
 
 
 def awaited(pending: Iterable[AnyCommand]) -> dict[str, str]:

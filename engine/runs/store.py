@@ -58,7 +58,7 @@ class RunSummary(Struct, frozen=True):
     skipped: int
     """Pictures that could not be used."""
     parent: str
-    """The folder of the run that this one is a fork of, absolute; empty where it is none."""
+    """The folder of the run that this one is a fork or a replay of, absolute; empty for none."""
 
 
 def runs_dir(given: Path | None = None) -> Path:

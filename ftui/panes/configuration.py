@@ -148,7 +148,11 @@ class ConfigurationPane(Pane):
         default = field.default
         ends = "" if default is msgspec.NODEFAULT else f"; default {value_text(default)}"
         if self._live:
-            when = "from the next step on" if field.key in LIVE else "fixed while the run trains"
+            when = (
+                "from the next step on"
+                if field.key in LIVE
+                else "fixed while it trains, B forks it"
+            )
             ends += f"; {when}"
         text = Content.assemble(
             (f"{field.key}  ", ".strong"), field.help, (f"\n{field.expected}{ends}", ".muted")

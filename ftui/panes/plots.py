@@ -114,7 +114,8 @@ class PlotsPane(Pane):
         self._figure = 0
         self._fit = FitLine()
         self._state: RunState | None = None
-        self._parent: RunState | None = None
+        self._compared: RunState | None = None
+        """The run that the open one is a fork of."""
         self._next_draw = 0.0
         self._waits: Timer | None = None
 
@@ -137,8 +138,10 @@ class PlotsPane(Pane):
 
     def update(self, workspace: Workspace) -> None:
         self._state = state = workspace.state
-        self._parent = workspace.parent.state if workspace.parent else None
-        self.border_subtitle = _origin(state) if state else ""
+        self._compared = workspace.parent.state if workspace.parent else None
+        origin = _origin(state) if state else ""
+        if origin != (self.border_subtitle or ""):  # setting it draws the whole pane again
+            self.border_subtitle = origin
         has_curves = state is not None and bool(len(state.loss) or state.evaluations)
         if has_curves != self.plot.display:
             focused = self.has_focus_within
@@ -171,8 +174,8 @@ class PlotsPane(Pane):
         if self._state is not None:
             figure = FIGURES[self._figure]
             series = figure.series_of(self._state)
-            if self._parent is not None:
-                series += map(_of_parent, figure.series_of(self._parent))
+            if self._compared is not None:
+                series += map(_of_parent, figure.series_of(self._compared))
             cells = self.plot.show(series, _markers(self._state), figure.title)
             frames = cells / _CELLS_A_FRAME
             self._next_draw = time.monotonic() + max(0.0, frames - 1) / self.frames_per_second

@@ -189,7 +189,7 @@ class MainScreen(Steering):
         self._follow(run)
         self.show()
 
-    def watch(self, run: Run) -> None:
+    def show_run(self, run: Run) -> None:
         self.open_run(run)
         self.action_pane(4)
 
@@ -204,7 +204,7 @@ class MainScreen(Steering):
 
     @on(RunsPane.Chosen)
     def _run_chosen(self, event: RunsPane.Chosen) -> None:
-        self.watch(Run(event.folder))
+        self.show_run(Run(event.folder))
 
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:
@@ -234,7 +234,7 @@ class MainScreen(Steering):
             self.tell(UserError(missing))
             return
         try:
-            self.watch(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
+            self.show_run(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
         except UserError as error:
             self.tell(error)
 

@@ -66,7 +66,10 @@ class NormsScreen(Sheet[None]):
         self.query_one(Vertical).border_subtitle = keys
         state = self._workspace.state
         norms = state.norms if state else {}
-        lines = [Content.styled(line, ".muted") for line in textwrap.wrap(_WHAT, max(20, self._lines.room))]
+        lines = [
+            Content.styled(line, ".muted")
+            for line in textwrap.wrap(_WHAT, max(20, self._lines.room))
+        ]
         waits = any(isinstance(c, AutoRGN) for c in self._workspace.pending.values())
         if waits:
             lines += [Content(""), Content.styled("The worker is asked to measure ...", ".warn")]

@@ -37,7 +37,7 @@ class Steering(Screen[None]):
         """Bring all that is visible up to date."""
         raise NotImplementedError
 
-    def watch(self, run: Run) -> None:
+    def show_run(self, run: Run) -> None:
         """Open a run and go to its curves."""
         raise NotImplementedError
 
@@ -101,8 +101,10 @@ class Steering(Screen[None]):
     def action_norms(self) -> None:
         """Show the relative gradient norms, which may be measured from there."""
         ascii_only = self.has_class("-ascii")
-        measure = lambda: self.send(c.AutoRGN())
-        self.app.push_screen(NormsScreen(self.workspace, measure, ascii_only))
+        self.app.push_screen(NormsScreen(self.workspace, self._measure_norms, ascii_only))
+
+    def _measure_norms(self) -> None:
+        self.send(c.AutoRGN())
 
     # Back, and another way from there
 
@@ -133,7 +135,6 @@ class Steering(Screen[None]):
             changes = await self.app.push_screen_wait(ForkScreen(run.folder.name, step, config))
             if changes is not None:
                 runs_dir = self.workspace.runs_dir
-                self.watch(await client.fork(run.folder, step, changes, runs_dir))
+                self.show_run(await client.fork(run.folder, step, changes, runs_dir))
         except UserError as error:
             self.tell(error)
-
