@@ -7,7 +7,9 @@ import glob
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from engine.contract import adapters
 from engine.contract.match import WILD, Matcher
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, parameter_sizes
@@ -20,10 +22,14 @@ class Assignment(Struct, frozen=True):
     """What the plan says of one parameter."""
 
     train: bool
+    """Whether the parameter itself trains; one that has an adapter does not."""
     lr_scale: float = 1.0
     weight_decay: float | None = None
     """None: the optimizer's, where the parameter is one that decays."""
     reinit: bool = False
+    lora: int = 0
+    """Rank of the adapter on this weight, which trains; 0: it has none."""
+    dora: bool = False
 
 
 def head_only(model: ModelInfo) -> list[Rule]:
@@ -46,17 +52,29 @@ def resolve(rules: Iterable[Rule], model: ModelInfo) -> dict[str, Assignment]:
 
     Raises `UserError` where a rule matches nothing, naming the nearest paths, or makes no sense.
     """
-    matcher = Matcher(model)
+    matcher, fitting = Matcher(model), adapters.adaptable(model)
     plan = dict.fromkeys(matcher.names, Assignment(train=False))
     for rule in rules:
-        says = Assignment(rule.train, rule.lr_scale, rule.weight_decay, rule.reinit)
-        plan |= dict.fromkeys(matcher.take(rule.match), says)
+        taken = matcher.take(rule.match)
+        adapters.check(rule, taken, model)
+        own = rule.train and not rule.lora
+        says = Assignment(own, rule.lr_scale, rule.weight_decay, rule.reinit)
+        plan |= dict.fromkeys(taken, says)
+        if rule.lora:
+            says = replace(says, lora=rule.lora, dora=rule.dora)
+            plan |= dict.fromkeys((name for name in taken if name in fitting), says)
     return plan
 
 
 def trainable_parameters(plan: Mapping[str, Assignment], model: ModelInfo) -> int:
-    """How many parameters (elements, not tensors) the plan trains."""
-    return sum(size for name, size in parameter_sizes(model).items() if plan[name].train)
+    """How many parameters (elements, not tensors) the plan trains, those of adapters included."""
+    own = sum(size for name, size in parameter_sizes(model).items() if plan[name].train)
+    beside = (
+        adapters.size(shape, plan[name].lora, plan[name].dora)
+        for name, shape in adapters.adaptable(model).items()
+        if plan[name].lora
+    )
+    return own + sum(beside)
 
 
 def with_rule(rules: Sequence[Rule], rule: Rule) -> list[Rule]:

@@ -7,18 +7,30 @@ import pytest
 
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
-from engine.contract.plan import resolve, trainable_parameters
+from engine.contract.plan import resolve, trainable_parameters, with_rules
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from engine.models.torchvision import TorchvisionSource
 
 CLASSES = 10
 Count = Counter[str]
-"""Elements by kind: weight, bias, and the scale and shift of norms; of attention under @."""
+"""Elements by kind: weight, bias, and the scale and shift of norms; of attention under @. Beside
+them what adapters would have: the rows and columns of weights that can have one."""
+ADAPTERS = ("rows", "columns")
+RANK = 8
 
 
 def conv(inputs: int, outputs: int, kernel: int, groups: int = 1, bias: bool = False) -> Count:
     weight = kernel * kernel * (inputs // groups) * outputs
-    return Count(weight=weight, bias=outputs if bias else 0)
+    count = Count(weight=weight, bias=outputs if bias else 0)
+    if groups == 1:
+        count += Count(rows=outputs, columns=kernel * kernel * inputs)
+    return count
+
+
+def projection(inputs: int, outputs: int) -> Count:
+    """A bare parameter, not a layer."""
+    return kinds(linear(inputs, outputs), "weight", "bias")
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> Count:
@@ -30,7 +42,8 @@ def norm(channels: int) -> Count:
 
 
 def of_attention(*parts: Count) -> Count:
-    return Count({f"@{kind}": count for kind, count in total(*parts).items()})
+    names = {kind: kind if kind in ADAPTERS else f"@{kind}" for kind in total(*parts)}
+    return Count({names[kind]: count for kind, count in total(*parts).items()})
 
 
 def total(*parts: Count) -> Count:
@@ -47,16 +60,30 @@ class Net:
         last = [block for block in self.blocks if "between" not in block]
         body = total(self.stem, *self.blocks, self.tail)
         del body["between"]
+        factors = RANK * (body["rows"] + body["columns"])
         of_kind = {
             "linear-probe": Count(),
+            "lp-ft": Count(),  # to begin with
+            "gradual": Count(),
             "last-1": total(self.tail, *last[-1:]),
             "last-2": total(self.tail, *last[-2:]),
             "norm-only": kinds(body, "scale", "shift"),
             "bitfit": kinds(body, "shift", "bias", "@bias"),
             "norms-and-biases": kinds(body, "scale", "shift", "bias", "@bias"),
             "attention-only": kinds(body, "@weight", "@bias", "@table"),
+            "lora": Count(factors=factors),
+            "dora": Count(factors=factors, magnitudes=body["rows"]),
         }
-        return total(of_kind.get(method, body), self.head).total()
+        return size(total(of_kind.get(method, body), self.head))
+
+    def last(self, count: int) -> int:
+        """All from the start of a block on, what lies between blocks included."""
+        starts = [i for i, block in enumerate(self.blocks) if "between" not in block]
+        return size(total(*self.blocks[starts[-count] :], self.tail, self.head))
+
+
+def size(count: Count) -> int:
+    return sum(count[kind] for kind in count if kind not in (*ADAPTERS, "between"))
 
 
 def kinds(count: Count, *names: str) -> Count:
@@ -82,7 +109,7 @@ def resnet18() -> Net:
 
 def vit_b_16() -> Net:
     wide, hidden, tokens = 768, 4 * 768, (224 // 16) ** 2 + 1
-    attention = of_attention(linear(wide, 3 * wide), linear(wide, wide))
+    attention = of_attention(projection(wide, 3 * wide), linear(wide, wide))
     mlp = total(linear(wide, hidden), linear(hidden, wide))
     block = total(norm(wide), attention, norm(wide), mlp)
     stem = total(conv(3, wide, 16, bias=True), Count(token=wide, position=tokens * wide))
@@ -164,6 +191,45 @@ def test_trainable_parameters(name: str, method: str, infos: dict[str, ModelInfo
         assert trainable_parameters(plan, info) == net.trains(method)
 
 
+def stage_by_stage(name: str, method: str, epochs: int, info: ModelInfo) -> list[int]:
+    """Trainable parameters of each stage."""
+    rules, counts = METHODS[method].rules(info), []
+    for stage in METHODS[method].stages(info, epochs):
+        rules = with_rules(rules, stage.trainable)
+        counts.append(trainable_parameters(resolve(rules, info), info))
+    return counts
+
+
+GROUPS = {
+    "resnet18": [2, 4, 6, 8],
+    "vit_b_16": [12],
+    "swin_t": [2, 8, 10, 12],
+    "convnext_tiny": [3, 12, 15, 18],
+    "efficientnet_b0": [1, 5, 8, 11, 13, 15, 16],
+}
+"""Blocks from the output to the start of each stage of the network."""
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_gradual_unfreezing_takes_a_stage_of_the_network_an_epoch(
+    name: str, infos: dict[str, ModelInfo]
+) -> None:
+    info, (net, size) = infos[name], NETS[name]
+    counts = [net.last(blocks) for blocks in GROUPS[name]]
+    assert stage_by_stage(name, "gradual", 99, info) == [*counts, size]
+    assert stage_by_stage(name, "gradual", 3, info) == [counts[0], size]
+    assert stage_by_stage(name, "gradual", 1, info) == [size]
+    assert all(x.after == "1 epoch" for x in METHODS["gradual"].stages(info, 9))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_lp_ft_trains_all_after_half_of_the_epochs(name: str, infos: dict[str, ModelInfo]) -> None:
+    info, (_, size) = infos[name], NETS[name]
+    assert stage_by_stage(name, "lp-ft", 9, info) == [size]
+    (stage,) = METHODS["lp-ft"].stages(info, 9)
+    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.1)])
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_the_arithmetic_gives_the_published_size(name: str) -> None:
     net, published = NETS[name]
@@ -175,6 +241,10 @@ def test_some_of_it_as_plain_numbers() -> None:
     assert resnet18().trains("bitfit") == 5_130 + 4_800
     assert vit_b_16().trains("attention-only") == 7_690 + 12 * (4 * 768 * 768 + 4 * 768)
     assert vit_b_16().trains("norm-only") == 7_690 + 25 * 2 * 768
+    patches, outputs, mlps = 3 * 16**2 + 768, 12 * 2 * 768, 12 * 2 * (768 + 3072)
+    assert vit_b_16().trains("lora") == 7_690 + 8 * (patches + outputs + mlps)
+    magnitudes = 768 + 12 * (768 + 3072 + 768)
+    assert vit_b_16().trains("dora") == vit_b_16().trains("lora") + magnitudes
 
 
 @pytest.mark.parametrize(
