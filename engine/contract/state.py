@@ -91,6 +91,8 @@ class RunState:
     comparison: e.ReplayCompared | None = None
     """Of a replay with the run that it repeats."""
     checkpoints: list[e.CheckpointSaved] = field(default_factory=list)
+    rollbacks: list[e.Rewound] = field(default_factory=list)
+    """Those rewinds that the guard decided on."""
     markers: list[Marker] = field(default_factory=list)
     answers: dict[str, e.CommandApplied | e.CommandRejected] = field(default_factory=dict)
     """Command id to its acknowledgement."""
@@ -277,6 +279,8 @@ class RunState:
 
     def _rewound(self, event: e.Rewound) -> None:
         self._forget_after(event.step)
+        if event.by_guard:
+            self.rollbacks.append(event)
         self.epoch, self.base_lr = event.epoch, event.lr
         self.config = self.asked
         self._set_options(event.options)
