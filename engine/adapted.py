@@ -55,7 +55,7 @@ class _Effective(Adapted):
     @property
     def weight(self) -> Tensor:
         kept = self.base_layer.get_parameter("weight")
-        delta: Tensor = self.get_delta_weight(NAME)  # type: ignore[operator]
+        delta: Tensor = self.get_delta_weight(NAME)
         if NAME not in self.lora_magnitude_vector:
             return kept + delta
         magnitude = self.lora_magnitude_vector[NAME]

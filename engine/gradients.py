@@ -12,6 +12,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from engine.adapters import own_parameters
 from engine.contract import methods
 from engine.contract.depth import parts
 from engine.contract.errors import UserError
@@ -108,7 +109,7 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> None:
 def _norms(session: Session, images: int) -> dict[str, float]:
     if images == 0:
         raise UserError("data.path: no training picture could be read, so nothing is measured.")
-    parameters = dict(session.module.named_parameters())
+    parameters = dict(own_parameters(session.module))
     norms: dict[str, float] = {}
     for path, names in parts(session.info).items():
         own = [parameters[name] for name in names if name in parameters]

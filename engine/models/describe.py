@@ -61,7 +61,7 @@ def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
     """`ModuleInfo.adaptable`.
 
     Not for grouped convolutions, whose adapters peft can't merge, nor for those whose dilation or
-    padding mode its adapters would not have; nor for a library's own, such as timm's ScaledStdConv2d.
+    padding mode its adapters would not have; nor for a library's own, as timm's ScaledStdConv2d.
     """
     if isinstance(layer, nn.Linear):
         return layer.out_features, layer.in_features
