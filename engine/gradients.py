@@ -112,7 +112,7 @@ def _norms(session: Session, images: int) -> dict[str, float]:
     parameters = dict(own_parameters(session.module))
     norms: dict[str, float] = {}
     for path, names in parts(session.info).items():
-        own = [parameters[name] for name in names if name in parameters]
+        own = [parameters[name] for name in names]
         weight = _norm([p.detach() for p in own])
         if weight > 0:
             norms[path] = _norm([p.grad for p in own if p.grad is not None]) / images / weight
