@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from engine.contract.errors import UserError
 from engine.contract.match import WILD, Matcher
 from engine.contract.rules import Rule
+from engine.contract.text import plain
 from engine.contract.tree import ModelInfo, parameter_sizes
 
 FREEZE_ALL = Rule(match="*", train=False)
@@ -24,6 +26,8 @@ class Assignment(Struct, frozen=True):
     weight_decay: float | None = None
     """None: the optimizer's, where the parameter is one that decays."""
     reinit: bool = False
+    lora: int = 0
+    dora: bool = False
 
 
 def head_only(model: ModelInfo) -> list[Rule]:
@@ -49,7 +53,8 @@ def resolve(rules: Iterable[Rule], model: ModelInfo) -> dict[str, Assignment]:
     matcher = Matcher(model)
     plan = dict.fromkeys(matcher.names, Assignment(train=False))
     for rule in rules:
-        says = Assignment(rule.train, rule.lr_scale, rule.weight_decay, rule.reinit)
+        own = rule.train and not rule.lora
+        says = Assignment(own, rule.lr_scale, rule.weight_decay, rule.reinit, rule.lora, rule.dora)
         plan |= dict.fromkeys(matcher.take(rule.match), says)
     return plan
 
@@ -59,9 +64,24 @@ def trainable_parameters(plan: Mapping[str, Assignment], model: ModelInfo) -> in
     return sum(size for name, size in parameter_sizes(model).items() if plan[name].train)
 
 
+def begins_anew(own: Sequence[str], plan: Mapping[str, Assignment]) -> bool:
+    """Whether a plan re-initialises the module that has these parameters of its own.
+
+    Raises `UserError` where it asks that of some of them only.
+    """
+    asked = [name for name in own if plan[name].reinit]
+    if asked and len(asked) < len(own):
+        rest = ", ".join(plain(name) for name in own if name not in asked)
+        raise UserError(
+            f"trainable: {plain(asked[0])} can't be re-initialised without {rest}: a rule with "
+            "reinit must match all parameters of a module."
+        )
+    return bool(asked)
+
+
 def with_rule(rules: Sequence[Rule], rule: Rule) -> list[Rule]:
     """`rules` with `rule` last; earlier rules that it makes dead are dropped."""
-    return [*(r for r in rules if not _covers(rule.match, r.match)), rule]
+    return [*(r for r in rules if not covers(rule.match, r.match)), rule]
 
 
 def with_rules(rules: Sequence[Rule], more: Iterable[Rule]) -> list[Rule]:
@@ -72,7 +92,7 @@ def with_rules(rules: Sequence[Rule], more: Iterable[Rule]) -> list[Rule]:
     return joined
 
 
-def _covers(outer: str, inner: str) -> bool:
+def covers(outer: str, inner: str) -> bool:
     """Whether a path pattern takes at least all that `inner` takes; false where unsure."""
     if outer == inner or outer == "*":
         return True
