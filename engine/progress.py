@@ -53,6 +53,8 @@ class Progress(Struct):
     """How often the run went back to a checkpoint."""
     rollbacks: int = 0
     """How many of these were the guard's."""
+    rolled_back_to: int | None = None
+    """The step that the last of these went to."""
     pieces: int = 1
     """Into how many each batch is cut so that it fits in memory."""
 
@@ -78,8 +80,11 @@ class Progress(Struct):
     def go_back_to(self, saved: "Progress") -> None:
         """Be as `saved` says, but for what a run learns once and for all."""
         for name in self.__struct_fields__:
-            if name not in ("rewinds", "rollbacks", "pieces"):
+            if name not in _LEARNT_FOR_GOOD:
                 setattr(self, name, getattr(saved, name))
+
+
+_LEARNT_FOR_GOOD = ("rewinds", "rollbacks", "rolled_back_to", "pieces")
 
 
 def _better(value: float | None, best: float | None, config: EarlyStoppingConfig) -> bool:

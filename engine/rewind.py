@@ -1,6 +1,7 @@
 """Back to a checkpoint, with the run going on: as a command asks, or as the guard does."""
 
 from collections.abc import Generator, Iterator
+from itertools import islice
 
 from engine import checkpoint, restore, snapshot
 from engine.checkpoint import Checkpoint
@@ -31,8 +32,7 @@ def if_alarmed(session: Session) -> Generator[e.Event, None, bool]:
     if alarm is None:
         return False
     config, p = session.config.guard, session.progress
-    good = (x for x in checkpoint.until(session.folder, p.step) if snapshot.is_finite(x))
-    saved = next(good, None) if p.rollbacks < config.rollbacks else None
+    saved = _good_one(session) if p.rollbacks < config.rollbacks else None
     if saved is None:
         why = (
             f"after {p.rollbacks} rollbacks" if p.rollbacks else "with no good checkpoint to go to"
@@ -54,7 +54,7 @@ def _go_back(
     p.go_back_to(saved.manifest.progress)
     p.rewinds += 1
     if by_guard:
-        p.rollbacks += 1
+        p.rollbacks, p.rolled_back_to = p.rollbacks + 1, p.step
         p.base_lr *= session.config.guard.lr_factor
     session.redo.clear()
     for warning in restore.tensors_and_plan(session, saved):
@@ -77,6 +77,16 @@ def _go_back(
         yield snapshot.save(session, "rewind")
     except UserError as error:
         yield e.Warned(message=str(error))
+
+
+def _good_one(session: Session) -> Checkpoint | None:
+    """The newest checkpoint without NaN; the one before it where the last rollback, to that one,
+    did not help: weights can be spoilt for good and finite still."""
+    p = session.progress
+    found = checkpoint.until(session.folder, p.step)
+    good = list(islice((x for x in found if snapshot.is_finite(x)), 2))
+    again = bool(good) and good[0].manifest.progress.step == p.rolled_back_to
+    return next(iter(good[1:] if again and len(good) > 1 else good), None)
 
 
 def _none_before(session: Session, step: int) -> str:

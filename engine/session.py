@@ -114,9 +114,10 @@ class Session:
         return self.progress.position == (0, 1) and self.progress.batch == 0
 
     def pieces_of(self, size: int) -> int:
-        """Into how many pieces a batch of `size` pictures is cut: each has two at least, as
+        """Into how many pieces a batch of `size` pictures is cut; each has two at least, as
         BatchNorm can't train on one."""
-        return min(self.progress.pieces, max(1, size // 2))
+        at_once = max(2, -(-self.config.data.batch_size // self.progress.pieces))
+        return max(1, min(-(-size // at_once), size // 2))
 
     @property
     def done(self) -> bool:

@@ -16,7 +16,7 @@ import platformdirs
 
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
-from ftui.cli import INTERRUPTED, control, demo, doctor, look, train
+from ftui.cli import INTERRUPTED, control, demo, doctor, look, repeat, train
 from ftui.cli.options import CommandError, app_options, open_app, runs_dir_option
 
 DISTRIBUTION = "finetune-tui"
@@ -74,6 +74,8 @@ for _command in (
     demo.demo,
     train.train,
     train.resume,
+    repeat.fork,
+    repeat.replay,
     look.attach,
     look.ls,
     look.inspect,

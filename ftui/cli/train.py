@@ -17,7 +17,7 @@ from engine.runs.client import Run
 from ftui.cli import follow
 from ftui.cli.options import called, runs_dir_option, set_option
 
-_foreground = click.option(
+foreground_option = click.option(
     "--foreground", is_flag=True, help="Show progress until the run ends; Ctrl+C saves and stops."
 )
 
@@ -35,7 +35,7 @@ def _help_config(ctx: click.Context, _param: click.Parameter, value: bool) -> No
 @click.argument("config", type=click.Path(path_type=Path))
 @set_option
 @runs_dir_option
-@_foreground
+@foreground_option
 @click.option(
     "--help-config",
     is_flag=True,
@@ -53,22 +53,23 @@ def train(config: Path, overrides: tuple[str, ...], runs_dir: Path, foreground: 
 @click.argument("run")
 @set_option
 @runs_dir_option
-@_foreground
+@foreground_option
 def resume(run: str, overrides: tuple[str, ...], runs_dir: Path, foreground: bool) -> None:
     """Go on with a stopped or crashed RUN, or with a finished one that gets more epochs."""
 
     async def go_on() -> None:
-        await _watch(await engine.resume(store.find(run, runs_dir), overrides), foreground)
+        await watch(await engine.resume(store.find(run, runs_dir), overrides), foreground)
 
     asyncio.run(go_on())
 
 
 async def start(config: Config, runs_dir: Path, foreground: bool) -> None:
     """Start a run and return once it trains, or once it has ended with `foreground`."""
-    await _watch(await engine.start(config, runs_dir), foreground)
+    await watch(await engine.start(config, runs_dir), foreground)
 
 
-async def _watch(run: Run, foreground: bool) -> None:
+async def watch(run: Run, foreground: bool) -> None:
+    """Return once `run` trains, or once it has ended with `foreground`."""
     if foreground:
         await follow.until_end(run)
         return
