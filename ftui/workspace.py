@@ -8,21 +8,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
+from engine.contract.commands import AnyCommand, Freeze, PlanCommand, SetPlan, SetStages, Thaw
 from engine.contract.config import Config
+from engine.contract.edits import Edit, edited
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
-from engine.contract.plan import effective, literal, with_rule
-from engine.contract.rules import Rule
+from engine.contract.plan import begins_anew, effective, resolve, with_rule
+from engine.contract.planfile import Plan
+from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
 from engine.contract.tree import ModelInfo
 from engine.runs.client import Run
 from engine.runs.store import RunSummary, Status
 from ftui.draft import Draft
 from ftui.history import History
-
-PLAN_COMMANDS = (Freeze, Thaw, SetPlan)
-
 
 if TYPE_CHECKING:
     from engine.hardware import Hardware, ProcessUse
@@ -137,20 +136,44 @@ class Workspace:
         """Choose the draft's model; another model starts with the default plan."""
         self.draft.set_model(model, weights)
 
-    def toggle(self, path: str, train: bool) -> AnyCommand | None:
-        """Train or freeze a module: done in a draft, else the command to send.
+    @property
+    def stages(self) -> list[Stage]:
+        """Those of the plan that are still to come."""
+        if self.state is not None and self.state.rules:
+            return self.state.stages
+        return self.config.stages
 
-        Raises `UserError` where the run has ended.
+    def edit(self, edit: Edit, paths: Sequence[str]) -> AnyCommand | None:
+        """Change modules, all at once: done in a draft, else the command to send.
+
+        None also where nothing changes. Raises `UserError` where the run has ended.
         """
-        pattern = literal(path) or "*"
-        if self.state is None:
-            self.draft.set_rules(with_rule(self.rules, Rule(pattern, train=train)))
+        if self.model is None:
+            raise UserError("Choose a model first (1).")
+        wanted = self.wanted_rules
+        rules = edited(wanted, self.model, paths, edit)
+        if rules == wanted:
             return None
+        command = self._set_rules(rules)
+        return command and _shortest(wanted, rules)
+
+    def adopt(self, plan: Plan) -> list[AnyCommand]:
+        """Take a plan from elsewhere, its stages included; as `edit`.
+
+        Raises `UserError` also where it is not for the model.
+        """
+        if self.model is None:
+            raise UserError("Choose a model first (1).")
+        _check(plan, self.model)
+        if self.state is None:
+            self.draft.set_plan(plan)
+            return []
         self._must_live()
-        return Thaw(pattern) if train else Freeze(pattern)
+        stages = [SetStages(plan.stages)] if plan.stages != self.stages else []
+        return [SetPlan(plan.trainable), *stages]
 
     def preset(self, method: str) -> AnyCommand | None:
-        """Take one of `engine.contract.methods.METHODS`; as `toggle`.
+        """Take one of `engine.contract.methods.METHODS`; as `edit`.
 
         Raises `UserError` also where the method is not for the model.
         """
@@ -159,11 +182,11 @@ class Workspace:
         return self._set_rules(METHODS[method].rules(self.model))
 
     def undo(self) -> AnyCommand | None:
-        """Go back to the plan before; as `toggle`. Raises `UserError` where there is none."""
+        """Go back to the plan before; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.before, "There is nothing to undo.")
 
     def redo(self) -> AnyCommand | None:
-        """Take back an undo; as `toggle`. Raises `UserError` where there is none."""
+        """Take back an undo; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.after, "There is nothing to redo.")
 
     @property
@@ -171,7 +194,7 @@ class Workspace:
         return self.draft.history if self.state is None else self._run_history
 
     def _step(self, rules: Sequence[Rule] | None, nothing: str) -> AnyCommand | None:
-        if any(isinstance(command, PLAN_COMMANDS) for command in self.pending.values()):
+        if any(isinstance(command, PlanCommand) for command in self.pending.values()):
             raise UserError("The last change still waits for the worker.")
         if rules is None:
             raise UserError(nothing)
@@ -187,3 +210,24 @@ class Workspace:
     def _must_live(self) -> None:
         if not self.live:
             raise UserError("No worker is on this run: R resumes it, n makes a new draft of it.")
+
+
+def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:
+    """The command that leads from one plan to another; that of one rule says what it does."""
+    last = after[-1]
+    if after == with_rule(before, Rule(last.match, train=False)):
+        return Freeze(last.match)
+    if after == with_rule(before, Rule(last.match, lr_scale=last.lr_scale)):
+        return Thaw(last.match, last.lr_scale)
+    return SetPlan(after)
+
+
+def _check(plan: Plan, model: ModelInfo) -> None:
+    """What can be known without the model itself. Raises `UserError`."""
+    rules = list(plan.trainable)
+    for more in ([], *(stage.trainable for stage in plan.stages)):
+        rules += more
+        assignments = resolve(rules, model)
+        begins_anew(list(model.root_own), assignments)
+        for module in model.modules:
+            begins_anew([f"{module.path}.{name}" for name in module.own], assignments)

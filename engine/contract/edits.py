@@ -17,6 +17,8 @@ from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 
 HIGHEST_SCALE = 1e6
+HIGHEST_RANK = 4096
+"""What a rule takes at most."""
 Says = Rule
 """What is said of a parameter; its `match` is always that of FREEZE_ALL."""
 _FROZEN: Says = FREEZE_ALL
@@ -160,7 +162,8 @@ def _edited_in_pieces(
         by_it = {name: _of(name, says, adapting) for name in names}
         exceptions = _written(names, path, by_it, want, adapting)
         ways.append([_rule(path, says), *exceptions])
-    return _living(with_rules(rules, min(ways, key=len)), matcher)
+    shortest = min(ways, key=len)
+    return _living(with_rules(rules, shortest), matcher)
 
 
 def _written(

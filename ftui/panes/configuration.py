@@ -1,6 +1,5 @@
 """What the run is asked to do: a form, and the text of the `config.toml` that it makes."""
 
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -14,12 +13,12 @@ from textual.widgets import Static
 
 from engine.contract import toml
 from engine.contract.config import Config
-from engine.contract.errors import UserError
 from engine.contract.fields import Field, all_fields
-from engine.contract.paths import expand
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.paths import glance
+from ftui.tomltext import toml_lines
+from ftui.widgets.fileprompt import FilePrompt
 from ftui.widgets.form import FieldForm, FieldList, Note, value_text
 from ftui.widgets.lines import Lines
 from ftui.widgets.prompt import Prompt
@@ -44,8 +43,6 @@ class ConfigurationPane(Pane):
         &.-text > Lines { display: block; }
         &.-text > FieldForm { display: none; }
         & > #configuration-help { height: 3; }
-        & > Prompt { padding: 0; }
-        & > Prompt > Input { width: 1fr; min-width: 16; }
     }
     """
 
@@ -61,12 +58,10 @@ class ConfigurationPane(Pane):
         self.form = FieldForm(all_fields(), ascii_only=ascii_only)
         self._text = Lines(id="configuration-text")
         self._help = Static(id="configuration-help", markup=False)
-        self.prompt = Prompt(id="configuration-prompt")
+        self.prompt = FilePrompt(self._refuse, id="configuration-prompt")
         self._config: Config | None = None
         self._of_run = False
         self._missing = ""
-        self._overwrite: Path | None = None
-        """What is to be asked about once the prompt is free again."""
         self._looked_at = ""
         self._seen = ""
         """What lies at the path of the data."""
@@ -94,7 +89,7 @@ class ConfigurationPane(Pane):
         self._config, self._of_run = config, of_run
         self._missing = "" if of_run else workspace.draft.missing
         self.border_subtitle = "of the open run" if of_run else "draft"
-        self._text.show([_toml_line(line) for line in toml.dump(config).splitlines()])
+        self._text.show(toml_lines(toml.dump(config)))
         if not of_run and config.data.path != self._looked_at:
             self._looked_at, self._seen = config.data.path, ""
             self._glance(config.data.path)
@@ -150,35 +145,10 @@ class ConfigurationPane(Pane):
             self.notify(self._missing, severity="warning", markup=False)
         elif self._config is not None:
             name = plain(self._config.model.name).rpartition("/")[2]
-            self.prompt.ask("Save to", f"{name}.toml", self._save)
-
-    def _save(self, typed: str) -> None:
-        path = expand(typed.strip())
-        if path.is_file():
-            self._overwrite = path
-        elif not self._write(path):
-            raise UserError("Not saved.")
-
-    def _write(self, path: Path) -> bool:
-        assert self._config is not None
-        try:
-            path.write_text(toml.dump(self._config), encoding="utf-8")
-        except OSError as error:
-            self._refuse(f"{plain(path)}: the config can't be written there ({error.strerror}).")
-            return False
-        self.notify(f"Saved to {plain(path)}.", markup=False)
-        return True
+            self.prompt.save(f"{name}.toml", toml.dump(self._config), "config")
 
     def action_load(self) -> None:
-        self.prompt.ask("Load", "", self._load)
-
-    def _load(self, typed: str) -> None:
-        try:
-            config = toml.load(expand(typed.strip()))
-        except UserError as error:
-            self._refuse(str(error))
-            raise UserError("Not loaded.") from None
-        self.post_message(self.Loaded(config))
+        self.prompt.load(lambda path: self.post_message(self.Loaded(toml.load(path))))
 
     def _refuse(self, sentence: str) -> None:
         """Say what went wrong above the prompt, where a sentence has room."""
@@ -187,20 +157,5 @@ class ConfigurationPane(Pane):
     @on(Prompt.Closed)
     def _answered(self, event: Prompt.Closed) -> None:
         event.stop()
-        path, self._overwrite = self._overwrite, None
-        if path is None:
-            self._explain(self.form.list.field)
-            self.screen.set_focus(self.target)
-        else:
-            question = f"{plain(path)} is there already. Replace it?"
-            self.prompt.confirm(question, lambda: self._replace(path))
-
-    def _replace(self, path: Path) -> None:
-        self._write(path)
-
-
-def _toml_line(line: str) -> Content:
-    key, equals, value = plain(line).partition(" = ")
-    if not equals:
-        return Content.styled(plain(line), ".strong")
-    return Content.assemble((f"{key} = ", ".muted"), value)
+        self._explain(self.form.list.field)
+        self.screen.set_focus(self.target)

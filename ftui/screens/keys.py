@@ -11,7 +11,7 @@ BINDINGS = [
     _key("start", "s", "start", "Start", "Start a run of the draft"),
     _key("pause", "p", "pause", "Pause", "Pause training, or go on"),
     _key("rate", "r", "rate", "Rate", "Set the learning rate"),
-    _key("evaluate", "v", "evaluate", "Evaluate", "Evaluate on the validation data now"),
+    _key("evaluate", "v,e", "evaluate", "Evaluate", "Evaluate on the validation data now"),
     _key("checkpoint", "w", "checkpoint", "Checkpoint", "Write a checkpoint now"),
     _key("stop", "x", "stop", "Stop", "Write a checkpoint and end the run"),
     _key("resume", "R", "resume", "Resume", "Start a worker that goes on with this run"),

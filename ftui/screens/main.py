@@ -15,18 +15,21 @@ from textual.timer import Timer
 
 from engine.contract import commands as c
 from engine.contract.config import HIGHEST_LR
+from engine.contract.edits import Reinitialise
 from engine.contract.errors import UserError
 from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
 from ftui.draft import Draft
 from ftui.feed import Feed
+from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
 from ftui.panes.modules import ModulesPane, PresetMenu
 from ftui.panes.pane import Pane
+from ftui.panes.plan import PlanText
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
@@ -303,9 +306,25 @@ class MainScreen(Screen[None]):
 
     # The plan
 
-    @on(ModuleTree.ToggleRequested)
-    def _toggle(self, event: ModuleTree.ToggleRequested) -> None:
-        self._change_plan(lambda: self.workspace.toggle(event.path, event.train))
+    @on(ModuleTree.EditRequested)
+    def _edit(self, event: ModuleTree.EditRequested) -> None:
+        def edit() -> None:
+            self._change_plan(lambda: self.workspace.edit(event.edit, event.paths))
+
+        if event.edit == Reinitialise(True) and self.workspace.live:
+            what = count(len(event.paths), "module")
+            self.prompt.confirm(f"New weights for {what}? What was learnt there is lost.", edit)
+        else:
+            edit()
+
+    @on(PlanText.Loaded)
+    def _plan_loaded(self, event: PlanText.Loaded) -> None:
+        try:
+            for command in self.workspace.adopt(event.plan):
+                self.send(command)
+        except UserError as error:
+            self.tell(error)
+        self.show()
 
     @on(PresetMenu.Chosen)
     def _preset(self, event: PresetMenu.Chosen) -> None:
