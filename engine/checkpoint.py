@@ -33,6 +33,8 @@ FOLDER = "checkpoints"
 MODEL = "model.safetensors"
 TRAINING = "training.pt"
 MANIFEST = "checkpoint.json"
+START = "start.safetensors"
+"""Beside the folder of checkpoints, where `engine.origin` keeps what the run began with."""
 LAST, BEST = "last", "best"
 GIVEN_UP_BEST = "given-up-best"
 
@@ -101,7 +103,7 @@ def save(
         manifest = msgspec.structs.replace(manifest, files=files)
         (partial / MANIFEST).write_bytes(_seal(manifest))
         for path in [*partial.iterdir(), partial]:
-            _sync(path)
+            sync(path)
         partial.rename(parent / name)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
@@ -109,7 +111,7 @@ def save(
     saved = Checkpoint(parent / name, manifest)
     _point_to(saved)
     _prune(parent, keep_last)
-    _sync(parent)
+    sync(parent)
     return saved
 
 
@@ -138,6 +140,12 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
             f"{FOLDER} to start again from the beginning."
         )
     return None, []
+
+
+def best(run: Path) -> Checkpoint:
+    """The best so far. Raises `Damaged`, also where there is none."""
+    path = run / FOLDER / BEST
+    return Checkpoint(path.resolve(), check(path))
 
 
 def until(run: Path, step: int) -> Iterator[Checkpoint]:
@@ -204,7 +212,8 @@ def _stored(path: Path) -> Stored:
     return Stored(path.stat().st_size, digest)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the system put a file or a folder on the disk. Raises `OSError`."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

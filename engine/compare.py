@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from engine.contract.events import ReplayCompared
 
@@ -16,7 +17,7 @@ def compare(one: Path, other: Path, step: int) -> ReplayCompared:
         mine, its = ours[name], theirs[name]
         if mine.shape != its.shape:
             different.append(name)
-        elif not torch.equal(mine.view(torch.uint8), its.view(torch.uint8)):
+        elif not torch.equal(_bytes(mine), _bytes(its)):
             different.append(name)
             largest = max(largest, float((mine.double() - its.double()).abs().max()))
     return ReplayCompared(
@@ -25,3 +26,8 @@ def compare(one: Path, other: Path, step: int) -> ReplayCompared:
         different=sorted(different),
         largest=largest,
     )
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """As they are: a NaN is equal to itself, and 0 is not -0."""
+    return tensor.reshape(-1).view(torch.uint8)

@@ -1,27 +1,75 @@
 """The validation data run through the model."""
 
 import time
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from engine.contract.config import Metric
 from engine.contract.errors import UserError
 from engine.contract.events import Evaluated
 from engine.freeze import set_modes
+from engine.lending import lent
 from engine.session import Batch, Session
+from engine.tasks import Figures
+
+Reason = Literal["epoch", "command"]
+Weights = Literal["raw", "ema"]
 
 
-def evaluate(session: Session, reason: Literal["epoch", "command"]) -> Evaluated | None:
+def evaluate_all(session: Session, reason: Reason) -> list[Evaluated] | None:
+    """Evaluate the weights, and where there is one their moving average; as `evaluate`."""
+    raw = evaluate(session, reason)
+    if raw is None or session.average is None:
+        return None if raw is None else [raw]
+    with lent(session.module, session.average.by_name(session.module)):
+        averaged = evaluate(session, reason, "ema")
+    return None if averaged is None else [raw, averaged]
+
+
+def value_of(evaluated: Iterable[Evaluated], metric: Metric) -> float | None:
+    """What `metric` is in an evaluation; None where it is not finite."""
+    weights, _, figure = metric.partition("_")
+    (judged,) = (x for x in evaluated if x.weights == ("ema" if weights == "ema" else "raw"))
+    return judged.loss if figure == "loss" else judged.top1
+
+
+def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Evaluated | None:
     """Evaluate in eval mode; weights, buffers, modes and generators are left as they were.
 
-    None where somebody wanted the run to end meanwhile. Raises `UserError` where no picture could
-    be read.
+    `weights` says which ones the module has just now. None where somebody wanted the run to end
+    meanwhile. Raises `UserError` where no picture could be read.
     """
     began = time.monotonic()
+    session.module.eval()
+    try:
+        found = figures(session, session.module)
+    finally:
+        set_modes(session.module)
+    if found is None:
+        return None
+    return Evaluated(
+        step=session.progress.step,
+        epoch=min(session.progress.epoch, session.config.training.epochs),
+        reason=reason,
+        loss=found.loss,
+        top1=found.top1,
+        top5=found.top5,
+        images=found.images,
+        seconds=time.monotonic() - began,
+        weights=weights,
+    )
+
+
+def figures(session: Session, module: nn.Module) -> Figures | None:
+    """What a module in eval mode comes to on the validation data; generators are left as they were.
+
+    None and `UserError` as of `evaluate`.
+    """
     sums: list[Tensor] = []
     images = 0
-    session.module.eval()
     generators = session.device.rng_state()
     try:
         for batch in session.val_data:
@@ -29,29 +77,18 @@ def evaluate(session: Session, reason: Literal["epoch", "command"]) -> Evaluated
                 return None
             session.pending.add_skipped(batch.skipped)
             if len(batch.labels) > 0:
-                sums.append(_sums(session, batch))
+                sums.append(_sums(session, module, batch))
                 images += len(batch.labels)
     finally:
-        set_modes(session.module)
         session.device.set_rng_state(generators)
     if images == 0:
         raise UserError("data.path: no validation picture could be read, so nothing is measured.")
-    figures = session.task.figures(torch.stack(sums).tolist(), images, len(session.classes))
-    return Evaluated(
-        step=session.progress.step,
-        epoch=min(session.progress.epoch, session.config.training.epochs),
-        reason=reason,
-        loss=figures.loss,
-        top1=figures.top1,
-        top5=figures.top5,
-        images=images,
-        seconds=time.monotonic() - began,
-    )
+    return session.task.figures(torch.stack(sums).tolist(), images, len(session.classes))
 
 
 @torch.no_grad()
-def _sums(session: Session, batch: Batch) -> Tensor:
+def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
     device = session.device
     with device.autocast():
-        logits = session.module(device.send(batch.images))
+        logits = module(device.send(batch.images))
     return session.task.sums(logits, device.send(batch.labels))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from engine.adapters import own_name
 from engine.contract.errors import UserError
 from engine.contract.plan import Assignment
 
@@ -16,11 +17,11 @@ from engine.contract.plan import Assignment
 def apply_plan(module: nn.Module, assignments: Mapping[str, Assignment]) -> None:
     """Freeze and thaw the parameters of `module`, by name, and set the modes that follow.
 
-    Raises `UserError`, with nothing changed, where no parameter would train.
+    Adapters, which must be those of the plan, train.
     """
-    check_trains(assignments)
     for name, parameter in module.named_parameters():
-        parameter.requires_grad_(assignments[name].train)
+        own, of_adapter = own_name(name)
+        parameter.requires_grad_(of_adapter or assignments[own].train)
         if not parameter.requires_grad:
             parameter.grad = None
     set_modes(module)
@@ -28,7 +29,7 @@ def apply_plan(module: nn.Module, assignments: Mapping[str, Assignment]) -> None
 
 def check_trains(assignments: Mapping[str, Assignment]) -> None:
     """Raises `UserError` where a plan trains nothing."""
-    if not any(assignment.train for assignment in assignments.values()):
+    if not any(says.train or says.lora for says in assignments.values()):
         raise UserError("trainable: the plan freezes every parameter; leave at least one to train.")
 
 

@@ -5,14 +5,15 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import stages
+from engine import gradients, l2_sp, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
-from engine.evaluate import evaluate
+from engine.evaluate import evaluate_all, value_of
+from engine.finish import finish
 from engine.obey import redo
 from engine.oom import is_out_of_memory
-from engine.saving import save, settle
+from engine.saving import pause_for_room, save, settle
 from engine.session import Batch, Session
 
 _MIXING = 1
@@ -30,32 +31,46 @@ def train(session: Session) -> Iterator[e.Event | None]:
     p = session.progress
     yield _training_started(session)
     yield session.plan_changed(change="")
+    yield from gradients.before_first_step(session)
     yield from redo(session)
     if session.handover:
         return
     yield None
     if session.at_start and session.config.guard.rollbacks:
         yield from save(session, "start")  # else there is nothing to go back to in the first epoch
-    kept = True
-    while not session.done:
-        yield from stages.begin_due(session)
-        if p.batch == 0:
-            yield e.EpochStarted(epoch=p.epoch, step=p.step)
-        if p.batch < len(session.train_data):
-            yield from _step(session)
+    kept, finished = True, False
+    while not finished:
+        if not session.done:
+            kept = yield from _advance(session, kept)
+        elif not kept:
+            yield from pause_for_room(session, "All is trained, but only in memory")
+            kept = yield from save(session, "end", best=p.stale == 0)
         else:
-            kept = yield from _end_epoch(session)
-        yield from redo(session)
+            finished = yield from finish(session)
         if session.handover:
             return
-        if not session.done:
-            yield None
-    while not kept:
-        yield from _pause_for_room(session)
-        kept = yield from save(session, "end")
     if p.exhausted(session.config.early_stopping):
         yield _early_stopped(session)
     yield e.RunFinished(step=p.step)
+
+
+def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bool]:
+    """A step or the end of an epoch, and the boundary behind it.
+
+    Returns whether the newest epoch that has ended is saved; `kept` is whether the one before was.
+    """
+    p = session.progress
+    yield from stages.begin_due(session)
+    if p.batch == 0:
+        yield e.EpochStarted(epoch=p.epoch, step=p.step)
+    if p.batch < len(session.train_data):
+        yield from _step(session)
+    else:
+        kept = yield from _end_epoch(session)
+    yield from redo(session)
+    if not (session.done or session.handover):
+        yield None
+    return kept
 
 
 def _step(session: Session) -> Iterator[e.Event]:
@@ -82,13 +97,11 @@ def _end_epoch(session: Session) -> Generator[e.Event | None, None, bool]:
     p, early_stopping = session.progress, session.config.early_stopping
     if (yield from settle(session)):
         return True
-    while (evaluated := evaluate(session, "epoch")) is None:
+    while (evaluated := evaluate_all(session, "epoch")) is None:
         yield None
     yield from session.pending.flush()
-    yield evaluated
-    best = p.judge(
-        evaluated.loss if early_stopping.metric == "val_loss" else evaluated.top1, early_stopping
-    )
+    yield from evaluated
+    best = p.judge(value_of(evaluated, early_stopping.metric), early_stopping)
     p.epoch, p.batch = p.epoch + 1, 0
     return (yield from save(session, "epoch", best))
 
@@ -195,6 +208,8 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         scaler.unscale_(session.optimizer)
     if grad_scale != 1.0:
         torch._foreach_mul_([p.grad for p in session.trainable if p.grad is not None], grad_scale)
+    if session.anchors:
+        l2_sp.pull(session.anchors, session.config.regularisation.l2_sp)
     if clip_norm:
         torch.nn.utils.clip_grad_norm_(session.trainable, clip_norm)
     if scaler:
@@ -204,16 +219,8 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         session.optimizer.step()
     for parameter in session.trainable:
         parameter.grad = None
-
-
-def _pause_for_room(session: Session) -> Iterator[e.Event | None]:
-    """Let somebody make room: the weights that all was for are nowhere but in memory."""
-    yield e.Warned(
-        message="All is trained, but only in memory: make room, then resume the run to save it."
-    )
-    session.paused = True
-    yield e.RunPaused(step=session.progress.step)
-    yield None
+    if session.average:
+        session.average.update()
 
 
 def _training_started(session: Session) -> e.TrainingStarted:

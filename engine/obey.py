@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from engine import rewind, script, snapshot, stages
+from engine import gradients, rewind, script, snapshot, stages
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan, toml
@@ -11,7 +11,7 @@ from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.contract.text import did_you_mean, plain
-from engine.evaluate import evaluate
+from engine.evaluate import evaluate_all
 from engine.past import Obeyed, overtaken
 from engine.saving import settle
 from engine.session import Session
@@ -108,11 +108,11 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
         case c.Checkpoint():
             yield snapshot.save(session, "command")
         case c.Evaluate():
-            evaluated = evaluate(session, "command")
+            evaluated = evaluate_all(session, "command")
             if evaluated is None:
                 raise UserError("The run is being stopped.")
             yield from session.pending.flush()
-            yield evaluated
+            yield from evaluated
         case c.SetLearningRate(lr=lr):
             if not 0 < lr <= HIGHEST_LR:
                 raise UserError(
@@ -134,6 +134,11 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+            for warning in session.left_out():
+                yield e.Warned(message=warning)
+        case c.AutoRGN():
+            yield from gradients.auto_rgn(session)
+            p.steering.append(command.id)
 
 
 def _set_option(session: Session, key: str, value: str) -> None:

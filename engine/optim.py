@@ -4,12 +4,13 @@ All of torch's optimizers pass over parameters without a gradient, so frozen one
 have no state; one that was left out at the start would silently never train after thawing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.adapters import own_name
 from engine.contract.config import OptimizerConfig
 from engine.contract.plan import Assignment
 
@@ -47,22 +48,28 @@ def regroup(
     module: nn.Module,
     assignments: Mapping[str, Assignment],
     config: OptimizerConfig,
+    pulled: Collection[str] = (),
 ) -> None:
     """Sort all parameters into groups by learning-rate scale and weight decay, as a plan says.
 
     A rule's weight decay is for all that it decides; the config's spares norms, biases and other
-    vectors. State stays with its tensor, but that of frozen parameters goes where `frozen_moments`
-    is "reset". `set_lr` must follow.
+    vectors, and what is `pulled`, by name, to where it started instead. An adapter trains as the
+    plan says of its weight. State stays with its tensor, but that of frozen parameters goes where
+    `frozen_moments` is "reset", and that of tensors which are no longer in `module` in any case.
+    `set_lr` must follow.
     """
-    decays = _decaying(module)
+    for gone in optimizer.state.keys() - set(module.parameters()):
+        del optimizer.state[gone]
+    decays = _decaying(module).difference(pulled)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
-        assignment = assignments[name]
+        own, of_adapter = own_name(name)
+        assignment = assignments[own]
         decay = assignment.weight_decay
         if decay is None:
             decay = config.weight_decay if name in decays else 0.0
         groups.setdefault((assignment.lr_scale, decay), []).append(parameter)
-        if not assignment.train:
+        if not (assignment.train or of_adapter):
             if config.frozen_moments == "reset":
                 optimizer.state.pop(parameter, None)
         elif isinstance(optimizer, torch.optim.SGD) and config.momentum > 0:

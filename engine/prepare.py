@@ -7,6 +7,7 @@ import torch
 
 from engine import checkpoint, data, device, memory, models, restore, tasks
 from engine.checkpoint import Checkpoint
+from engine.contract import consistency
 from engine.contract.config import Config
 from engine.contract.events import (
     DataIndexed,
@@ -36,6 +37,7 @@ def prepare(
 
     Raises `UserError` for whatever the user can mend.
     """
+    consistency.check(config)
     past.follow(config)
     _set_threads(config, past, tell)
     chosen = device.choose(config.training)

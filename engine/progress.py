@@ -33,6 +33,9 @@ class Progress(Struct):
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 
+    measured: bool = False
+    """Whether Auto-RGN has made the first plan, where `training.auto_rgn` asks for it."""
+
     stages: list[Stage] = []
     """Those still to come."""
     stages_begun: int = 0

@@ -6,16 +6,17 @@ modules, or on when it happens. Re-initialising the last layers before fine-tuni
 """
 
 import copy
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
+from engine.adapters import own_modules
 from engine.contract.errors import UserError
 from engine.contract.plan import Assignment, begins_anew
 from engine.contract.text import plain
+from engine.seeding import seeded
 
 
 def due(
@@ -26,7 +27,7 @@ def due(
     Raises `UserError` where one can't do it, or where the plan asks it of a part of its parameters.
     """
     paths = []
-    for path, owner in module.named_modules():
+    for path, owner in own_modules(module):
         named = owner.named_parameters(path, recurse=False)
         own = [name for name, _ in named if name in assignments]  # shared: the first
         if path in done or not begins_anew(own, assignments):
@@ -52,8 +53,7 @@ def draw(module: nn.Module, paths: Iterable[str], seed: int) -> None:
         fresh = copy.deepcopy(owner).cpu()
         reset = _reset_of(fresh)
         assert reset
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(_seed(seed, path))
+        with seeded(seed, path):
             reset()
         with torch.no_grad():
             for old, new in zip(_own(owner), _own(fresh), strict=True):
@@ -68,8 +68,3 @@ def _reset_of(module: nn.Module) -> Callable[[], None] | None:
 
 def _own(module: nn.Module) -> Iterable[Tensor]:
     return chain(module.parameters(recurse=False), module.buffers(recurse=False))
-
-
-def _seed(seed: int, path: str) -> int:
-    """64 bits of both."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {path}".encode(), digest_size=8).digest())

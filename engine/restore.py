@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 import torch
 
-from engine import snapshot, stages
+from engine import origin, snapshot, stages
 from engine.checkpoint import Checkpoint, Manifest
 from engine.contract import plan
 from engine.contract.config import Config
@@ -36,10 +36,13 @@ def begin(
     session.redo = deque(past.to_redo(p))
     session.script = deque(script.still_to_come(p) if script else [])
     torch.manual_seed(session.config.training.seed)
+    if origin.wanted(session.config.regularisation):
+        folder, head = session.folder, session.info.head
+        session.origin = origin.read(folder) if saved else origin.keep(folder, session.module, head)
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
-        return []
+        return session.left_out()
     forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
     if forked_here and saved.manifest.config != session.asked:
         _begin_as_asked(session)

@@ -1,6 +1,6 @@
 """What is pending told, a loss that went wrong dealt with, and checkpoints saved."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from engine import rewind, snapshot
 from engine.contract import events as e
@@ -31,3 +31,14 @@ def save(
         yield e.Warned(message=str(error))
         return False
     return True
+
+
+def pause_for_room(session: Session, what: str) -> Iterator[e.Event | None]:
+    """Let somebody make room, where the disk refused something that the run must not end without.
+
+    `what` it was is the start of a sentence.
+    """
+    yield e.Warned(message=f"{what}: make room, then resume the run to save it.")
+    session.paused = True
+    yield e.RunPaused(step=session.progress.step)
+    yield None

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from engine import freeze, optim, reinit
+from engine import adapters, freeze, l2_sp, optim, origin, reinit
+from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
 from engine.contract import plan, toml
+from engine.contract.adapters import left_out
 from engine.contract.config import Augment, Config
 from engine.contract.events import FileSkipped, PlanChanged
 from engine.contract.rules import Rule
@@ -78,6 +80,8 @@ class Session:
     """Digest of the list of training pictures; `DataIndex.digest`."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
+    origin: Mapping[str, Tensor] = field(default_factory=dict)
+    """The weights that the run began with, on the CPU, where it goes back to them."""
     redo: deque[Obeyed] = field(default_factory=deque)
     """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
     script: deque[Line] = field(default_factory=deque)
@@ -88,8 +92,12 @@ class Session:
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
     trainable: list[nn.Parameter] = field(default_factory=list)
+    anchors: l2_sp.Anchors = field(default_factory=list)
+    """What L2-SP pulls, and to where."""
     reinitialised: list[str] = field(default_factory=list)
     """Paths of the modules that the plan gave new weights when it was put into force."""
+    merged: list[str] = field(default_factory=list)
+    """Paths of the layers whose adapters were merged into their weights by then."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
 
@@ -99,10 +107,13 @@ class Session:
         self.optimizer = optim.build(self.module, self.config.optimizer)
         self.scaler = self.device.scaler()
         self.guard = Guard(self.progress, patient=self.scaler is not None)
+        decay = self.config.regularisation.ema
+        self.average = MovingAverage(decay) if decay else None
         self.pending = Pending(self.progress, self.told, self._watch)
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self._lr: float | None = None
+        self._told_left_out = ""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,10 +144,13 @@ class Session:
     def set_plan(self, rules: Sequence[Rule]) -> None:
         """Put a plan into force. Raises `UserError`, with nothing changed, where it can't be.
 
-        Modules that it is the first plan of the run to re-initialise begin anew, moments included.
+        Adapters come and go. Modules that it is the first plan of the run to re-initialise begin
+        anew, moments included.
         """
         assignments = plan.resolve(rules, self.info)
+        freeze.check_trains(assignments)
         begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
+        self.merged = adapters.apply(self.module, assignments, self.config.training.seed)
         freeze.apply_plan(self.module, assignments)
         reinit.draw(self.module, begin_anew, self.config.training.seed)
         for path in begin_anew:
@@ -146,6 +160,9 @@ class Session:
         self._assignments = assignments
         self._regroup()
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
+        self.anchors = l2_sp.anchors(self.module, self._pulled)
+        if self.average:
+            self.average.follow(self.module, begin_anew)
         self.progress.rules = list(rules)
 
     def set_options(self, options: Mapping[str, str]) -> None:
@@ -186,8 +203,15 @@ class Session:
             self._lr = lr
         return lr
 
+    @property
+    def _pulled(self) -> Mapping[str, Tensor]:
+        """Where the parameters started that L2-SP is for, by name."""
+        on = self.config.regularisation.l2_sp > 0
+        return origin.points(self.origin, self.progress.reinitialised) if on else {}
+
     def _regroup(self) -> None:
-        optim.regroup(self.optimizer, self.module, self._assignments, self.config.optimizer)
+        config = self.config.optimizer
+        optim.regroup(self.optimizer, self.module, self._assignments, config, self._pulled)
         self._lr = None
 
     def _watch(self, step: int, loss: float) -> None:
@@ -195,6 +219,9 @@ class Session:
 
     def plan_changed(self, change: str) -> PlanChanged:
         """The plan in force, as an event; `change` says in a few words what is new."""
+        if self.merged:
+            words = f"adapters of {len(self.merged)} layers merged"
+            change, self.merged = f"{change}; {words}" if change else words, []
         return PlanChanged(
             step=self.progress.step,
             rules=list(self.progress.rules),
@@ -203,3 +230,8 @@ class Session:
             reinitialised=self.reinitialised,
             stages=list(self.progress.stages),
         )
+
+    def left_out(self) -> list[str]:
+        """What the plan in force has no adapter for, in a sentence; one is told once."""
+        told, self._told_left_out = self._told_left_out, left_out(self.progress.rules, self.info)
+        return [self._told_left_out] if self._told_left_out not in ("", told) else []

@@ -1,26 +1,21 @@
 """The tensors of a session to the files of a checkpoint and back."""
 
-import errno
-import os
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from engine import checkpoint, optim
+from engine import adapters, checkpoint, optim
 from engine.checkpoint import MODEL, TRAINING, Checkpoint, Manifest
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
 from engine.contract.text import plain
+from engine.files import refusals
 from engine.session import Session
 
-_FULL = 16 * 1024 * 1024
-"""Bytes that are free at most where a write that failed has filled the disk."""
 Reason = Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork"]
 
 
@@ -64,17 +59,16 @@ def write(session: Session, folder: Path) -> None:
         "step": str(session.progress.step),
         "classes": "\n".join(session.classes),
     }
-    training = {
+    training: dict[str, Any] = {
         "optimizer": optim.state_by_name(session.optimizer, session.module),
         "rng": session.device.rng_state(),
         "scaler": session.scaler.state_dict() if session.scaler else {},
     }
-    try:
+    if session.average:
+        training["average"] = session.average.state(session.module)
+    with refusals(folder):
         safetensors.torch.save_file(weights, folder / MODEL, metadata)
         torch.save(training, folder / TRAINING)
-    except (SafetensorError, RuntimeError) as error:  # how the two report a disk that refuses
-        full = shutil.disk_usage(folder).free < _FULL
-        raise OSError(None, os.strerror(errno.ENOSPC) if full else plain(error)) from error
 
 
 def read(session: Session, saved: Checkpoint) -> list[str]:
@@ -85,6 +79,7 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     if saved.manifest.classes != session.classes:
         raise UserError(_other_classes(saved, session.classes))
     weights = safetensors.torch.load_file(saved.path / MODEL)
+    adapters.fit(session.module, weights)
     expected = _weights(session.module)
     shapes = {name: tensor.shape for name, tensor in expected.items()}
     if {name: tensor.shape for name, tensor in weights.items()} != shapes:
@@ -99,10 +94,22 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     session.device.set_rng_state(training["rng"])
     if session.scaler and training["scaler"]:
         session.scaler.load_state_dict(training["scaler"])
+    if session.average:
+        session.average.load(session.module, training.get("average"))
     if saved.manifest.config.optimizer.name != session.config.optimizer.name:
         return ["The optimizer is another one than before, so its moments start from zero."]
     optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
     return []
+
+
+def weights(saved: Checkpoint, averaged: bool) -> dict[str, Tensor]:
+    """A checkpoint's parameters and buffers by torch's names, or in their place the moving average
+    of those parameters that have one."""
+    tensors = safetensors.torch.load_file(saved.path / MODEL)
+    if averaged:
+        training = torch.load(saved.path / TRAINING, map_location="cpu", weights_only=True)
+        tensors |= training["average"]["shadows"]
+    return tensors
 
 
 def is_finite(saved: Checkpoint) -> bool:

@@ -31,6 +31,8 @@ def begin_due(session: Session) -> Iterator[e.Event]:
             yield e.Warned(message=f"Stage {p.stages_begun} is passed over: {error}")
         else:
             yield session.plan_changed(change=f"stage {p.stages_begun}")
+            for warning in session.left_out():
+                yield e.Warned(message=warning)
 
 
 def check(rules: Sequence[Rule], stages: Sequence[Stage], model: ModelInfo) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from engine.contract.tree import ModelInfo, ModuleInfo
+from engine.contract.tree import ModelInfo, ModuleInfo, parameter_sizes
 
 _CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
 _NUMBER = re.compile(r"\d+[a-z]?")  # as in layer4, block1-0 and GoogLeNet's inception3a
@@ -40,6 +40,25 @@ def repeated_blocks(model: ModelInfo) -> list[str]:
             found.add(module.path)
     found = found or {m.path for m in body if _is_layer(m)}
     return [m.path for m in body if m.path in found]
+
+
+def parts(model: ModelInfo) -> dict[str, list[str]]:
+    """All parameters, by name, in the parts that a model is made of: path to names, in order.
+
+    Parts are the blocks, the layers of the head, and what stands before, between and after them in
+    as large pieces as there are: modules, or single parameters of a module that holds blocks.
+    """
+    whole = {*repeated_blocks(model), *model.head}
+    around = {above for path in whole for above in ancestors(path)} | {""}
+    found: dict[str, list[str]] = {}
+    for name in parameter_sizes(model):
+        part = name
+        for path in ancestors(name):
+            if part in whole or path in around:
+                break
+            part = path
+        found.setdefault(part, []).append(name)
+    return found
 
 
 def ancestors(path: str) -> Iterator[str]:

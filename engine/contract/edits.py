@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.contract.adapters import adaptable
 from engine.contract.match import WILD, Matcher
 from engine.contract.plan import FREEZE_ALL, covers, literal, with_rule, with_rules
 from engine.contract.rules import Rule
@@ -85,8 +86,8 @@ class Reinitialise(Struct, frozen=True):
 class Adapt(Struct, frozen=True):
     """Put adapters beside the weights of a module, all of one rank; 0 takes them away again.
 
-    The weights are frozen either way. A head below the module goes on as it is: it is new, and an
-    adapter can't make up for weights that mean nothing.
+    The weights are frozen either way. A head that is a part of the module goes on as it is: it is
+    new, and an adapter can't make up for weights that mean nothing.
     """
 
     rank: int
@@ -120,13 +121,8 @@ def edited(rules: Sequence[Rule], model: ModelInfo, paths: Iterable[str], edit: 
     return changed
 
 
-def adaptable(model: ModelInfo) -> set[str]:
-    """Names of the weights that can have an adapter."""
-    return {f"{m.path}.weight" for m in model.modules if m.type in ("Linear", "Conv2d")}
-
-
 def _edited(rules: list[Rule], model: ModelInfo, path: str, edit: Edit) -> list[Rule]:
-    spared = _heads_below(path, model) if isinstance(edit, Adapt) and edit.rank else []
+    spared = _heads_below(path, model) if isinstance(edit, Adapt) else []
     found = _may_decide(rules, path)
     alike = len(found) == 1 and not any(says.lora for says in found)
     if not spared and (alike or isinstance(edit, Train)):  # no need to look at each parameter
@@ -216,7 +212,11 @@ def _of(name: str, says: Says, adapting: Collection[str]) -> Says:
 
 
 def _heads_below(path: str, model: ModelInfo) -> list[str]:
-    return [head for head in model.head if head != path and _is_below(head, path)]
+    """Paths of the heads that a module holds beside other layers for adapters."""
+    others = (name for name in adaptable(model) if _is_below(name, path))
+    if all(any(_is_below(name, head) for head in model.head) for name in others):
+        return []
+    return [head for head in model.head if _is_below(head, path)]
 
 
 def _is_below(name: str, path: str) -> bool:

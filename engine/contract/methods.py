@@ -4,21 +4,24 @@ They write patterns rather than lists of parameters where they can, so that the 
 that a person reads, edits and takes to another model.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from engine.contract.depth import ancestors, repeated_blocks
 from engine.contract.errors import UserError
 from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, literal
 from engine.contract.rules import Rule
 from engine.contract.text import plain
-from engine.contract.tree import ModelInfo
+from engine.contract.tree import ModelInfo, ModuleInfo
 
 LAYER_DECAY = 0.75
 """Between the 0.65 of BEiT's large and the 0.9 of its small models."""
 ULMFIT_DIVISOR = 2.6
+ADAPTER_RANK = 8
 
 
 def last_blocks(model: ModelInfo, count: int) -> list[Rule]:
@@ -82,6 +85,22 @@ def attention_only(model: ModelInfo) -> list[Rule]:
     return [*head_only(model), *_of_types(m.type for m in layers)]
 
 
+def low_rank(model: ModelInfo, dora: bool = False) -> list[Rule]:
+    """The head, and low-rank adapters of rank 8 on all layers before it that can have one.
+
+    Hu et al. 2021 (LoRA, arXiv:2106.09685), section 4; Liu et al. 2024 (DoRA, arXiv:2402.09353),
+    section 4. Layers are of the types Linear and Conv2d; grouped and dilated convolutions and the
+    queries, keys and values of torch's MultiheadAttention have none (`ModuleInfo.adaptable`).
+    Raises `UserError` on a model without any such layer.
+    """
+    types = [m.type for m in _body(model) if m.adaptable]
+    if not types:
+        raise UserError(f"{plain(model.name)} has no layer for an adapter outside its head.")
+    everything_frozen, *heads = head_only(model)
+    adapted = [replace(rule, lora=ADAPTER_RANK, dora=dora) for rule in _of_types(types)]
+    return [everything_frozen, *adapted, *heads]
+
+
 def layer_decay(model: ModelInfo, factor: float = LAYER_DECAY) -> list[Rule]:
     """Everything, the rate multiplied by `factor` once for each block away from the head.
 
@@ -102,6 +121,20 @@ def discriminative(model: ModelInfo, divisor: float = ULMFIT_DIVISOR) -> list[Ru
     stages = groupby(repeated_blocks(model), key=lambda path: path.rpartition(".")[0])
     sizes = [len(list(blocks)) for _, blocks in stages]
     return _falling(model, [sum(sizes[i:]) for i in reversed(range(len(sizes)))], 1 / divisor)
+
+
+def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
+    """Everything, the rate of each part in proportion to its relative gradient norm.
+
+    Auto-RGN, Lee et al. 2022, arXiv:2210.11466, section 5: the largest norm has the full rate. So
+    has the head, which is left out of the comparison: it is new, and its gradient dwarfs the rest.
+    norms: path of a part, as `depth.parts` has them, to |gradient| / |weight|, finite; parts that
+    are left out have the full rate.
+    """
+    body = {path: norm for path, norm in norms.items() if path not in model.head}
+    largest = max(body.values(), default=0.0) or 1.0
+    scaled = [Rule(literal(path), lr_scale=_legible(n / largest)) for path, n in body.items()]
+    return [TRAIN_ALL, *scaled, *(Rule(literal(path)) for path in model.head)]
 
 
 class Method(NamedTuple):
@@ -143,6 +176,16 @@ METHODS: dict[str, Method] = {
         "The head and the attention layers of a transformer (arXiv:2203.09795)",
         attention_only,
     ),
+    "lora": Method(
+        "LoRA",
+        f"The head, and LoRA adapters of rank {ADAPTER_RANK} on all layers (arXiv:2106.09685)",
+        low_rank,
+    ),
+    "dora": Method(
+        "DoRA",
+        f"The head, and DoRA adapters of rank {ADAPTER_RANK} on all layers (arXiv:2402.09353)",
+        partial(low_rank, dora=True),
+    ),
 }
 """By the name that never changes; in the order of a menu."""
 
@@ -165,10 +208,13 @@ def _legible(scale: float) -> float:
 
 def _bias_rules(model: ModelInfo) -> list[Rule]:
     """One for each name of a bias outside the head: `*.bias`, `*.in_proj_bias`."""
-    heads = set(model.head)
-    body = [m for m in model.modules if heads.isdisjoint((m.path, *ancestors(m.path)))]
-    names = dict.fromkeys(name for module in body for name in module.own)
+    names = dict.fromkeys(name for module in _body(model) for name in module.own)
     return [Rule(f"*.{name}") for name in names if name == "bias" or name.endswith("_bias")]
+
+
+def _body(model: ModelInfo) -> list[ModuleInfo]:
+    heads = set(model.head)
+    return [m for m in model.modules if heads.isdisjoint((m.path, *ancestors(m.path)))]
 
 
 def _norm_rules(model: ModelInfo) -> list[Rule]:

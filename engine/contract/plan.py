@@ -7,7 +7,9 @@ import glob
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from engine.contract import adapters
 from engine.contract.errors import UserError
 from engine.contract.match import WILD, Matcher
 from engine.contract.rules import Rule
@@ -22,11 +24,13 @@ class Assignment(Struct, frozen=True):
     """What the plan says of one parameter."""
 
     train: bool
+    """Whether the parameter itself trains; one that has an adapter does not."""
     lr_scale: float = 1.0
     weight_decay: float | None = None
     """None: the optimizer's, where the parameter is one that decays."""
     reinit: bool = False
     lora: int = 0
+    """Rank of the adapter on this weight, which trains; 0: it has none."""
     dora: bool = False
 
 
@@ -50,18 +54,29 @@ def resolve(rules: Iterable[Rule], model: ModelInfo) -> dict[str, Assignment]:
 
     Raises `UserError` where a rule matches nothing, naming the nearest paths, or makes no sense.
     """
-    matcher = Matcher(model)
+    matcher, fitting = Matcher(model), adapters.adaptable(model)
     plan = dict.fromkeys(matcher.names, Assignment(train=False))
     for rule in rules:
+        taken = matcher.take(rule.match)
+        adapters.check(rule, taken, model)
         own = rule.train and not rule.lora
-        says = Assignment(own, rule.lr_scale, rule.weight_decay, rule.reinit, rule.lora, rule.dora)
-        plan |= dict.fromkeys(matcher.take(rule.match), says)
+        says = Assignment(own, rule.lr_scale, rule.weight_decay, rule.reinit)
+        plan |= dict.fromkeys(taken, says)
+        if rule.lora:
+            says = replace(says, lora=rule.lora, dora=rule.dora)
+            plan |= dict.fromkeys((name for name in taken if name in fitting), says)
     return plan
 
 
 def trainable_parameters(plan: Mapping[str, Assignment], model: ModelInfo) -> int:
-    """How many parameters (elements, not tensors) the plan trains."""
-    return sum(size for name, size in parameter_sizes(model).items() if plan[name].train)
+    """How many parameters (elements, not tensors) the plan trains, those of adapters included."""
+    own = sum(size for name, size in parameter_sizes(model).items() if plan[name].train)
+    beside = (
+        adapters.size(shape, plan[name].lora, plan[name].dora)
+        for name, shape in adapters.adaptable(model).items()
+        if plan[name].lora
+    )
+    return own + sum(beside)
 
 
 def begins_anew(own: Sequence[str], plan: Mapping[str, Assignment]) -> bool:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engine.contract.preprocessing import Preprocessing
 
 
-class ModuleInfo(Struct, frozen=True):
+class ModuleInfo(Struct, frozen=True, omit_defaults=True):
     """One module of a model, in the order of torch's `named_modules`, the root left out."""
 
     path: str
@@ -16,6 +16,9 @@ class ModuleInfo(Struct, frozen=True):
     """Class name: `Conv2d`."""
     own: dict[str, int] = {}
     """The module's own parameters, children's left out: name to number of elements."""
+    adaptable: tuple[int, int] | None = None
+    """Outputs and inputs of its weight, where a low-rank adapter fits the layer; the inputs of a
+    convolution are channels times kernel."""
 
 
 class ModelInfo(Struct, frozen=True):

@@ -3,22 +3,30 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engine.contract.config import DataConfig, Sampling
+from engine.contract.config import Augment, DataConfig, Sampling
 from engine.contract.events import FileSkipped
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain
 from engine.data import order, picture, transforms
 from engine.data.samples import Sample
+from engine.data.transforms import Augmentation
 from engine.data.workers import ReadingPool
 
-Key = tuple[int, tuple[int, ...]]
-"""An epoch and the draws, as `engine.data.order` has them, that make a batch."""
+
+class Key(NamedTuple):
+    """All that a batch depends on: what reads it needs to be told nothing else."""
+
+    epoch: int
+    draws: tuple[int, ...]
+    """As `engine.data.order` has them."""
+    augmentation: Augmentation
 
 
 @dataclass
@@ -65,11 +73,11 @@ class TrainLoader:
         close_fds: Sequence[int] = (),
     ) -> None:
         """`close_fds` are closed in the processes that read: they must not hold a run's lock."""
-        transform = transforms.train_transform(pre, config.augment)
-        self._batches = _Batches(samples, pre, transform, seed)
+        self._batches = _Batches(samples, pre, seed)
         self._reader = _Reader(self._batches, workers, pin_memory, close_fds)
         self._count, self._size, self._seed = len(samples), config.batch_size, seed
         self._sampling = sampling
+        self.set_augmentation(config.augment, config.augment_strength)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -85,8 +93,15 @@ class TrainLoader:
             draws = order.shuffled(self._count, seed)
         ends = [*range(self._size, self._size * len(self), self._size), self._count]
         starts = range(0, self._count, self._size)
-        keys = [(number, tuple(draws[start:end])) for start, end in zip(starts, ends, strict=False)]
+        keys = [
+            Key(number, tuple(draws[start:end]), self._augmentation)
+            for start, end in zip(starts, ends, strict=False)
+        ]
         return self._reader.read(keys[skip_batches:])
+
+    def set_augmentation(self, augment: Augment, strength: float) -> None:
+        """From the next call of `epoch` on."""
+        self._augmentation = Augmentation(augment, strength)
 
     def close(self) -> None:
         """End the processes that read."""
@@ -107,7 +122,7 @@ class ValLoader:
         close_fds: Sequence[int] = (),
     ) -> None:
         """`close_fds` are closed in the processes that read: they must not hold a run's lock."""
-        batches = _Batches(samples, pre, transforms.eval_transform(pre), seed=0)
+        batches = _Batches(samples, pre, seed=0)
         self._reader = _Reader(batches, workers, pin_memory, close_fds)
         self._count, self._size = len(samples), config.batch_size
 
@@ -117,7 +132,10 @@ class ValLoader:
     def __iter__(self) -> Iterator[Batch]:
         starts = range(0, self._count, self._size)
         ends = (min(start + self._size, self._count) for start in starts)
-        keys = [(0, tuple(range(start, end))) for start, end in zip(starts, ends, strict=True)]
+        keys = [
+            Key(0, tuple(range(start, end)), Augmentation())
+            for start, end in zip(starts, ends, strict=True)
+        ]
         return self._reader.read(keys)
 
     def close(self) -> None:
@@ -128,23 +146,19 @@ class ValLoader:
 class _Batches(Dataset[Batch]):
     """Key to batch: all that a reading process needs."""
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        pre: Preprocessing,
-        transform: transforms.Transform,
-        seed: int,
-    ) -> None:
+    def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
         # Flat arrays: forked readers would copy a list of objects, page by page, as they touch it.
         paths = [str(sample.path).encode(errors="surrogateescape") for sample in samples]
         self._paths = b"".join(paths)
         self._ends = np.cumsum([0, *map(len, paths)])
         self.labels = np.array([sample.label for sample in samples])
-        self._pre, self._transform, self._seed = pre, transform, seed
+        self._pre, self._seed = pre, seed
         self._to_input = transforms.ToInput(pre)
+        self._transforms: dict[Augmentation, transforms.Transform] = {}
 
     def __getitem__(self, key: Key) -> Batch:
-        epoch, draws = key
+        epoch, draws, augmentation = key
+        transform = self._transform(augmentation)
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.float32)
         labels: list[int] = []
@@ -158,7 +172,7 @@ class _Batches(Dataset[Batch]):
                 skipped.append(FileSkipped(path=plain(path, limit=4096), reason=error.reason))
                 continue
             seed = transforms.mix(self._seed, epoch, draw)
-            image = transforms.augmented(self._transform, image, seed)
+            image = transforms.augmented(transform, image, seed)
             self._to_input(image, images[len(labels)])
             labels.append(int(self.labels[position]))
         return Batch(
@@ -166,6 +180,11 @@ class _Batches(Dataset[Batch]):
             torch.tensor(labels, dtype=torch.int64),
             skipped,
         )
+
+    def _transform(self, augmentation: Augmentation) -> transforms.Transform:
+        if augmentation not in self._transforms:
+            self._transforms[augmentation] = transforms.train_transform(self._pre, augmentation)
+        return self._transforms[augmentation]
 
     def _path(self, position: int) -> Path:
         start, end = self._ends[position : position + 2]

@@ -6,7 +6,7 @@ one picture at a time: what a picture becomes depends on its seed, not on who wa
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import functional as v1
 
+from engine.contract.config import Augment
 from engine.contract.preprocessing import Preprocessing
 
 Transform = Callable[[Image.Image], Image.Image]
@@ -26,9 +27,20 @@ CROP_SCALE = (0.35, 1.0)
 already, so crops that may miss the object altogether cost more than they teach. It also means that
 a picture decoded at twice the model's size is never scaled up again."""
 
-_ON_TOP = {"trivial": v2.TrivialAugmentWide, "randaugment": v2.RandAugment}
+_CROP_RATIO = (3 / 4, 4 / 3)
+"""Width to height of a random crop; torchvision's default."""
+_MAGNITUDE = 9
+"""Of RandAugment, in its 31 steps; torchvision's default."""
 _LONGEST = 8
 _MASK = 2**64 - 1
+
+
+class Augmentation(NamedTuple):
+    """The random changes to training pictures; `train_transform` says what they are."""
+
+    name: Augment = "none"
+    strength: float = 1.0
+    """From 0 to 1, which is as published."""
 
 
 def eval_transform(pre: Preprocessing) -> Transform:
@@ -42,22 +54,46 @@ def eval_transform(pre: Preprocessing) -> Transform:
     )
 
 
-def train_transform(
-    pre: Preprocessing, augment: Literal["none", "standard", "trivial", "randaugment"]
-) -> Transform:
+def train_transform(pre: Preprocessing, asked: Augmentation) -> Transform:
     """`none` is `eval_transform`; `standard` a random crop and flip; `trivial` adds
     TrivialAugmentWide (Müller and Hutter 2021), `randaugment` RandAugment (Cubuk et al. 2019, two
-    operations of magnitude 9 in 31), in the order of torchvision's reference recipe."""
-    if augment == "none":
+    operations of magnitude 9 in 31), in the order of torchvision's reference recipe.
+
+    A strength of s lets crops keep at least 1 - 0.65 s of the area, their shape vary by the s-th
+    power of the published ratio, and RandAugment's magnitude be 9 s, rounded, but 1 at least. Of
+    TrivialAugment, which draws its magnitudes itself, it is the share of pictures that get it. At 0
+    the middle of the picture is left, and flips.
+    """
+    name, strength = asked
+    if name == "none":
         return eval_transform(pre)
     how = InterpolationMode(pre.interpolation)
+    least, most = CROP_SCALE
     return v2.Compose(  # type: ignore[no-any-return]
         [
-            v2.RandomResizedCrop(pre.image_size, scale=CROP_SCALE, interpolation=how),
+            v2.RandomResizedCrop(
+                pre.image_size,
+                scale=(most - strength * (most - least), most),
+                ratio=[bound**strength for bound in _CROP_RATIO],
+                interpolation=how,
+            ),
             v2.RandomHorizontalFlip(),
-            *([_ON_TOP[augment](interpolation=how)] if augment in _ON_TOP else []),
+            *_on_top(asked, how),
         ]
     )
+
+
+def _on_top(asked: Augmentation, how: InterpolationMode) -> list[Transform]:
+    name, strength = asked
+    if strength == 0:
+        return []
+    if name == "randaugment":
+        magnitude = max(1, round(_MAGNITUDE * strength))
+        return [v2.RandAugment(magnitude=magnitude, interpolation=how)]
+    if name == "trivial":
+        whole = v2.TrivialAugmentWide(interpolation=how)
+        return [whole if strength == 1 else v2.RandomApply([whole], p=strength)]
+    return []
 
 
 class ToInput:

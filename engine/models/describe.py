@@ -45,11 +45,31 @@ def model_info(
         path, _, last = full_name.rpartition(".")
         own.setdefault(path, {})[last] = parameter.numel()
     modules = [
-        ModuleInfo(path, type(child).__name__, own.get(path, {}))
+        ModuleInfo(
+            path,
+            type(child).__name__,
+            own.get(path, {}),
+            _adaptable(child) if "weight" in own.get(path, {}) else None,
+        )
         for path, child in module.named_modules()
         if path
     ]
     return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}))
+
+
+def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
+    """`ModuleInfo.adaptable`: for layers that compute what torch's Linear and Conv2d do.
+
+    Not for grouped convolutions, whose adapters peft can't merge, nor for those whose dilation or
+    padding mode its adapters would not have.
+    """
+    if isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward:
+        return layer.out_features, layer.in_features
+    if type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
+        height, width = layer.kernel_size
+        if layer.dilation == (1, 1):
+            return layer.out_channels, layer.in_channels * height * width
+    return None
 
 
 def last_layer(module: nn.Module) -> str:

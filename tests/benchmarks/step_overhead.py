@@ -4,9 +4,9 @@
 resnet18 at 64 pixels, all of it trained, the time of a step and its ratio to a bare PyTorch loop:
 `zero_grad`, forward, loss, backward, `step`, and nothing else. Each loop has a process of its own;
 they take turns, and the ratio is the median of those paired within a round. Both have the batches
-in memory. Ours has its schedule, journal, inbox, learning-rate groups and allocator besides;
-evaluations and checkpoints are left out. `--cpu-time` (with one thread) is for a machine that
-others use too.
+in memory. Ours has its schedule, journal, inbox, learning-rate groups and allocator besides, and
+where it says so a moving average of the weights, or L2-SP; evaluations and checkpoints are left
+out. `--cpu-time` (with one thread) is for a machine that others use too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +33,7 @@ from engine.contract.config import (
     DataConfig,
     ModelConfig,
     OptimizerConfig,
+    RegularisationConfig,
     TrainingConfig,
 )
 from engine.contract.preprocessing import Preprocessing
@@ -101,7 +103,9 @@ def bare(module: nn.Module, data: InMemory, fused: bool | None) -> Advance:
     return advance
 
 
-def ours(module: nn.Module, data: InMemory, folder: Path) -> Advance:
+def ours(
+    module: nn.Module, data: InMemory, folder: Path, regularisation: RegularisationConfig
+) -> Advance:
     folder.mkdir()
     memory.keep_freed()
     config = Config(
@@ -111,6 +115,7 @@ def ours(module: nn.Module, data: InMemory, folder: Path) -> Advance:
         trainable=[Rule("*")],
         optimizer=OptimizerConfig(lr=0.01, momentum=0.9, weight_decay=1e-4),
         training=TrainingConfig(epochs=1, device="cpu"),
+        regularisation=regularisation,
     )
     info = model_info("x", module, ["fc"], Preprocessing())
     classes = [str(number) for number in range(CLASSES)]
@@ -144,7 +149,9 @@ def ours(module: nn.Module, data: InMemory, folder: Path) -> Advance:
 LOOPS: dict[str, Callable[[nn.Module, InMemory, Path], Advance]] = {
     "bare": lambda module, data, _folder: bare(module, data, fused=None),
     "bare, fused optimizer": lambda module, data, _folder: bare(module, data, fused=True),
-    "ours": ours,
+    "ours": partial(ours, regularisation=RegularisationConfig()),
+    "ours, moving average": partial(ours, regularisation=RegularisationConfig(ema=0.999)),
+    "ours, L2-SP": partial(ours, regularisation=RegularisationConfig(l2_sp=0.01)),
 }
 
 

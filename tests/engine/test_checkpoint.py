@@ -289,8 +289,8 @@ def test_training_goes_on_when_the_disk_is_full_and_waits_at_its_end(
             if len(of(e.RunPaused, events)) == 2:
                 monkeypatch.undo()
             events += obey(made, c.Resume())
-    assert names(made) == {f"step-{made.progress.step:08d}", "last"}
-    assert [type(x) for x in events[-2:]] == [e.CheckpointSaved, e.RunFinished]
+    assert names(made) == {f"step-{made.progress.step:08d}", "last", "best"}
+    assert [type(x) for x in events[-3:]] == [e.CheckpointSaved, e.ModelSaved, e.RunFinished]
     told = [x.message for x in of(e.Warned, events) if isinstance(x, e.Warned)]
     assert sum("No space left on device" in x for x in told) == 3
     assert sum("only in memory" in x for x in told) == 2

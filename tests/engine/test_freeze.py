@@ -111,13 +111,13 @@ def test_freezing_drops_the_gradient_and_twice_is_as_once() -> None:
         }
 
 
-def test_a_plan_that_trains_nothing_is_refused_and_nothing_is_changed() -> None:
-    net = tiny_net()
-    put(net, *BODY)
-    before = trained(net)
+def test_a_plan_that_trains_nothing_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    made = session(tmp_path, config(trainable=BODY))
+    before = trained(made.module)
     with pytest.raises(UserError, match="at least one"):
-        put(net, Rule("*", train=False))
-    assert trained(net) == before
+        made.set_plan([Rule("*", train=False)])
+    assert trained(made.module) == before
+    assert made.progress.rules == BODY
 
 
 optimizers = st.builds(

@@ -70,7 +70,7 @@ def test_the_events_of_a_run_in_their_order(tmp_path: Path) -> None:
         *("StepsTrained", "Evaluated", "CheckpointSaved"),
         *("EpochStarted", "StepsTrained", "CheckpointSaved"),
         *("StepsTrained", "CheckpointSaved", "StepsTrained", "Evaluated", "CheckpointSaved"),
-        "RunFinished",
+        *("ModelSaved", "RunFinished"),
     ]
     assert [x.reason for x in of(e.CheckpointSaved, events)] == [
         *("start", "steps", "epoch", "steps", "steps", "epoch")
@@ -298,7 +298,7 @@ def test_early_stopping_ends_the_run_and_tells_the_best(tmp_path: Path) -> None:
     events = run(session(tmp_path, asked))
     evaluations = of(e.Evaluated, events)
     assert len(evaluations) == 3  # the first is the best, two are not better
-    assert names(events)[-3:] == ["CheckpointSaved", "EarlyStopped", "RunFinished"]
+    assert names(events)[-4:] == ["CheckpointSaved", "ModelSaved", "EarlyStopped", "RunFinished"]
     stopped = of(e.EarlyStopped, events)[0]
     assert stopped.best == evaluations[0].loss
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from safetensors.torch import load_file
 from torch import nn
 
 from engine import optim, pending
@@ -26,6 +27,7 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.rules import Rule
+from engine.finish import FILE
 from tests.engine.sessions import (
     UNGUARDED,
     Script,
@@ -49,17 +51,20 @@ def _untimed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 EPOCHS, STEPS_PER_EPOCH = 3, 5
 
+ADAPTERS = [Rule("*", lora=2), Rule("body", lora=1, dora=True), Rule("head")]
 steering = st.one_of(
     st.builds(c.SetLearningRate, st.sampled_from([0.03, 0.3])),
     st.builds(c.Freeze, st.sampled_from(["stem", "body", "*.bias", "type:BatchNorm2d"])),
     st.builds(c.Thaw, st.sampled_from(["stem", "body", "*"]), st.sampled_from([1.0, 0.1])),
     st.builds(c.SetPlan, st.just([Rule(match="head"), Rule(match="body.1")])),
+    st.builds(c.SetPlan, st.just(ADAPTERS)),
     st.builds(
         c.SetPlan,
         st.just(
             [Rule("last:1", weight_decay=0.3), Rule("re:body|head", lr_scale=0.5, reinit=True)]
         ),
     ),
+    st.builds(c.AutoRGN),
 )
 other = st.sampled_from([c.Evaluate, c.Checkpoint, c.Pause, c.Resume]).map(lambda kind: kind())
 script = st.lists(
@@ -76,12 +81,14 @@ optimizer = st.builds(
     frozen_moments=st.sampled_from(["reset", "keep"]),
 )
 REGULARISED = RegularisationConfig(mixup=0.4, cutmix=1.0, sampling="balanced")
+AVERAGED = RegularisationConfig(ema=0.9, l2_sp=0.1, wise_ft=True)
 regularisations = [
     RegularisationConfig(),
     RegularisationConfig(cutmix=1.0, class_weights="balanced"),
     REGULARISED,
+    AVERAGED,
 ]
-plans = [[Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
+plans = [ADAPTERS, [Rule("*")], [Rule("*", weight_decay=0.1), Rule("stem", reinit=True)]]
 configs = st.builds(
     config,
     trainable=st.sampled_from(plans),
@@ -92,6 +99,7 @@ configs = st.builds(
         epochs=st.just(EPOCHS),
         accumulate=st.sampled_from([1, 2]),
         clip_norm=st.sampled_from([0.0, 0.5]),
+        auto_rgn=st.booleans(),
     ),
     regularisation=st.sampled_from(regularisations),
     early_stopping=st.builds(EarlyStoppingConfig, patience=st.sampled_from([0, 1])),
@@ -110,6 +118,9 @@ def result(worker: ToyWorker) -> dict[str, object]:
         "plan": (state.rules, state.base_lr, state.trainable),
         "markers": sorted(x for x in state.markers if x.label not in ("pause", "resume")),
         "evaluations": [(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"],
+        "averaged": [(x.step, x.loss, x.top1) for x in state.averaged if x.reason == "epoch"],
+        "blends": [(x.step, x.alpha, x.loss, x.top1) for x in state.interpolations],
+        "model": state.saved_model and (state.saved_model.step, state.saved_model.weights),
         "end": (state.phase, state.early_stopped is not None),
     }
 
@@ -306,7 +317,13 @@ def test_what_can_not_be_redone_is_told_once_and_given_up(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "regularisation"),
-    [("sgd", RegularisationConfig()), ("adamw", RegularisationConfig()), ("sgd", REGULARISED)],
+    [
+        ("sgd", RegularisationConfig()),
+        ("adamw", RegularisationConfig()),
+        ("sgd", REGULARISED),
+        ("sgd", AVERAGED),
+        ("adamw", AVERAGED),
+    ],
 )
 def test_killed_at_every_step(
     tmp_path: Path, name: str, regularisation: RegularisationConfig
@@ -329,6 +346,33 @@ def test_killed_at_every_step(
     for yields in range(40):
         struck = ToyWorker(tmp_path / "struck", asked, list(commands))
         struck.folder.mkdir()
+        if struck.live(yields):
+            break
+        struck.live()
+        compare(calm, struck)
+        shutil.rmtree(struck.folder)
+    assert yields > 15, "no step was left out"
+
+
+def test_killed_at_every_step_while_adapters_come_and_go(tmp_path: Path) -> None:
+    asked = config(
+        optimizer=OptimizerConfig(name="adamw", lr=0.05, frozen_moments="keep"),
+        training=TrainingConfig(epochs=2),
+        checkpoints=CheckpointConfig(every_steps=2),
+    )
+    commands = [
+        (1, c.SetPlan(ADAPTERS)),
+        (4, c.SetPlan([Rule("*", lora=1), Rule("head.bias")])),
+        (6, c.Freeze("body")),
+        (8, c.Thaw("stem", 0.5)),
+    ]
+    calm = toy(tmp_path / "calm", asked, *commands)
+    calm.live()
+    told = [x for x in of(e.PlanChanged, calm.journal) if isinstance(x, e.PlanChanged)]
+    merged = [x.change.rpartition("; ")[2] for x in told if "merged" in x.change]
+    assert merged == [f"adapters of {n} layers merged" for n in (2, 1, 1)]
+    for yields in range(60):
+        struck = toy(tmp_path / "struck", asked, *commands)
         if struck.live(yields):
             break
         struck.live()
@@ -360,3 +404,9 @@ def compare(calm: ToyWorker, struck: ToyWorker) -> None:
     assert moments.keys() == others.keys()
     assert all(same(moments[name], others[name]) for name in moments)
     assert same(calm.generators, struck.generators)
+    average, other = calm.session.average, struck.session.average
+    if average and other:
+        shadows = average.state(calm.session.module), other.state(struck.session.module)
+        assert shadows[0]["updates"] == shadows[1]["updates"] > 0
+        assert same(shadows[0]["shadows"], shadows[1]["shadows"])
+    assert same(load_file(calm.folder / FILE), load_file(struck.folder / FILE))

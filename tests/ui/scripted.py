@@ -42,7 +42,7 @@ def resnet18(classes: int = 37) -> ModelInfo:
             before = width
     modules += [
         ModuleInfo("avgpool", "AdaptiveAvgPool2d"),
-        ModuleInfo("fc", "Linear", {"weight": 512 * classes, "bias": classes}),
+        ModuleInfo("fc", "Linear", {"weight": 512 * classes, "bias": classes}, (classes, 512)),
     ]
     return ModelInfo("torchvision/resnet18", modules, ["fc"], Preprocessing())
 
@@ -154,7 +154,8 @@ class ScriptedRun:
 
 
 def _conv(path: str, inputs: int, outputs: int, side: int) -> ModuleInfo:
-    return ModuleInfo(path, "Conv2d", {"weight": inputs * outputs * side * side})
+    inputs *= side * side
+    return ModuleInfo(path, "Conv2d", {"weight": inputs * outputs}, (outputs, inputs))
 
 
 def _norm(path: str, width: int) -> ModuleInfo:

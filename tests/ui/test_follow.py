@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.contract import events as e
@@ -151,6 +152,18 @@ def test_the_summary_tells_one_evaluation() -> None:
         state.apply(event)
     said = next(line for line in follow.summary(Path("run"), state, "crashed") if "top-1" in line)
     assert said == "validation accuracy 80.0 % (top-1, best, epoch 1), loss 0.9"
+
+
+def test_the_summary_tells_the_average_and_the_finished_model() -> None:
+    state = RunState()
+    averaged = msgspec.structs.replace(evaluated(2, loss=0.6, top1=0.9), weights="ema")
+    saved = e.ModelSaved(step=20, path="model.safetensors", weights="best, epoch 2", size=1)
+    for event in (started(1), TRAINING, evaluated(2, 0.7, 0.6), averaged, saved):
+        state.apply(event)
+    said = list(follow.summary(Path("run"), state, "finished"))
+    assert "validation accuracy 60.0 % (top-1, best, epoch 2), loss 0.7" in said
+    assert "average's validation accuracy 90.0 % (top-1, best, epoch 2), loss 0.6" in said
+    assert "model.safetensors has the weights: best, epoch 2" in said
 
 
 def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:

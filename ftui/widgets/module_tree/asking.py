@@ -18,6 +18,7 @@ from engine.contract.edits import (
     Train,
 )
 from engine.contract.errors import UserError
+from engine.contract.methods import ADAPTER_RANK
 from ftui.widgets.module_tree.node import (
     MIXED,
     NO_ADAPTER,
@@ -29,7 +30,6 @@ from ftui.widgets.module_tree.node import (
 )
 from ftui.widgets.module_tree.words import called
 
-DEFAULT_RANK = 8
 Value = Literal["scale", "rank"]
 """What can be typed in a row."""
 
@@ -93,18 +93,18 @@ class Asking(ScrollView):
     def action_toggle_adapters(self) -> None:
         if nodes := self._adaptable():
             there = bool(self._ranks(nodes))  # a head may go without
-            self.ask(Adapt(0 if there else DEFAULT_RANK), nodes)
+            self.ask(Adapt(0 if there else ADAPTER_RANK), nodes)
 
     def action_edit_rank(self) -> None:
         if nodes := self._adaptable():
-            ranks = self._ranks(nodes) or {DEFAULT_RANK}
+            ranks = self._ranks(nodes) or {ADAPTER_RANK}
             self.post_message(
                 self.ValueRequested("rank", str(ranks.pop()) if len(ranks) == 1 else "")
             )
 
     def action_toggle_dora(self) -> None:
         if nodes := self._adaptable():
-            ranks = self._ranks(nodes) or {DEFAULT_RANK}
+            ranks = self._ranks(nodes) or {ADAPTER_RANK}
             if len(ranks) == 1:
                 self.ask(Adapt(ranks.pop(), not self._all_dora(nodes)), nodes)
             else:

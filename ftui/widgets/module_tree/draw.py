@@ -161,7 +161,7 @@ def row(node: Node, modules: Modules, look: Look, columns: Columns, glyphs: Glyp
     total, trainable = modules.total(node), modules.trainable(node)
     numbers = (
         _right(count_text(total) if total else "", columns.parameters),
-        _right(share_text(trainable, total), columns.share),
+        _right(share_text(trainable, modules.whole(node)), columns.share),
         _right(lr_text(modules.lr_scale(node)), columns.lr),
     )
     return [

@@ -5,20 +5,21 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import dropwhile
 
-from engine.contract.edits import adaptable
+from engine.contract import adapters
 from engine.contract.plan import Assignment, literal, resolve, with_rules
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from ftui.widgets.module_tree.node import (
     FROZEN,
     MIXED,
-    NO_ADAPTER,
     Adapter,
     ModuleRow,
     Modules,
     OwnPlan,
 )
 
+Shape = tuple[int, int]
+"""Outputs and inputs of a layer."""
 _ESCAPED = re.compile(r"\[([*?[])\]")
 _KNOWN_PLANS = 2
 """That in force, and that which a worker was asked for."""
@@ -26,24 +27,15 @@ _KNOWN_PLANS = 2
 
 def rows_of(model: ModelInfo) -> list[ModuleRow]:
     """The rows for `ModuleTree.set_model`, the model itself first."""
-    root, fitting = ModuleRow("", "", sum(model.root_own.values())), adaptable(model)
-    return [
-        root,
-        *(
-            ModuleRow(m.path, m.type, sum(m.own.values()), f"{m.path}.weight" in fitting)
-            for m in model.modules
-        ),
-    ]
+    root = ModuleRow("", "", sum(model.root_own.values()))
+    modules = model.modules
+    return [root, *(ModuleRow(m.path, m.type, sum(m.own.values()), m.adaptable) for m in modules)]
 
 
 def own_plan(plan: Mapping[str, Assignment], model: ModelInfo) -> dict[str, OwnPlan]:
     """What a resolved plan says of each module's own parameters, for `apply_plan`."""
-    fitting = adaptable(model)
-    owns = {"": _own(model.root_own, "", plan, False)}
-    return owns | {
-        m.path: _own(m.own, f"{m.path}.", plan, f"{m.path}.weight" in fitting)
-        for m in model.modules
-    }
+    owns = {"": _own(model.root_own, "", plan, None)}
+    return owns | {m.path: _own(m.own, f"{m.path}.", plan, m.adaptable) for m in model.modules}
 
 
 def module_of(pattern: str, modules: Modules) -> str | None:
@@ -96,30 +88,40 @@ class PlanReader:
         return plan
 
 
-def _own_under(rule: Rule, size: int, fits: bool) -> OwnPlan:
+def _own_under(rule: Rule, size: int, shape: Shape | None) -> OwnPlan:
     """What a rule that takes all of a module makes of it."""
     if rule.lora:
-        adapter = Adapter(rule.lora, rule.dora)
-        return OwnPlan(0, rule.lr_scale, adapter) if fits else FROZEN
+        return _adapted(FROZEN, Adapter(rule.lora, rule.dora), rule.lr_scale, shape)
     return OwnPlan(
         size if rule.train else 0, rule.lr_scale if rule.train else None, new=rule.reinit
     )
 
 
 def _own(
-    sizes: Mapping[str, int], prefix: str, plan: Mapping[str, Assignment], fits: bool
+    sizes: Mapping[str, int], prefix: str, plan: Mapping[str, Assignment], shape: Shape | None
 ) -> OwnPlan:
     says = [(size, plan[prefix + name]) for name, size in sizes.items()]
-    if not says:
-        return FROZEN
-    adapted = plan[f"{prefix}weight"] if fits else None
-    adapter = Adapter(adapted.lora, adapted.dora) if adapted and adapted.lora else NO_ADAPTER
     scales = {assignment.lr_scale for _, assignment in says if assignment.train}
-    if adapter != NO_ADAPTER and adapted:
-        scales.add(adapted.lr_scale)
-    return OwnPlan(
+    own = OwnPlan(
         sum(size for size, assignment in says if assignment.train),
         MIXED if len(scales) > 1 else next(iter(scales), None),
+        new=any(assignment.reinit for _, assignment in says),
+    )
+    weight = plan.get(f"{prefix}weight")
+    if weight is None or not weight.lora:
+        return own
+    return _adapted(own, Adapter(weight.lora, weight.dora), weight.lr_scale, shape)
+
+
+def _adapted(own: OwnPlan, adapter: Adapter, scale: float, shape: Shape | None) -> OwnPlan:
+    """A module with an adapter beside its own parameters, where one fits."""
+    if shape is None:
+        return own
+    beside = adapters.size(shape, adapter.rank, adapter.dora)
+    return OwnPlan(
+        own.trainable + beside,
+        scale if own.lr_scale in (None, scale) else MIXED,
         adapter,
-        any(assignment.reinit for _, assignment in says),
+        own.new,
+        beside,
     )

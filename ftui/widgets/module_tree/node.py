@@ -27,8 +27,8 @@ class ModuleRow(NamedTuple):
     type: str
     parameters: int
     """Elements of the module's own parameters, its children's left out."""
-    adaptable: bool = False
-    """Whether a LoRA adapter fits it."""
+    adaptable: tuple[int, int] | None = None
+    """Outputs and inputs of the layer, where a LoRA adapter fits it."""
 
 
 class Adapter(NamedTuple):
@@ -45,15 +45,19 @@ class OwnPlan(NamedTuple):
     """What the plan says of a module's own parameters."""
 
     trainable: int
-    """How many elements train, those of an adapter left out."""
+    """How many elements train, those of an adapter included."""
     lr_scale: LrScale = 1.0
     """None where nothing trains, an adapter included."""
     adapter: Adapter = NO_ADAPTER
     new: bool = False
     """Whether they are drawn anew."""
+    beside: int = 0
+    """Elements of the adapter."""
 
 
 FROZEN: Final = OwnPlan(0, None)
+OwnPlanOf = Callable[[int, tuple[int, int] | None], OwnPlan]
+"""What becomes of a module with so many own parameters, which is adaptable or not."""
 
 
 class Mark(Enum):
@@ -108,15 +112,13 @@ class Modules:
         self._scales: list[LrScale] = list(map(itemgetter(1), found))
         self._adapters: list[Adapter] = list(map(itemgetter(2), found))
         self._new: list[bool] = list(map(itemgetter(3), found))
+        self._beside: list[int] = list(accumulate(map(itemgetter(4), found), initial=0))
         self.has_adapters = self._adapters.count(NO_ADAPTER) < len(found)
         self.has_new = True in self._new
 
-    def ruled(
-        self, plan: Mapping[str, OwnPlan], path: str, own: Callable[[int, bool], OwnPlan]
-    ) -> dict[str, OwnPlan]:
+    def ruled(self, plan: Mapping[str, OwnPlan], path: str, own: OwnPlanOf) -> dict[str, OwnPlan]:
         """`plan` after one more rule that takes `path` and all below it, and nothing else.
 
-        `own` is what becomes of a module with so many own parameters, which is adaptable or not.
         The same as resolving all rules again, at the cost of the subtree alone.
         """
         node = self.by_path[path]
@@ -126,8 +128,12 @@ class Modules:
         return {**plan, **{n.path: found[n.own, n.adaptable] for n in below}}
 
     def total(self, node: Node) -> int:
-        """Parameters (elements) of the module and all below it."""
+        """Parameters (elements) of the module and all below it, those of adapters left out."""
         return self._total[node.end] - self._total[node.index]
+
+    def whole(self, node: Node) -> int:
+        """The same with those of adapters."""
+        return self.total(node) + self._beside[node.end] - self._beside[node.index]
 
     def trainable(self, node: Node) -> int:
         """Those of them that train."""
@@ -152,12 +158,12 @@ class Modules:
 
     def mark(self, node: Node) -> Mark:
         """The three-state mark, or none for a module without parameters."""
-        total, trainable = self.total(node), self.trainable(node)
-        if not total:
+        whole, trainable = self.whole(node), self.trainable(node)
+        if not whole:
             return Mark.NONE
         if not trainable:
             return Mark.FROZEN
-        return Mark.TRAINABLE if trainable == total else Mark.MIXED
+        return Mark.TRAINABLE if trainable == whole else Mark.MIXED
 
 
 def _link(rows: Sequence[ModuleRow], name: str) -> dict[str, Node]:

@@ -111,7 +111,7 @@ class ModulePane(Vertical):
         selected = self.tree_table.selected_count
         more = f", {selected} selected" if selected else ""
         more += f", {self._pending} pending" if self._pending else ""
-        trainable, total = modules.trainable(modules.root), modules.total(modules.root)
+        trainable, total = modules.trainable(modules.root), modules.whole(modules.root)
         return totals_text(trainable, total, width - len(more)) + more
 
     def filter_line(self, width: int) -> str:

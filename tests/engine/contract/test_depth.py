@@ -1,10 +1,12 @@
 """What counts as a block of a model, on outlines of the families' trees."""
 
 import pytest
+from msgspec.structs import replace
 
-from engine.contract.depth import repeated_blocks
+from engine.contract.depth import parts, repeated_blocks
 from engine.contract.plan import resolve
 from engine.contract.rules import Rule
+from engine.contract.tree import parameter_sizes
 from tests.engine.contract.trees import Outline, layer, series, tree
 
 UNIT = {"conv Conv2d": "weight", "norm BatchNorm2d": "weight bias"}
@@ -46,6 +48,30 @@ def test_of_stages_that_hold_blocks_the_blocks_count() -> None:
     net = tree({"layers Sequential": series("", "SwinTransformerStage", 2, stage)} | HEAD)
     blocks = [f"layers.{i}.blocks.{j}" for i in (0, 1) for j in (0, 1)]
     assert repeated_blocks(net) == blocks
+
+
+def test_parts_are_the_blocks_and_what_stands_around_them_in_large_pieces() -> None:
+    stem: Outline = {"stem Sequential": UNIT}
+    stage = series("", "Block", 2, layer(2)) | {"merge PatchMerging": {"fc Linear": "weight"}}
+    stages: Outline = {"stages Sequential": series("", "Sequential", 2, stage)}
+    net = tree(stem | stages | {"norm LayerNorm": "weight bias"} | HEAD)
+    found = parts(net)
+    assert list(found) == [
+        *("stem", "stages.0.0", "stages.0.1", "stages.0.merge"),
+        *("stages.1.0", "stages.1.1", "stages.1.merge", "norm", "head"),
+    ]
+    assert found["stages.0.1"] == ["stages.0.1.conv0.weight", "stages.0.1.conv1.weight"]
+    assert [name for names in found.values() for name in names] == list(parameter_sizes(net))
+
+
+def test_a_parameter_beside_blocks_is_a_part() -> None:
+    net = tree({"encoder Encoder": series("block", "Block", 2, layer(2))} | HEAD)
+    modules = [replace(m, own={"position": 5}) if m.path == "encoder" else m for m in net.modules]
+    found = parts(replace(net, modules=modules, root_own={"class_token": 3}))
+    assert list(found) == [
+        *("class_token", "encoder.position", "encoder.block0", "encoder.block1", "head")
+    ]
+    assert found["encoder.position"] == ["encoder.position"]
 
 
 def test_branches_of_a_block_are_no_blocks() -> None:

@@ -5,16 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.contract import edits
+from engine.contract.adapters import adaptable
 from engine.contract.edits import Adapt, Edit, Multiply, Reinitialise, SetScale, Train, edited
 from engine.contract.match import Matcher
 from engine.contract.methods import layer_decay
 from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, literal, resolve
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, parameter_sizes
-from tests.engine.contract.test_plan import MODEL
+from tests.engine.contract.test_plan import MODEL as PLAIN
 from tests.ui.scripted import resnet18
 
+SHAPES = {"stem": (5, 2), "layer1.0.conv": (4, 5), "layer10.0": (8, 5), "fc": (10, 5)}
+MODEL = replace(PLAIN, modules=[replace(m, adaptable=SHAPES.get(m.path)) for m in PLAIN.modules])
 NET = resnet18()
 PROBE = head_only(NET)
 
@@ -25,7 +27,7 @@ def says(rules: list[Rule], model: ModelInfo) -> dict[str, Rule]:
     found = dict.fromkeys(matcher.names, FREEZE_ALL)
     for rule in rules:
         found |= dict.fromkeys(matcher.take(rule.match), replace(rule, match="*"))
-    fitting = edits.adaptable(model)
+    fitting = adaptable(model)
     return {n: FREEZE_ALL if s.lora and n not in fitting else s for n, s in found.items()}
 
 
@@ -163,10 +165,10 @@ def test_adapters_stand_where_they_fit_and_go_without_a_trace(
     before = says(rules, MODEL)
     after = says(edited(rules, MODEL, [path], Adapt(rank)), MODEL)
     below = set(Matcher(MODEL).take(literal(path) or "*"))
-    spared = set() if path == "fc" else {"fc.weight", "fc.bias"}
+    spared = {"fc.weight", "fc.bias"} if path == "" else set()
     for name in parameter_sizes(MODEL):
         if not rank or name not in below - spared:
             assert after[name] == before[name]
         else:
-            assert after[name].lora == (rank if name in edits.adaptable(MODEL) else 0)
+            assert after[name].lora == (rank if name in adaptable(MODEL) else 0)
             assert after[name].train == bool(after[name].lora)

@@ -5,7 +5,7 @@ import pytest
 from engine.contract import toml
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
-from engine.contract.methods import METHODS, bitfit, last_blocks, norm_only
+from engine.contract.methods import METHODS, auto_rgn, bitfit, last_blocks, norm_only
 from engine.contract.plan import FREEZE_ALL, head_only, resolve
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
@@ -77,6 +77,10 @@ def test_what_a_method_trains(name: str, names: set[str]) -> None:
             ],
         ),
         (
+            "lora",
+            [FREEZE_ALL, Rule("type:Conv2d", lora=8), Rule("type:Linear", lora=8), Rule("head")],
+        ),
+        (
             "discriminative",
             [
                 Rule("*", lr_scale=0.0568958),  # 1 / 2.6 ** 3
@@ -113,6 +117,8 @@ def test_a_method_that_does_not_fit_is_a_sentence() -> None:
         norm_only(PLAIN)
     with pytest.raises(UserError, match="has no attention layers; this method is for transformers"):
         METHODS["attention-only"].rules(PLAIN)
+    with pytest.raises(UserError, match="has no layer for an adapter outside its head"):
+        METHODS["lora"].rules(tree(HEAD))
     with pytest.raises(UserError, match="has fewer than 2 blocks before its head"):
         last_blocks(PLAIN, 2)
     assert METHODS["norms-and-biases"].rules(PLAIN) == head_only(PLAIN)
@@ -131,3 +137,25 @@ def test_a_block_that_only_holds_attention_is_none() -> None:
     net = tree(series("", "PartitionAttention", 2, part) | HEAD)
     found = resolve(METHODS["attention-only"].rules(net), net)
     assert not any(does.train for name, does in found.items() if ".mlp." in name)
+
+
+def test_auto_rgn_gives_rates_in_proportion_and_the_head_the_full_one() -> None:
+    norms = {"stem": 0.2, "stage0.0": 0.5, "stage0.1": 0.05, "stage1.0": 0.0, "head": 90.0}
+    found = resolve(auto_rgn(TRANSFORMER, norms), TRANSFORMER)
+    assert all(does.train for does in found.values())
+    rates = {name: does.lr_scale for name, does in found.items() if name.endswith("weight")}
+    assert rates["stem.0.weight"] == 0.4
+    assert rates["stage0.0.norm.weight"] == 1.0
+    assert rates["stage0.1.attn.proj.weight"] == 0.1
+    assert rates["stage1.0.norm.weight"] == 0.0
+    assert rates["head.weight"] == 1.0
+    assert rates["stage1.1.norm.weight"] == 1.0, "it was not measured"
+
+
+def test_auto_rgn_without_any_gradient_trains_the_head() -> None:
+    rules = auto_rgn(PLAIN, {"body": 0.0, "head": 0.0})
+    assert {n: does.lr_scale for n, does in resolve(rules, PLAIN).items()} == {
+        "body.weight": 0.0,
+        "head.weight": 1.0,
+        "head.bias": 1.0,
+    }

@@ -27,7 +27,8 @@ def _modules(outline: Outline, prefix: str) -> list[ModuleInfo]:
     for title, inside in outline.items():
         name, _, kind = title.partition(" ")
         own = dict.fromkeys(inside.split(), 1) if isinstance(inside, str) else {}
-        modules.append(ModuleInfo(prefix + name, kind, own))
+        fits = (1, 1) if kind in ("Linear", "Conv2d") and "weight" in own else None
+        modules.append(ModuleInfo(prefix + name, kind, own, fits))
         if not isinstance(inside, str):
             modules += _modules(inside, f"{prefix}{name}.")
     return modules

@@ -139,6 +139,24 @@ class TestEpochs:
         counts = Counter(int(x) for n in range(40) for b in plain.epoch(n) for x in b.labels)
         assert all(0.28 < counts[label] / counts.total() < 0.39 for label in range(3))
 
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_another_augmentation_is_for_epochs_that_are_opened_after_it(
+        self, folder: Path, data: DataIndex, workers: int
+    ) -> None:
+        """The one under way goes on as it began; opened again, it is as if it had begun so."""
+        before = train_loader(folder, data)
+        after = train_loader(folder, data, augment="trivial", augment_strength=0.5)
+        assert not same(before.epoch(1), after.epoch(1))
+        with closing(train_loader(folder, data, workers)) as loader:
+            under_way = loader.epoch(1)
+            shown = [next(under_way)]
+            loader.set_augmentation("trivial", 0.5)
+            shown += under_way
+            assert same(shown, before.epoch(1))
+            assert same(loader.epoch(1, 3), after.epoch(1, 3))
+            loader.set_augmentation("standard", 1.0)
+            assert same(loader.epoch(2), before.epoch(2))
+
     def test_the_global_generator_is_left_alone(self, folder: Path, data: DataIndex) -> None:
         before = torch.get_rng_state()
         for workers in (0, 1):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms._presets import ImageClassification
 
 from engine.contract.preprocessing import Preprocessing
 from engine.data.transforms import (
+    Augmentation,
     ToInput,
     augmented,
     eval_transform,
@@ -46,14 +47,14 @@ def test_evaluation_sees_what_torchvision_would_show(how: str, size: tuple[int, 
 
 def test_no_augmentation_is_evaluation() -> None:
     image = noisy(1, 90, 60)
-    plain = augmented(train_transform(SMALL, "none"), image, 7)
+    plain = augmented(train_transform(SMALL, Augmentation("none")), image, 7)
     assert plain.tobytes() == eval_transform(SMALL)(image).tobytes()
 
 
 @pytest.mark.parametrize("augment", ["standard", "trivial", "randaugment"])
 class TestAugmentation:
     def test_is_the_seed_and_nothing_else(self, augment: str) -> None:
-        transform = train_transform(SMALL, augment)  # type: ignore[arg-type]
+        transform = train_transform(SMALL, Augmentation(augment))  # type: ignore[arg-type]
         image = gradient()
         seen = []
         for state in (1, 2):
@@ -65,7 +66,7 @@ class TestAugmentation:
         assert len(set(seen[0])) > 50
 
     def test_leaves_the_global_generators_alone(self, augment: str) -> None:
-        transform = train_transform(SMALL, augment)  # type: ignore[arg-type]
+        transform = train_transform(SMALL, Augmentation(augment))  # type: ignore[arg-type]
         ours, theirs, numpys = torch.get_rng_state(), random.getstate(), np.random.get_state()
         for seed in range(60):
             augmented(transform, gradient(), seed)
@@ -74,10 +75,60 @@ class TestAugmentation:
         assert np.array_equal(np.random.get_state()[1], numpys[1])
 
     def test_gives_the_size_asked_for(self, augment: str) -> None:
-        transform = train_transform(SMALL, augment)  # type: ignore[arg-type]
+        transform = train_transform(SMALL, Augmentation(augment))  # type: ignore[arg-type]
         for size in ((1, 1), (1, 500), (500, 1), (32, 32), (333, 64)):
             image = augmented(transform, noisy(0, *size), 3)
             assert (image.size, image.mode) == ((32, 32), "RGB")
+
+
+def seen(image: Image.Image, name: str, strength: float, count: int = 200) -> list[bytes]:
+    """What a picture becomes, by so many seeds."""
+    transform = train_transform(SMALL, Augmentation(name, strength))  # type: ignore[arg-type]
+    return [augmented(transform, image, seed).tobytes() for seed in range(count)]
+
+
+class TestStrength:
+    @pytest.mark.parametrize(
+        "on_top", [{}, {"trivial": v2.TrivialAugmentWide}, {"randaugment": v2.RandAugment}]
+    )
+    def test_at_one_it_is_as_published(self, on_top: dict[str, type]) -> None:
+        how = InterpolationMode(SMALL.interpolation)
+        published = v2.Compose(
+            [
+                v2.RandomResizedCrop(32, scale=(0.35, 1.0), interpolation=how),
+                v2.RandomHorizontalFlip(),
+                *(kind(interpolation=how) for kind in on_top.values()),
+            ]
+        )
+        theirs = [augmented(published, gradient(), seed).tobytes() for seed in range(200)]
+        assert seen(gradient(), "".join(on_top) or "standard", 1.0) == theirs
+
+    @pytest.mark.parametrize("name", ["standard", "trivial", "randaugment"])
+    def test_at_zero_flips_of_the_middle_are_left(self, name: str) -> None:
+        middle = gradient(64, 48).crop((8, 0, 56, 48)).resize((32, 32), Image.Resampling.BILINEAR)
+        flipped = middle.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert set(seen(gradient(64, 48), name, 0.0)) == {middle.tobytes(), flipped.tobytes()}
+
+    @pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+    def test_crops_keep_the_more_the_weaker_it_is(self, strength: float) -> None:
+        """The darkest to the brightest that is left of a gradient, in both directions."""
+        shown = (
+            np.frombuffer(x, np.uint8).reshape(-1, 3)
+            for x in seen(gradient(), "standard", strength)
+        )
+        areas = [np.prod(np.ptp(pixels[:, :2].astype(float), axis=0) / 255) for pixels in shown]
+        assert min(areas) == pytest.approx(1 - 0.65 * strength, abs=0.06)
+
+    def test_randaugment_has_a_part_of_the_magnitude(self) -> None:
+        for strength, magnitude in ((0.01, 1), (0.34, 3), (0.67, 6)):
+            asked = Augmentation("randaugment", strength)
+            *_, on_top = train_transform(SMALL, asked).transforms  # type: ignore[attr-defined]
+            assert on_top.magnitude == magnitude
+
+    def test_trivialaugment_is_for_a_part_of_the_pictures(self) -> None:
+        plain, all_of_it = seen(gradient(), "standard", 0.5), seen(gradient(), "trivial", 0.5)
+        changed = sum(one != other for one, other in zip(plain, all_of_it, strict=True))
+        assert 70 < changed < 110  # half of 200, but for operations that change nothing
 
 
 def test_a_very_long_picture_does_not_take_all_memory() -> None:

@@ -13,12 +13,23 @@ from engine.models.torchvision import TorchvisionSource
 
 CLASSES = 10
 Count = Counter[str]
-"""Elements by kind: weight, bias, and the scale and shift of norms; of attention under @."""
+"""Elements by kind: weight, bias, and the scale and shift of norms; of attention under @. Beside
+them what adapters would have: the rows and columns of weights that can have one."""
+ADAPTERS = ("rows", "columns")
+RANK = 8
 
 
 def conv(inputs: int, outputs: int, kernel: int, groups: int = 1, bias: bool = False) -> Count:
     weight = kernel * kernel * (inputs // groups) * outputs
-    return Count(weight=weight, bias=outputs if bias else 0)
+    count = Count(weight=weight, bias=outputs if bias else 0)
+    if groups == 1:
+        count += Count(rows=outputs, columns=kernel * kernel * inputs)
+    return count
+
+
+def projection(inputs: int, outputs: int) -> Count:
+    """A bare parameter, not a layer."""
+    return kinds(linear(inputs, outputs), "weight", "bias")
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> Count:
@@ -30,7 +41,8 @@ def norm(channels: int) -> Count:
 
 
 def of_attention(*parts: Count) -> Count:
-    return Count({f"@{kind}": count for kind, count in total(*parts).items()})
+    names = {kind: kind if kind in ADAPTERS else f"@{kind}" for kind in total(*parts)}
+    return Count({names[kind]: count for kind, count in total(*parts).items()})
 
 
 def total(*parts: Count) -> Count:
@@ -47,6 +59,7 @@ class Net:
         last = [block for block in self.blocks if "between" not in block]
         body = total(self.stem, *self.blocks, self.tail)
         del body["between"]
+        factors = RANK * (body["rows"] + body["columns"])
         of_kind = {
             "linear-probe": Count(),
             "last-1": total(self.tail, *last[-1:]),
@@ -55,8 +68,11 @@ class Net:
             "bitfit": kinds(body, "shift", "bias", "@bias"),
             "norms-and-biases": kinds(body, "scale", "shift", "bias", "@bias"),
             "attention-only": kinds(body, "@weight", "@bias", "@table"),
+            "lora": Count(factors=factors),
+            "dora": Count(factors=factors, magnitudes=body["rows"]),
         }
-        return total(of_kind.get(method, body), self.head).total()
+        trained = total(of_kind.get(method, body), self.head)
+        return sum(count for kind, count in trained.items() if kind not in ADAPTERS)
 
 
 def kinds(count: Count, *names: str) -> Count:
@@ -82,7 +98,7 @@ def resnet18() -> Net:
 
 def vit_b_16() -> Net:
     wide, hidden, tokens = 768, 4 * 768, (224 // 16) ** 2 + 1
-    attention = of_attention(linear(wide, 3 * wide), linear(wide, wide))
+    attention = of_attention(projection(wide, 3 * wide), linear(wide, wide))
     mlp = total(linear(wide, hidden), linear(hidden, wide))
     block = total(norm(wide), attention, norm(wide), mlp)
     stem = total(conv(3, wide, 16, bias=True), Count(token=wide, position=tokens * wide))
@@ -175,6 +191,10 @@ def test_some_of_it_as_plain_numbers() -> None:
     assert resnet18().trains("bitfit") == 5_130 + 4_800
     assert vit_b_16().trains("attention-only") == 7_690 + 12 * (4 * 768 * 768 + 4 * 768)
     assert vit_b_16().trains("norm-only") == 7_690 + 25 * 2 * 768
+    patches, outputs, mlps = 3 * 16**2 + 768, 12 * 2 * 768, 12 * 2 * (768 + 3072)
+    assert vit_b_16().trains("lora") == 7_690 + 8 * (patches + outputs + mlps)
+    magnitudes = 768 + 12 * (768 + 3072 + 768)
+    assert vit_b_16().trains("dora") == vit_b_16().trains("lora") + magnitudes
 
 
 @pytest.mark.parametrize(

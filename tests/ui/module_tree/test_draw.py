@@ -74,7 +74,7 @@ def test_totals_fit_their_width(width: int, text: str) -> None:
 @pytest.mark.parametrize("notes", [False, True])
 def test_every_row_is_as_wide_as_its_columns(width: int, glyphs: Glyphs, notes: bool) -> None:
     paths = ["", "层", "层.attention", "层.attention.a_very_long_name_of_a_module_that_goes_on"]
-    modules = Modules([ModuleRow(p, "Conv" * (i + 1), 10**i, True) for i, p in enumerate(paths)])
+    modules = Modules([ModuleRow(p, "Conv" * (i + 1), 10**i, (4, 6)) for i, p in enumerate(paths)])
     adapter = Adapter(16, True) if notes else NO_ADAPTER
     modules.apply({"层.attention": OwnPlan(3, 0.1, adapter, new=notes)})
     columns = fit(width, widest(modules), notes)
@@ -87,7 +87,10 @@ def test_every_row_is_as_wide_as_its_columns(width: int, glyphs: Glyphs, notes: 
 def test_a_plan_of_the_engine_reads_by_module() -> None:
     model = ModelInfo(
         name="m",
-        modules=[ModuleInfo("fc", "Linear", {"weight": 6, "bias": 2}), ModuleInfo("relu", "ReLU")],
+        modules=[
+            ModuleInfo("fc", "Linear", {"weight": 6, "bias": 2}, (2, 3)),
+            ModuleInfo("relu", "ReLU"),
+        ],
         head=["fc"],
         preprocessing=Preprocessing(),
         root_own={"token": 3},
@@ -98,9 +101,9 @@ def test_a_plan_of_the_engine_reads_by_module() -> None:
         "fc.bias": Assignment(train=True),
     }
     assert [tuple(row) for row in rows_of(model)] == [
-        ("", "", 3, False),
-        ("fc", "Linear", 8, True),
-        ("relu", "ReLU", 0, False),
+        ("", "", 3, None),
+        ("fc", "Linear", 8, (2, 3)),
+        ("relu", "ReLU", 0, None),
     ]
     assert own_plan(plan, model) == {
         "": OwnPlan(3, 0.5),
@@ -110,4 +113,4 @@ def test_a_plan_of_the_engine_reads_by_module() -> None:
     plan["fc.bias"] = Assignment(train=False)
     assert own_plan(plan, model)["fc"] == OwnPlan(6, 0.1)
     plan["fc.weight"] = Assignment(train=False, lr_scale=0.1, lora=8)
-    assert own_plan(plan, model)["fc"] == OwnPlan(0, 0.1, Adapter(8))
+    assert own_plan(plan, model)["fc"] == OwnPlan(40, 0.1, Adapter(8), beside=8 * (2 + 3))

@@ -7,6 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from engine.contract import adapters
+from engine.contract.match import Matcher
 from engine.contract.plan import FREEZE_ALL, literal, resolve, with_rule
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
@@ -18,6 +20,7 @@ from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
 
 SCALES = [0.1, 1.0, MIXED, None]
+FITS = {"Linear": (3, 5)}
 ADAPTERS = st.sampled_from([NO_ADAPTER, NO_ADAPTER, Adapter(4), Adapter(8, True)])
 
 
@@ -29,7 +32,7 @@ def module_rows(draw: st.DrawFn) -> list[ModuleRow]:
         above = draw(st.sampled_from(rows)).path
         path = f"{above}.m{number}" if above else f"m{number}"
         kind = draw(st.sampled_from(["Norm", "Linear"]))
-        rows.append(ModuleRow(path, kind, draw(st.integers(0, 9)), kind == "Linear"))
+        rows.append(ModuleRow(path, kind, draw(st.integers(0, 9)), FITS.get(kind)))
     return rows
 
 
@@ -39,7 +42,11 @@ def planned(draw: st.DrawFn) -> tuple[list[ModuleRow], dict[str, OwnPlan]]:
     scale = st.sampled_from(SCALES)
     plan = {
         r.path: OwnPlan(
-            draw(st.integers(0, r.parameters)), draw(scale), draw(ADAPTERS), draw(st.booleans())
+            draw(st.integers(0, r.parameters)),
+            draw(scale),
+            draw(ADAPTERS),
+            draw(st.booleans()),
+            beside=draw(st.integers(0, 3)),
         )
         for r in rows
     }
@@ -64,7 +71,9 @@ def test_roll_ups_equal_sums_over_the_subtree(cases: list) -> None:
             owns = [plan[r.path] for r in subtree if r.path in plan]
             trainable = sum(own.trainable for own in owns)
             scales = {own.lr_scale for own in owns} - {None}
+            whole = total + sum(own.beside for own in owns)
             assert modules.total(node) == total
+            assert modules.whole(node) == whole
             assert modules.trainable(node) == trainable
             assert modules.lr_scale(node) == (
                 None if not scales else scales.pop() if len(scales) == 1 else MIXED
@@ -76,11 +85,11 @@ def test_roll_ups_equal_sums_over_the_subtree(cases: list) -> None:
                 plan.get(r.path, OwnPlan(0)).new for r in subtree if r.parameters
             }
             expected = Mark.MIXED
-            if total == 0:
+            if whole == 0:
                 expected = Mark.NONE
             elif trainable == 0:
                 expected = Mark.FROZEN
-            elif trainable == total:
+            elif trainable == whole:
                 expected = Mark.TRAINABLE
             assert modules.mark(node) is expected
 
@@ -197,12 +206,23 @@ def test_a_search_takes_parts_globs_letters_and_types(text: str, expected: list[
     assert sorted(n.path for n in find(text, modules.nodes)) == sorted(expected)
 
 
+def adapts(rule: Rule, model: ModelInfo) -> bool:
+    taken = Matcher(model).take(rule.match)
+    return not adapters.adaptable(model).keys().isdisjoint(taken)
+
+
 @given(module_rows(), st.data())
 def test_edits_and_other_rules_read_as_the_engine_resolves_them(
     rows: list[ModuleRow], data: st.DataObject
 ) -> None:
     infos = [
-        ModuleInfo(r.path, r.type, {"weight": r.parameters} if r.parameters else {}) for r in rows
+        ModuleInfo(
+            r.path,
+            r.type,
+            {"weight": r.parameters, "bias": 2} if r.parameters else {},
+            r.adaptable if r.parameters else None,
+        )
+        for r in rows
     ]
     model = ModelInfo("m", infos[1:], [], Preprocessing(), root_own=infos[0].own)
     modules = Modules(rows_of(model))
@@ -219,7 +239,7 @@ def test_edits_and_other_rules_read_as_the_engine_resolves_them(
                 data.draw(st.sampled_from([0.1, 1.0])),
                 reinit=data.draw(st.booleans()),
             )
-            if data.draw(st.integers(0, 3)) == 0:
+            if data.draw(st.integers(0, 3)) == 0 and adapts(rule, model):
                 rule = replace(rule, train=True, reinit=False, lora=8)
             rules = with_rule(rules, rule)
         assert reader.read(rules) == own_plan(resolve(rules, model), model)

@@ -1,0 +1,20 @@
+"""What a config must not ask for at once, whatever the data and the model are."""
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+
+
+def check(config: Config) -> None:
+    """Raises `UserError` where settings contradict each other."""
+    asked, metric = config.regularisation, config.early_stopping.metric
+    if metric.startswith("ema_") and not asked.ema:
+        raise UserError(
+            f"early_stopping.metric: {metric} judges the moving average of the weights, which is "
+            "off; set regularisation.ema, such as to 0.999, or take val_loss or val_top1."
+        )
+    back = "l2_sp" if asked.l2_sp else "wise_ft" if asked.wise_ft else ""
+    if back and config.model.weights == "none":
+        raise UserError(
+            f"regularisation.{back}: goes back to pretrained weights, and with model.weights at "
+            '"none" there are none; turn it off, or name weights.'
+        )
