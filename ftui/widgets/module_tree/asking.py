@@ -1,7 +1,7 @@
 """What the tree's keys ask of a plan, for all modules that they act on at once."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from textual.message import Message
@@ -42,10 +42,10 @@ class Asking(ScrollView):
     class EditRequested(Message):
         """A person asked for a change of modules, each with all below it."""
 
-        def __init__(self, edit: Edit, paths: Sequence[str]) -> None:
+        def __init__(self, edit: Edit, nodes: Iterable[Node]) -> None:
             super().__init__()
             self.edit = edit
-            self.paths = paths
+            self.paths = [node.path for node in nodes]
 
     class ValueRequested(Message):
         """A person wants to type a value of the modules that the keys act on."""
@@ -63,7 +63,7 @@ class Asking(ScrollView):
 
     def ask(self, edit: Edit, nodes: Collection[Node]) -> None:
         """Post the request."""
-        self.post_message(self.EditRequested(edit, [node.path for node in nodes]))
+        self.post_message(self.EditRequested(edit, nodes))
 
     def action_toggle_training(self) -> None:
         if nodes := self._with_parameters("to train or freeze"):
@@ -110,13 +110,12 @@ class Asking(ScrollView):
             else:
                 self._refuse("These have adapters of several ranks; A gives them one.")
 
-    def set_value(self, value: Value, text: str) -> None:
-        """Ask for what was typed. Raises `UserError` where it makes no sense."""
+    def typed(self, value: Value, text: str) -> EditRequested:
+        """What a text that was typed asks for. Raises `UserError` where it makes no sense."""
         if value == "scale":
-            self.ask(SetScale(_scale(text)), self._with_parameters("to train"))
-        else:
-            rank, nodes = _rank(text), self._adaptable()
-            self.ask(Adapt(rank, bool(rank) and self._all_dora(nodes)), nodes)
+            return self.EditRequested(SetScale(_scale(text)), self._with_parameters("to train"))
+        rank, nodes = _rank(text), self._adaptable()
+        return self.EditRequested(Adapt(rank, bool(rank) and self._all_dora(nodes)), nodes)
 
     def _with_parameters(self, purpose: str) -> list[Node]:
         """The targets that have any; a sentence where none has."""

@@ -148,12 +148,13 @@ class ModulePane(Vertical):
     def _value_typed(self, event: RowEditor.Submitted) -> None:
         event.stop()
         try:
-            self.tree_table.set_value(self._editor.value_of, event.value)
+            asked = self.tree_table.typed(self._editor.value_of, event.value)
         except UserError as error:
             self._editor.refuse(str(error))
             self._totals.refresh()
         else:
             self._editor.close()
+            self.post_message(asked)
 
     @on(Input.Changed, "FilterInput")
     def _filter_live(self, event: Input.Changed) -> None:

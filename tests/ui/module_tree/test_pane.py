@@ -55,7 +55,7 @@ class TreeApp(App[None]):
 
     @on(ModuleTree.EditRequested)
     def _asked(self, event: ModuleTree.EditRequested) -> None:
-        self.asked.append((event.edit, list(event.paths)))
+        self.asked.append((event.edit, event.paths))
 
     def on_module_tree_cursor_moved(self, event: ModuleTree.CursorMoved) -> None:
         self.visited.append(event.path)
