@@ -37,7 +37,8 @@ class MovingAverage:
     def follow(self, module: nn.Module, begun_anew: Iterable[str] = ()) -> None:
         """Begin the shadows that are missing; those of modules at `begun_anew` begin again.
 
-        To be called when other parameters train than before.
+        To be called when other parameters train than before. An adapter that was merged has moved
+        its layer's weight at one stroke: that begins again, too.
         """
         kept = self._shadows
         for path in begun_anew:

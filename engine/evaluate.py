@@ -7,11 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from engine import pieces
 from engine.contract.config import Metric
 from engine.contract.errors import UserError
 from engine.contract.events import Evaluated
 from engine.freeze import set_modes
 from engine.lending import lent
+from engine.oom import is_out_of_memory
 from engine.session import Batch, Session
 from engine.tasks import Figures
 
@@ -86,9 +88,23 @@ def figures(session: Session, module: nn.Module) -> Figures | None:
     return session.task.figures(torch.stack(sums).tolist(), images, len(session.classes))
 
 
-@torch.no_grad()
 def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
-    device = session.device
-    with device.autocast():
-        logits = module(device.send(batch.images))
-    return session.task.sums(logits, device.send(batch.labels))
+    while True:
+        try:
+            return _sums_in_pieces(session, module, batch)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            session.pending.add(pieces.cut(session, error))
+
+
+@torch.no_grad()
+def _sums_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Tensor:
+    device, count = session.device, session.pieces_of(len(batch.labels))
+    parts = zip(batch.images.tensor_split(count), batch.labels.tensor_split(count), strict=True)
+    sums: list[Tensor] = []
+    for images, labels in parts:
+        with device.autocast():
+            logits = module(device.send(images))
+        sums.append(session.task.sums(logits, device.send(labels)))
+    return sums[0] if count == 1 else torch.stack(sums).sum(0)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import gradients, l2_sp, stages
+from engine import gradients, l2_sp, pieces, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
@@ -82,7 +82,7 @@ def _step(session: Session) -> Iterator[e.Event]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        yield _cut_smaller(session, error)
+        yield pieces.cut(session, error)
         p.batch = start
         session.reopen_data()
         return
@@ -146,12 +146,12 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
     images, targets = session.task.mix(images, labels, seed)
     count = session.pieces_of(size)
-    pieces = [(images, targets)]
+    parts = [(images, targets)]
     if count > 1:
-        pieces = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+        parts = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
     losses: list[Tensor] = []
     sizes: list[int] = []
-    for some, wanted in pieces:
+    for some, wanted in parts:
         loss = _forward(session, some, wanted)
         if loss is None:
             return None
@@ -187,19 +187,6 @@ def _mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
         return losses[0]
     total = sum((x * n for x, n in zip(losses, sizes, strict=True)), torch.zeros_like(losses[0]))
     return total / sum(sizes)
-
-
-def _cut_smaller(session: Session, error: Exception) -> e.MicroBatchHalved:
-    """Have batches cut into more pieces from now on. Raises `error` where they can't be."""
-    p, size = session.progress, session.config.data.batch_size
-    before = session.pieces_of(size)
-    p.pieces = 2 * before
-    if session.pieces_of(size) == before:
-        raise error
-    for parameter in session.trainable:
-        parameter.grad = None
-    session.device.free_cached()
-    return e.MicroBatchHalved(step=p.step, pieces=p.pieces, images=-(-size // p.pieces))
 
 
 def _update_weights(session: Session, grad_scale: float) -> None:

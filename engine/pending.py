@@ -27,7 +27,7 @@ class Pending:
         self._losses: list[Tensor] = []
         self._lrs: list[float] = []
         self._images = 0
-        self._skipped: list[FileSkipped] = []
+        self._others: list[Event] = []
         self.restart_clock()
 
     def add_step(self, loss: Tensor, lr: float, images: int) -> None:
@@ -41,7 +41,11 @@ class Pending:
         for file in files:
             if file.path not in self._told:
                 self._told.add(file.path)
-                self._skipped.append(file)
+                self.add(file)
+
+    def add(self, event: Event) -> None:
+        """Take in something else that is to be told."""
+        self._others.append(event)
 
     def restart_clock(self) -> None:
         """Leave out of the throughput what went on since: an evaluation, a pause."""
@@ -54,8 +58,8 @@ class Pending:
 
     def flush(self) -> list[Event]:
         """Everything so far, oldest first."""
-        events: list[Event] = [*self._steps(), *self._skipped]
-        self._losses, self._lrs, self._images, self._skipped = [], [], 0, []
+        events: list[Event] = [*self._steps(), *self._others]
+        self._losses, self._lrs, self._images, self._others = [], [], 0, []
         self.restart_clock()
         return events
 

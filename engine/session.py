@@ -162,7 +162,7 @@ class Session:
         self.trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.anchors = l2_sp.anchors(self.module, self._pulled)
         if self.average:
-            self.average.follow(self.module, begin_anew)
+            self.average.follow(self.module, [*begin_anew, *self.merged])
         self.progress.rules = list(rules)
 
     def set_options(self, options: Mapping[str, str]) -> None:

@@ -1,10 +1,11 @@
-"""Named methods of fine-tuning: each reads a model's tree and writes the rules of a plan.
+"""Named methods of fine-tuning: each reads a model's tree and writes the rules of a plan, and of
+the stages that join it later.
 
 They write patterns rather than lists of parameters where they can, so that the plan stays text
 that a person reads, edits and takes to another model.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from engine.contract.depth import ancestors, repeated_blocks
 from engine.contract.errors import UserError
 from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, literal
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo, ModuleInfo
 
@@ -22,6 +23,8 @@ LAYER_DECAY = 0.75
 """Between the 0.65 of BEiT's large and the 0.9 of its small models."""
 ULMFIT_DIVISOR = 2.6
 ADAPTER_RANK = 8
+LP_FT_SCALE = 0.1
+"""Of the fine-tuning that follows a linear probe, which should only adjust what is there."""
 
 
 def last_blocks(model: ModelInfo, count: int) -> list[Rule]:
@@ -118,9 +121,7 @@ def discriminative(model: ModelInfo, divisor: float = ULMFIT_DIVISOR) -> list[Ru
     Howard and Ruder 2018 (ULMFiT, arXiv:1801.06146), section 3.2. A group is a stage: blocks that
     stand side by side, as in resnet's `layer3`; what comes before the first one is the last group.
     """
-    stages = groupby(repeated_blocks(model), key=lambda path: path.rpartition(".")[0])
-    sizes = [len(list(blocks)) for _, blocks in stages]
-    return _falling(model, [sum(sizes[i:]) for i in reversed(range(len(sizes)))], 1 / divisor)
+    return _falling(model, _groups(model), 1 / divisor)
 
 
 def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
@@ -137,6 +138,34 @@ def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
     return [TRAIN_ALL, *scaled, *(Rule(literal(path)) for path in model.head)]
 
 
+def probe_then_all(_model: ModelInfo, epochs: int) -> list[Stage]:
+    """After half of the epochs everything, at a tenth of the rate.
+
+    LP-FT, Kumar et al. 2022, arXiv:2202.10054: a new head's first gradients distort pretrained
+    features, so the head is trained before the rest.
+    """
+    half = max(1, epochs // 2)
+    return [Stage(_epochs(half), [Rule("*", lr_scale=LP_FT_SCALE)])]
+
+
+def gradual_unfreezing(model: ModelInfo, epochs: int) -> list[Stage]:
+    """Each epoch the next group of layers from the head, at discriminative rates.
+
+    Howard and Ruder 2018 (ULMFiT, arXiv:1801.06146), section 3.3; groups and rates as in
+    `discriminative`. Of a run with fewer epochs than groups, the last stage takes what is left.
+    """
+    depths = _groups(model)
+    steps = [
+        _last_falling(model, depths[:n], 1 / ULMFIT_DIVISOR) for n in range(1, len(depths) + 1)
+    ]
+    steps = [*steps[: max(0, epochs - 2)], discriminative(model)]
+    return [Stage(_epochs(1), rules) for rules in steps]
+
+
+def _no_stages(_model: ModelInfo, _epochs: int) -> list[Stage]:
+    return []
+
+
 class Method(NamedTuple):
     """A way to choose what trains."""
 
@@ -146,6 +175,8 @@ class Method(NamedTuple):
     """One line, with the paper."""
     rules: Callable[[ModelInfo], list[Rule]]
     """Raises `UserError`, in one sentence, on a model that the method is not for."""
+    stages: Callable[[ModelInfo, int], list[Stage]] = _no_stages
+    """What is to join the plan later, in a run of so many epochs."""
 
 
 METHODS: dict[str, Method] = {
@@ -153,6 +184,20 @@ METHODS: dict[str, Method] = {
     "last-1": Method("last block", "The head and the last block", partial(last_blocks, count=1)),
     "last-2": Method(
         "last 2 blocks", "The head and the last two blocks", partial(last_blocks, count=2)
+    ),
+    "lp-ft": Method(
+        "head, then all",
+        "LP-FT: the head for half of the epochs, then all at a tenth of the rate, the choice for "
+        "little data (arXiv:2202.10054)",
+        head_only,
+        probe_then_all,
+    ),
+    "gradual": Method(
+        "gradual unfreezing",
+        "The head, and each epoch the next group of layers, at discriminative rates (ULMFiT, "
+        "arXiv:1801.06146)",
+        head_only,
+        gradual_unfreezing,
     ),
     "full": Method("all", "Full fine-tuning: every parameter at one rate", full),
     "layer-decay": Method(
@@ -190,15 +235,31 @@ METHODS: dict[str, Method] = {
 """By the name that never changes; in the order of a menu."""
 
 
-def _falling(model: ModelInfo, depths: Iterable[int], factor: float) -> list[Rule]:
+def _falling(model: ModelInfo, depths: Sequence[int], factor: float) -> list[Rule]:
     """Everything trains; the rate falls by `factor` at each of `depths`, in blocks, ascending."""
-    scales = [1.0]
-    rules = [Rule(literal(path)) for path in model.head]
-    for depth in depths:
-        scales.append(scales[-1] * factor)
-        rules.append(Rule(f"last:{depth}", lr_scale=_legible(scales[-1])))
-    rules.append(Rule("*", lr_scale=_legible(scales[-1] * factor)))
-    return rules[::-1]
+    rest = Rule("*", lr_scale=_legible(factor ** (len(depths) + 1)))
+    return [rest, *_last_falling(model, depths, factor)]
+
+
+def _last_falling(model: ModelInfo, depths: Sequence[int], factor: float) -> list[Rule]:
+    """The head at the full rate, and the last blocks; it falls by `factor` at each of `depths`."""
+    scaled = [
+        Rule(f"last:{depth}", lr_scale=_legible(factor**power))
+        for power, depth in enumerate(depths, start=1)
+    ]
+    return [*reversed(scaled), *(Rule(literal(path)) for path in model.head)]
+
+
+def _groups(model: ModelInfo) -> list[int]:
+    """Depths, in blocks from the output, at which the groups of layers begin: stages, such as
+    resnet's `layer3`, whose blocks stand side by side."""
+    groups = groupby(repeated_blocks(model), key=lambda path: path.rpartition(".")[0])
+    sizes = [len(list(blocks)) for _, blocks in groups]
+    return [sum(sizes[i:]) for i in reversed(range(len(sizes)))]
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _legible(scale: float) -> float:

@@ -126,6 +126,28 @@ def test_what_is_given_new_weights_begins_anew(tmp_path: Path) -> None:
     assert torch.equal(new["body.0.weight"], old["body.0.weight"])
 
 
+def test_adapters_have_shadows_and_a_weight_that_one_is_merged_into_begins_anew(
+    tmp_path: Path,
+) -> None:
+    made = session(tmp_path, config(regularisation=EMA))
+    take_step(made)
+    made.set_plan([Rule("*"), Rule("body.0", lora=2)])
+    take_step(made)
+    adapter = "body.0.lora_B.default.weight"
+    now, averaged = weights(made), shadows(made)
+    torch.testing.assert_close(
+        averaged[adapter].double(), expected(torch.zeros(4, 2, 1, 1), now[adapter], step=2)
+    )
+    assert not torch.equal(averaged["body.0.base_layer.weight"], now["body.0.base_layer.weight"])
+
+    before = shadows(made)
+    made.set_plan([Rule("*")])
+    now, averaged = weights(made), shadows(made)
+    assert set(averaged) == set(now)
+    assert torch.equal(averaged["body.0.weight"], now["body.0.weight"])
+    assert torch.equal(averaged["stem.0.weight"], before["stem.0.weight"])
+
+
 def test_it_is_evaluated_beside_the_weights_and_leaves_no_trace(tmp_path: Path) -> None:
     made = session(tmp_path, config(regularisation=EMA))
     take_step(made)

@@ -130,6 +130,31 @@ class TestFile:
         fresh.load_state_dict(written(made))
         assert same(tensors(fresh), tensors(made.module))
 
+    @pytest.mark.parametrize("regularisation", [NONE, RegularisationConfig(ema=0.9, wise_ft=True)])
+    def test_adapters_are_merged(
+        self, tmp_path: Path, regularisation: RegularisationConfig
+    ) -> None:
+        plan = [Rule("head"), Rule("body.0", lora=2)]
+        metric: Metric = "ema_loss" if regularisation.ema else "val_loss"
+        made = session(tmp_path, replace(first_is_best(2, metric, regularisation), trainable=plan))
+        events = run(made)
+        assert "body.0.lora_A.default.weight" in tensors(made.module)
+        torch.manual_seed(0)
+        fresh = tiny_net()
+        start = tensors(fresh)
+        fresh.load_state_dict(written(made))
+        chosen, _ = choose(made)
+        tuned = tensors(chosen.module)
+        changed = {name for name in tuned if not torch.equal(tuned[name], start[name])}
+        assert changed == {"body.0.weight", "head.weight", "head.bias"}
+        alphas = {x.alpha: x for x in of(e.InterpolationEvaluated, events)}
+        if alphas:
+            found = figures(made, chosen.module)
+            assert found
+            assert alphas[1.0].loss == found.loss
+        else:
+            assert same(tensors(chosen.module), written(made))
+
     def test_it_says_what_it_is(self, tmp_path: Path) -> None:
         run(session(tmp_path, first_is_best(2)))
         with safe_open(tmp_path / finish.FILE, "pt") as file:

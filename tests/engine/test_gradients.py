@@ -1,5 +1,6 @@
 """Relative gradient norms: what they are, that measuring leaves no trace, and the plan of them."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from engine.contract import methods, plan
 from engine.contract.config import CheckpointConfig, RegularisationConfig, TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
+from engine.data import Batch
 from engine.loop import take_step
 from engine.session import Session
 from tests.engine.sessions import (
@@ -114,6 +116,38 @@ def test_the_command_is_as_a_plan_of_the_same_rules(tmp_path: Path) -> None:
             run(made, [(2, c.SetPlan(rules))])
         ended.append(tensors(made.module))
     assert same(*ended)
+
+
+def test_layers_with_adapters_take_part_and_the_plan_merges_these(tmp_path: Path) -> None:
+    made = session(tmp_path)
+    plain = measured(made)
+    made.set_plan([Rule("head"), Rule("body.0", lora=2)])  # it changes nothing until it trains
+    assert measured(made) == plain
+    list(gradients.auto_rgn(made))
+    assert all(p.requires_grad for p in made.module.parameters())
+    assert set(dict(made.module.named_parameters())) == set(dict(tiny_net().named_parameters()))
+
+
+class OneAtATime(Batches):
+    """As a pool of readers: to open an epoch ends the one that was open before."""
+
+    opened = 0
+
+    def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
+        self.opened += 1
+        return self._read(self.opened, skip_batches)
+
+    def _read(self, serial: int, skip_batches: int) -> Iterator[Batch]:
+        for batch in self[skip_batches:]:
+            assert serial == self.opened
+            yield batch
+
+
+def test_the_epoch_under_way_is_opened_again(tmp_path: Path) -> None:
+    data = OneAtATime(batches(4, 4, 4, 4))
+    made = session(tmp_path, config(training=ONE_EPOCH), data=data)
+    run(made, [(2, c.AutoRGN())])
+    assert (made.progress.step, data.opened) == (4, 3)
 
 
 @pytest.mark.parametrize("yields", range(1, 12))

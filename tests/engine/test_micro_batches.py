@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engine.contract import events as e
 from engine.contract.config import CheckpointConfig, DataConfig, TrainingConfig
+from engine.evaluate import evaluate_all
 from tests.engine import sessions
 from tests.engine.sessions import ToyWorker, batches, config, fold, of, run, session, tensors
 
@@ -65,6 +66,19 @@ def test_the_choice_is_kept_on_resume(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_can_not_be_cut_any_more_fails(tmp_path: Path) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         run(session(tmp_path, config(), small(1)))
+
+
+def test_an_evaluation_is_cut_too(tmp_path: Path) -> None:
+    figures = []
+    for fits in (8, 3):
+        made = session(tmp_path, config(data=DataConfig(path="x", batch_size=8)), small(8))
+        made.val_data = batches(8, 5)
+        made.module.fits = fits  # type: ignore[assignment]
+        (evaluated,) = evaluate_all(made, "command") or []
+        figures.append((evaluated.loss, evaluated.top1))
+        told = [(x.pieces, x.images) for x in made.pending.flush()]  # type: ignore[attr-defined]
+    assert figures[1] == pytest.approx(figures[0], rel=1e-6)
+    assert told == [(2, 4), (4, 2)]
 
 
 def started(asked: object) -> e.Event:

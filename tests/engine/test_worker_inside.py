@@ -21,8 +21,10 @@ from engine.contract import events as e
 from engine.contract.config import (
     Config,
     DataConfig,
+    EarlyStoppingConfig,
     ModelConfig,
     OptimizerConfig,
+    RegularisationConfig,
     ScheduleConfig,
     TrainingConfig,
 )
@@ -132,9 +134,14 @@ def test_a_signal_while_commands_are_read_loses_none(
     assert last.by == "SIGTERM"
 
 
+@pytest.mark.parametrize(
+    "regularisation",
+    [RegularisationConfig(), RegularisationConfig(ema=0.9, l2_sp=0.1, wise_ft=True)],
+)
 def test_a_run_goes_on_without_the_weights_that_it_began_with(
-    asked: Config, tmp_path: Path
+    asked: Config, tmp_path: Path, regularisation: RegularisationConfig
 ) -> None:
+    asked = replace(asked, regularisation=regularisation)
     calm, struck = (store.create(asked, tmp_path / "runs") for _ in range(2))
     live(calm, longer(asked))
     live(struck, asked)
@@ -144,8 +151,20 @@ def test_a_run_goes_on_without_the_weights_that_it_began_with(
     loaded = [x for x in events if isinstance(x, e.ModelLoaded)]
     assert [Path(x.weights).name for x in loaded] == ["w.pth, head included", "step-00000003"]
     assert loaded[0].model == loaded[1].model
-    last = "checkpoints/last/model.safetensors"
-    assert same(load_file(struck / last), load_file(calm / last))
+    for file in ("checkpoints/last/model.safetensors", "model.safetensors"):
+        assert same(load_file(struck / file), load_file(calm / file))
+    squeezenet1_1(num_classes=2).load_state_dict(load_file(struck / "model.safetensors"))
+
+
+def test_settings_that_contradict_each_other_fail_a_run_with_a_sentence(
+    worker: Worker, asked: Config
+) -> None:
+    judged = EarlyStoppingConfig(metric="ema_top1")
+    assert worker.run(replace(asked, early_stopping=judged)) == 1
+    last = told(worker.folder)[-1]
+    assert isinstance(last, e.RunFailed)
+    assert last.by_user
+    assert "set regularisation.ema" in last.error
 
 
 def test_without_its_journal_a_run_goes_on_from_its_checkpoint(

@@ -7,7 +7,8 @@ import pytest
 
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
-from engine.contract.plan import resolve, trainable_parameters
+from engine.contract.plan import resolve, trainable_parameters, with_rules
+from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from engine.models.torchvision import TorchvisionSource
 
@@ -62,6 +63,8 @@ class Net:
         factors = RANK * (body["rows"] + body["columns"])
         of_kind = {
             "linear-probe": Count(),
+            "lp-ft": Count(),  # to begin with
+            "gradual": Count(),
             "last-1": total(self.tail, *last[-1:]),
             "last-2": total(self.tail, *last[-2:]),
             "norm-only": kinds(body, "scale", "shift"),
@@ -71,8 +74,16 @@ class Net:
             "lora": Count(factors=factors),
             "dora": Count(factors=factors, magnitudes=body["rows"]),
         }
-        trained = total(of_kind.get(method, body), self.head)
-        return sum(count for kind, count in trained.items() if kind not in ADAPTERS)
+        return size(total(of_kind.get(method, body), self.head))
+
+    def last(self, count: int) -> int:
+        """All from the start of a block on, what lies between blocks included."""
+        starts = [i for i, block in enumerate(self.blocks) if "between" not in block]
+        return size(total(*self.blocks[starts[-count] :], self.tail, self.head))
+
+
+def size(count: Count) -> int:
+    return sum(count[kind] for kind in count if kind not in (*ADAPTERS, "between"))
 
 
 def kinds(count: Count, *names: str) -> Count:
@@ -178,6 +189,45 @@ def test_trainable_parameters(name: str, method: str, infos: dict[str, ModelInfo
     else:
         plan = resolve(METHODS[method].rules(info), info)
         assert trainable_parameters(plan, info) == net.trains(method)
+
+
+def stage_by_stage(name: str, method: str, epochs: int, info: ModelInfo) -> list[int]:
+    """Trainable parameters of each stage."""
+    rules, counts = METHODS[method].rules(info), []
+    for stage in METHODS[method].stages(info, epochs):
+        rules = with_rules(rules, stage.trainable)
+        counts.append(trainable_parameters(resolve(rules, info), info))
+    return counts
+
+
+GROUPS = {
+    "resnet18": [2, 4, 6, 8],
+    "vit_b_16": [12],
+    "swin_t": [2, 8, 10, 12],
+    "convnext_tiny": [3, 12, 15, 18],
+    "efficientnet_b0": [1, 5, 8, 11, 13, 15, 16],
+}
+"""Blocks from the output to the start of each stage of the network."""
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_gradual_unfreezing_takes_a_stage_of_the_network_an_epoch(
+    name: str, infos: dict[str, ModelInfo]
+) -> None:
+    info, (net, size) = infos[name], NETS[name]
+    counts = [net.last(blocks) for blocks in GROUPS[name]]
+    assert stage_by_stage(name, "gradual", 99, info) == [*counts, size]
+    assert stage_by_stage(name, "gradual", 3, info) == [counts[0], size]
+    assert stage_by_stage(name, "gradual", 1, info) == [size]
+    assert all(x.after == "1 epoch" for x in METHODS["gradual"].stages(info, 9))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_lp_ft_trains_all_after_half_of_the_epochs(name: str, infos: dict[str, ModelInfo]) -> None:
+    info, (_, size) = infos[name], NETS[name]
+    assert stage_by_stage(name, "lp-ft", 9, info) == [size]
+    (stage,) = METHODS["lp-ft"].stages(info, 9)
+    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.1)])
 
 
 @pytest.mark.parametrize("name", NETS)

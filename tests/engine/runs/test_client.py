@@ -17,7 +17,7 @@ from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
 from engine.contract.codec import encode
-from engine.contract.config import Config, TrainingConfig
+from engine.contract.config import Config, EarlyStoppingConfig, TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
 from engine.runs import store
@@ -248,6 +248,15 @@ async def test_what_is_not_there_starts_nothing(
 async def test_a_config_built_in_code_is_checked_too(config: Config, runs: Path) -> None:
     wrong = msgspec.structs.replace(config, training=TrainingConfig(epochs=0))
     with pytest.raises(UserError, match=r"training.epochs must be a whole number at least 1"):
+        await start(wrong, runs)
+    assert not runs.exists()
+
+
+async def test_settings_that_contradict_each_other_start_nothing(
+    config: Config, runs: Path
+) -> None:
+    wrong = msgspec.structs.replace(config, early_stopping=EarlyStoppingConfig(metric="ema_loss"))
+    with pytest.raises(UserError, match=r"^early_stopping\.metric: ema_loss judges the moving"):
         await start(wrong, runs)
     assert not runs.exists()
 

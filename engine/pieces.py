@@ -1,0 +1,17 @@
+"""Batches that go through the model in pieces, where they don't fit in memory at once."""
+
+from engine.contract.events import MicroBatchHalved
+from engine.session import Session
+
+
+def cut(session: Session, error: Exception) -> MicroBatchHalved:
+    """Have batches cut into more pieces from now on. Raises `error` where they can't be."""
+    p, size = session.progress, session.config.data.batch_size
+    before = session.pieces_of(size)
+    p.pieces = 2 * before
+    if session.pieces_of(size) == before:
+        raise error
+    for parameter in session.trainable:
+        parameter.grad = None
+    session.device.free_cached()
+    return MicroBatchHalved(step=p.step, pieces=p.pieces, images=-(-size // p.pieces))
