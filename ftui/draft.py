@@ -59,14 +59,13 @@ class Draft:
         self._see()
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
-        """Replace the plan."""
-        self.config = replace(self.config, trainable=list(rules))
-        self._see()
+        """Replace the plan that it begins with; its stages stay."""
+        self.set_plan(Plan(list(rules), self.config.stages))
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan and its stages."""
-        self.config = replace(self.config, stages=plan.stages)
-        self.set_rules(plan.trainable)
+        self.config = replace(self.config, trainable=plan.trainable, stages=plan.stages)
+        self._see()
 
     def set_field(self, key: str, text: str) -> str | None:
         """Set a dotted key from what a person typed; the sentence that says what is wrong, or None.
@@ -98,4 +97,5 @@ class Draft:
 
     def _see(self) -> None:
         if self.model is not None:
-            self.history.see(effective(self.config.trainable, self.model))
+            rules = effective(self.config.trainable, self.model)
+            self.history.see(Plan(rules, self.config.stages))

@@ -4,7 +4,7 @@ No Textual here. Panes read it, messages of panes lead to calls of it, and what 
 command) the screen sends. Whatever a user can mend is raised as `UserError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,7 +76,7 @@ class Workspace:
         unanswered = state.unanswered(list(self.pending.values()))
         self.pending = {command.id: command for command in unanswered if self.live}
         if state.rules:
-            self._run_history.see(state.rules)
+            self._run_history.see(Plan(state.rules))
 
     @property
     def live(self) -> bool:
@@ -143,28 +143,27 @@ class Workspace:
             return self.state.stages
         return self.config.stages
 
-    def edit(self, edit: Edit, paths: Sequence[str]) -> AnyCommand | None:
-        """Change modules, all at once: done in a draft, else the command to send.
+    def edit(self, edit: Edit, paths: Sequence[str]) -> list[AnyCommand]:
+        """Change modules, all at once: done in a draft, else by the commands to send.
 
-        None also where nothing changes. Raises `UserError` where the run has ended.
+        None are, too, where nothing changes. Raises `UserError` where the run has ended.
         """
-        if self.model is None:
-            raise UserError("Choose a model first (1).")
         wanted = self.wanted_rules
-        rules = edited(wanted, self.model, paths, edit)
+        rules = edited(wanted, self._must_have_model(), paths, edit)
         if rules == wanted:
-            return None
-        command = self._set_rules(rules)
-        return command and _shortest(wanted, rules)
+            return []
+        if self.state is None:
+            self.draft.set_rules(rules)
+            return []
+        self._must_live()
+        return [_shortest(wanted, rules)]
 
     def adopt(self, plan: Plan) -> list[AnyCommand]:
-        """Take a plan from elsewhere, its stages included; as `edit`.
+        """Take a whole plan, with its stages; as `edit`.
 
         Raises `UserError` also where it is not for the model.
         """
-        if self.model is None:
-            raise UserError("Choose a model first (1).")
-        _check(plan, self.model)
+        _check(plan, self._must_have_model())
         if self.state is None:
             self.draft.set_plan(plan)
             return []
@@ -172,20 +171,17 @@ class Workspace:
         stages = [SetStages(plan.stages)] if plan.stages != self.stages else []
         return [SetPlan(plan.trainable), *stages]
 
-    def preset(self, method: str) -> AnyCommand | None:
-        """Take one of `engine.contract.methods.METHODS`; as `edit`.
+    def preset(self, method: str) -> list[AnyCommand]:
+        """Take one of `engine.contract.methods.METHODS`, with its stages; as `adopt`."""
+        model, chosen = self._must_have_model(), METHODS[method]
+        stages = chosen.stages(model, self.config.training.epochs)
+        return self.adopt(Plan(chosen.rules(model), stages))
 
-        Raises `UserError` also where the method is not for the model.
-        """
-        if self.model is None:
-            raise UserError("Choose a model first (1).")
-        return self._set_rules(METHODS[method].rules(self.model))
-
-    def undo(self) -> AnyCommand | None:
+    def undo(self) -> list[AnyCommand]:
         """Go back to the plan before; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.before, "There is nothing to undo.")
 
-    def redo(self) -> AnyCommand | None:
+    def redo(self) -> list[AnyCommand]:
         """Take back an undo; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.after, "There is nothing to redo.")
 
@@ -193,23 +189,26 @@ class Workspace:
     def _history(self) -> History:
         return self.draft.history if self.state is None else self._run_history
 
-    def _step(self, rules: Sequence[Rule] | None, nothing: str) -> AnyCommand | None:
+    def _step(self, plan: Plan | None, nothing: str) -> list[AnyCommand]:
+        """A run's stages are not put back: those that began are over."""
         if any(isinstance(command, PlanCommand) for command in self.pending.values()):
             raise UserError("The last change still waits for the worker.")
-        if rules is None:
+        if plan is None:
             raise UserError(nothing)
-        return self._set_rules(rules)
-
-    def _set_rules(self, rules: Iterable[Rule]) -> AnyCommand | None:
         if self.state is None:
-            self.draft.set_rules(rules)
-            return None
+            self.draft.set_plan(plan)
+            return []
         self._must_live()
-        return SetPlan(list(rules))
+        return [SetPlan(plan.trainable)]
 
     def _must_live(self) -> None:
         if not self.live:
             raise UserError("No worker is on this run: R resumes it, n makes a new draft of it.")
+
+    def _must_have_model(self) -> ModelInfo:
+        if self.model is None:
+            raise UserError("Choose a model first (1).")
+        return self.model
 
 
 def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:

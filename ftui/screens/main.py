@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -254,10 +254,10 @@ class MainScreen(Screen[None]):
 
     # Steering
 
-    def send(self, command: c.AnyCommand | None) -> None:
+    def send(self, command: c.AnyCommand) -> None:
         """Have the open run's worker obey a command; it is pending until the journal answers."""
         run = self.workspace.run
-        if command is not None and run is not None:
+        if run is not None:
             self.workspace.pending[command.id] = command
             self._send(run, command)
         self.show()
@@ -319,12 +319,7 @@ class MainScreen(Screen[None]):
 
     @on(PlanText.Loaded)
     def _plan_loaded(self, event: PlanText.Loaded) -> None:
-        try:
-            for command in self.workspace.adopt(event.plan):
-                self.send(command)
-        except UserError as error:
-            self.tell(error)
-        self.show()
+        self._change_plan(lambda: self.workspace.adopt(event.plan))
 
     @on(PresetMenu.Chosen)
     def _preset(self, event: PresetMenu.Chosen) -> None:
@@ -336,11 +331,15 @@ class MainScreen(Screen[None]):
     def action_redo(self) -> None:
         self._change_plan(self.workspace.redo)
 
-    def _change_plan(self, change: Callable[[], c.AnyCommand | None]) -> None:
+    def _change_plan(self, change: Callable[[], Sequence[c.AnyCommand]]) -> None:
         try:
-            self.send(change())
+            commands = change()
         except UserError as error:
             self.tell(error)
+            return
+        for command in commands:
+            self.send(command)
+        self.show()
 
     # Moving about
 

@@ -16,7 +16,7 @@ from engine.contract.commands import AnyCommand
 from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from engine.contract.tree import ModelInfo, ModuleInfo
 
 T0 = 1_795_000_000.0
@@ -107,9 +107,13 @@ class ScriptedRun:
         self.plan(rules, "")
         self.tell(e.EpochStarted(1, 0, time=T0 + 4))
 
-    def plan(self, rules: Sequence[Rule], change: str) -> None:
+    def plan(self, rules: Sequence[Rule], change: str, stages: Sequence[Stage] = ()) -> None:
         trainable = trainable_parameters(resolve(rules, self.model), self.model)
-        self.tell(e.PlanChanged(self.step, list(rules), trainable, change, time=self._now))
+        self.tell(
+            e.PlanChanged(
+                self.step, list(rules), trainable, change, stages=list(stages), time=self._now
+            )
+        )
 
     def train(self, steps: int) -> None:
         """Losses as they fall in life; an evaluation at the end of each epoch."""
