@@ -12,6 +12,7 @@ from engine.contract.planfile import Plan
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from ftui.history import History
+from ftui.settings import value_at
 
 UNSET = ""
 """What stands for a model or a data folder that was not chosen yet."""
@@ -41,13 +42,6 @@ class Draft:
             return "Choose a model first (1)."
         return "" if self.config.data.path != UNSET else "Set data.path first (6)."
 
-    def value(self, key: str) -> object:
-        """What stands at a dotted key."""
-        place: object = self.config
-        for name in key.split("."):
-            place = getattr(place, name)
-        return place
-
     def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
         """Choose the model; another one starts with the default plan."""
         another = model.name != self.config.model.name
@@ -72,7 +66,7 @@ class Draft:
 
         `text` is read as a TOML value where that fits the key, and as plain text otherwise.
         """
-        stood_in = [k for k in _STAND_INS if self.value(k) == UNSET and k != key]
+        stood_in = [k for k in _STAND_INS if value_at(self.config, k) == UNSET and k != key]
         overrides = [f"{k}={_STAND_INS[k]}" for k in stood_in]
         try:
             config = toml.parse(self.text, _SOURCE, [*overrides, f"{key}={text}"])

@@ -12,16 +12,19 @@ from engine.contract.commands import AnyCommand, Freeze, PlanCommand, SetPlan, S
 from engine.contract.config import Config
 from engine.contract.edits import Edit, edited
 from engine.contract.errors import UserError
+from engine.contract.events import CheckpointSaved
 from engine.contract.methods import METHODS
 from engine.contract.plan import begins_anew, effective, resolve, with_rule
 from engine.contract.planfile import Plan
 from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
+from engine.contract.timeline import config_in_force
 from engine.contract.tree import ModelInfo
 from engine.runs.client import Run
 from engine.runs.store import RunSummary, Status
 from ftui.draft import Draft
 from ftui.history import History
+from ftui.settings import live_command
 
 if TYPE_CHECKING:
     from engine.hardware import Hardware, ProcessUse
@@ -38,6 +41,8 @@ class Workspace:
         self.draft = Draft()
         self.run: Run | None = None
         """The open run; None while the draft is shown."""
+        self.parent: Run | None = None
+        """The run that the open one is a fork of, where that is found."""
         self.lost = False
         """Whether the open run's folder is gone."""
         self.standing: Standing = "draft"
@@ -55,17 +60,31 @@ class Workspace:
 
     def open(self, run: Run) -> None:
         """Show a run instead of the draft."""
-        self.run, self.lost, self.standing = run, False, run.status
+        self.run, self.parent, self.lost, self.standing = run, None, False, run.status
         self.pending, self._run_history = {}, History()
 
     def close(self) -> None:
         """Show the draft again; the run itself goes on."""
-        self.run, self.lost, self.standing, self.pending = None, False, "draft", {}
+        self.run, self.parent, self.lost, self.standing = None, None, False, "draft"
+        self.pending = {}
 
     @property
     def state(self) -> RunState | None:
         """The open run's fold; None while the draft is shown."""
         return self.run.state if self.run is not None else None
+
+    @property
+    def checkpoints(self) -> list[CheckpointSaved]:
+        """Those of the open run that are still on the disk, one a step, the newest first."""
+        if self.run is None:
+            return []
+        try:
+            kept = {path.name for path in (self.run.folder / "checkpoints").iterdir()}
+        except OSError:
+            return []
+        newest = {saved.step: saved for saved in self.run.state.checkpoints}
+        there = [saved for saved in newest.values() if Path(saved.path).name in kept]
+        return sorted(there, key=lambda saved: saved.step, reverse=True)
 
     def settle(self) -> None:
         """Take over what the journal has told since: answers, how the run stands, a new plan."""
@@ -97,9 +116,22 @@ class Workspace:
 
     @property
     def config(self) -> Config:
-        """Of the open run, or of the draft."""
-        of_run = self.state.config if self.state is not None else None
-        return of_run or self.draft.config
+        """What is in force in the open run, or the draft's."""
+        if self.state is None:
+            return self.draft.config
+        return config_in_force(self.state) or self.state.config or self.draft.config
+
+    def set_field(self, key: str, text: str) -> AnyCommand | None:
+        """Set what a person typed: done in a draft, else the command to send.
+
+        Raises `UserError` where it does not fit, or can't be changed now.
+        """
+        if self.state is None:
+            if wrong := self.draft.set_field(key, text):
+                raise UserError(wrong)
+            return None
+        self._must_live()
+        return live_command(self.config, key, text)
 
     # The model and its plan
 

@@ -91,6 +91,8 @@ class RunState:
     comparison: e.ReplayCompared | None = None
     """Of a replay with the run that it repeats."""
     checkpoints: list[e.CheckpointSaved] = field(default_factory=list)
+    rollbacks: list[e.Rewound] = field(default_factory=list)
+    """Those rewinds that the guard decided on."""
     markers: list[Marker] = field(default_factory=list)
     answers: dict[str, e.CommandApplied | e.CommandRejected] = field(default_factory=dict)
     """Command id to its acknowledgement."""
@@ -148,7 +150,8 @@ class RunState:
                 self.pieces = event.pieces
                 self._mark(event.step, f"1/{event.pieces} of a batch at once")
             case e.InterpolationEvaluated():
-                self.interpolations.append(event)
+                others = [x for x in self.interpolations if x.alpha != event.alpha]
+                self.interpolations = [*others, event]
             case e.ModelSaved():
                 self.saved_model = event
             case e.ReplayCompared():
@@ -276,6 +279,8 @@ class RunState:
 
     def _rewound(self, event: e.Rewound) -> None:
         self._forget_after(event.step)
+        if event.by_guard:
+            self.rollbacks.append(event)
         self.epoch, self.base_lr = event.epoch, event.lr
         self.config = self.asked
         self._set_options(event.options)

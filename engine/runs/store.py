@@ -57,6 +57,8 @@ class RunSummary(Struct, frozen=True):
     """Why a run failed or crashed, where that is known."""
     skipped: int
     """Pictures that could not be used."""
+    parent: str
+    """The folder of the run that this one is a fork or a replay of, absolute; empty for none."""
 
 
 def runs_dir(given: Path | None = None) -> Path:
@@ -197,6 +199,7 @@ def _summary(folder: Path) -> RunSummary:
         host=state.host,
         error=unreadable or (last_words(folder) if now == "crashed" else state.error),
         skipped=state.skipped_count,
+        parent=state.parent.parent if state.parent else "",
     )
 
 

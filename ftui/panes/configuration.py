@@ -17,18 +17,20 @@ from engine.contract.fields import Field, all_fields
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.paths import glance
+from ftui.settings import LIVE, awaited, fixed, value_text
 from ftui.tomltext import toml_lines
 from ftui.widgets.fileprompt import FilePrompt
-from ftui.widgets.form import FieldForm, FieldList, Note, value_text
+from ftui.widgets.form import FieldForm, FieldList, Note
 from ftui.widgets.lines import Lines
 from ftui.widgets.prompt import Prompt
 from ftui.workspace import Workspace
 
+_ENDED = "This is the open run's config; n makes a draft of it, B forks it."
 _TEXT_HELP = "This is what runs, whole. Without rules under trainable, only the head trains."
 
 
 class ConfigurationPane(Pane):
-    """The config of the draft, which can be changed, or of the open run, which can't."""
+    """The config of the draft, or of the open run, of which a few settings can be changed live."""
 
     number = 6
     title = "Configuration"
@@ -60,7 +62,9 @@ class ConfigurationPane(Pane):
         self._help = Static(id="configuration-help", markup=False)
         self.prompt = FilePrompt(self._refuse, id="configuration-prompt")
         self._config: Config | None = None
-        self._of_run = False
+        self._of_run = self._live = False
+        self._awaited: dict[str, str] = {}
+        """Values that were asked of the worker."""
         self._missing = ""
         self._looked_at = ""
         self._seen = ""
@@ -80,13 +84,15 @@ class ConfigurationPane(Pane):
         return self._text if self.has_class("-text") else self.form.list
 
     def update(self, workspace: Workspace) -> None:
-        config, of_run = workspace.config, workspace.run is not None
+        config, of_run, live = workspace.config, workspace.run is not None, workspace.live
         if workspace.hardware is not None:
             cuda = [f"cuda:{gpu.index}" for gpu in workspace.hardware.gpus]
             self.form.choices["training.device"] = ("auto", *cuda, "cpu")
-        if config is self._config and of_run == self._of_run:
+        asked = awaited(workspace.pending.values())
+        shown = (config, of_run, live, asked)
+        if shown == (self._config, self._of_run, self._live, self._awaited):
             return
-        self._config, self._of_run = config, of_run
+        self._config, self._of_run, self._live, self._awaited = shown
         self._missing = "" if of_run else workspace.draft.missing
         self.border_subtitle = "of the open run" if of_run else "draft"
         self._text.show(toml_lines(toml.dump(config)))
@@ -94,15 +100,26 @@ class ConfigurationPane(Pane):
             self._looked_at, self._seen = config.data.path, ""
             self._glance(config.data.path)
         self._show_form()
+        if not self.prompt.display:
+            self._explain(self.form.list.field)
 
     def _show_form(self) -> None:
         if self._config is None:
             return
         notes = {}
-        if self._seen and not self._of_run:
+        if self._live:
+            notes = dict.fromkeys(LIVE, Note("live"))
+            notes |= {key: Note(f"{text} pending", ".warn") for key, text in self._awaited.items()}
+        elif self._seen and not self._of_run:
             good = self._seen[0].isdigit() or self._seen.startswith("over")
             notes["data.path"] = Note(self._seen, ".muted" if good else ".warn")
-        self.form.show(self._config, self._of_run, notes)
+        self.form.show(self._config, self._refusal, notes)
+
+    def _refusal(self, key: str) -> str:
+        """Why a field can't be edited; empty where it can."""
+        if not self._of_run or (self._live and key in LIVE):
+            return ""
+        return fixed(key) if self._live else _ENDED
 
     @work(thread=True, exclusive=True, group="glance")
     def _glance(self, path: str) -> None:
@@ -125,6 +142,13 @@ class ConfigurationPane(Pane):
             return
         default = field.default
         ends = "" if default is msgspec.NODEFAULT else f"; default {value_text(default)}"
+        if self._live:
+            when = (
+                "from the next step on"
+                if field.key in LIVE
+                else "fixed while it trains, B forks it"
+            )
+            ends += f"; {when}"
         text = Content.assemble(
             (f"{field.key}  ", ".strong"), field.help, (f"\n{field.expected}{ends}", ".muted")
         )

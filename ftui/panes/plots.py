@@ -1,7 +1,9 @@
 """The curves of the open run: loss, accuracy, learning rate and throughput."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from engine.contract.series import StepSeries
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
+from ftui.widgets.fitline import FitLine
 from ftui.widgets.lines import Lines
 from ftui.widgets.plot import Marker, Plot, Series
 from ftui.workspace import Workspace
@@ -37,25 +40,33 @@ def _steps(name: str, series: StepSeries, style: str) -> Series:
 
 
 def _evaluated(
-    name: str, state: RunState, value: Callable[[Evaluated], float | None], style: str
-) -> Series:
-    steps = np.array([x.step for x in state.evaluations], dtype=np.float64)
-    values = np.array([value(x) for x in state.evaluations], dtype=np.float64)  # None is NaN
-    return Series(name, steps, values, style, points=True)
+    name: str,
+    evaluations: Sequence[Evaluated],
+    value: Callable[[Evaluated], float | None],
+    style: str,
+) -> list[Series]:
+    """The one series, or none where nothing was evaluated that way."""
+    values = np.array([value(x) for x in evaluations], dtype=np.float64)  # None is NaN
+    if np.isnan(values).all():
+        return []
+    steps = np.array([x.step for x in evaluations], dtype=np.float64)
+    return [Series(name, steps, values, style, points=True)]
 
 
 def _loss(state: RunState) -> list[Series]:
     return [
         _steps("train", state.loss, "primary"),
-        _evaluated("val", state, lambda x: x.loss, "accent"),
+        *_evaluated("val", state.evaluations, lambda x: x.loss, "accent"),
+        *_evaluated("val ema", state.averaged, lambda x: x.loss, "secondary"),
     ]
 
 
 def _accuracy(state: RunState) -> list[Series]:
-    top1 = _evaluated("top-1", state, lambda x: x.top1, "accent")
-    if all(x.top5 is None for x in state.evaluations):
-        return [top1]
-    return [top1, _evaluated("top-5", state, lambda x: x.top5, "secondary")]
+    return [
+        *_evaluated("top-1", state.evaluations, lambda x: x.top1, "accent"),
+        *_evaluated("top-5", state.evaluations, lambda x: x.top5, "secondary"),
+        *_evaluated("top-1 ema", state.averaged, lambda x: x.top1, "success"),
+    ]
 
 
 FIGURES = [
@@ -64,6 +75,10 @@ FIGURES = [
     Figure("learning rate", lambda state: [_steps("lr", state.lr, "primary")]),
     Figure("images/s", lambda state: [_steps("images/s", state.throughput, "primary")]),
 ]
+
+
+def _of_parent(series: Series) -> Series:
+    return replace(series, name=f"parent {series.name}", style_key="foreground", dashed=True)
 
 
 _FIRST_STEPS = [
@@ -97,13 +112,17 @@ class PlotsPane(Pane):
         self._words = Lines()
         self.frames_per_second = 4.0
         self._figure = 0
+        self._fit = FitLine()
         self._state: RunState | None = None
+        self._compared: RunState | None = None
+        """The run that the open one is a fork of."""
         self._next_draw = 0.0
         self._waits: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield self._words
         yield self.plot
+        yield self._fit
 
     def on_mount(self) -> None:
         self.plot.smoothing = FIGURES[0].smoothing
@@ -115,16 +134,21 @@ class PlotsPane(Pane):
     @property
     def text(self) -> str:
         """What is to be read in it."""
-        return self.plot.text if self.plot.display else self._words.text
+        return f"{self.plot.text}\n{self._fit.text}" if self.plot.display else self._words.text
 
     def update(self, workspace: Workspace) -> None:
         self._state = state = workspace.state
+        self._compared = workspace.parent.state if workspace.parent else None
+        origin = _origin(state) if state else ""
+        if origin != (self.border_subtitle or ""):  # setting it draws the whole pane again
+            self.border_subtitle = origin
         has_curves = state is not None and bool(len(state.loss) or state.evaluations)
         if has_curves != self.plot.display:
             focused = self.has_focus_within
             self.plot.display, self._words.display = has_curves, not has_curves
             if focused:
                 self.screen.set_focus(self.target)
+        self._fit.update_from(workspace)
         if has_curves:
             self._draw_in_turn()
         else:
@@ -149,10 +173,24 @@ class PlotsPane(Pane):
             self._waits = None
         if self._state is not None:
             figure = FIGURES[self._figure]
-            markers = [Marker(step, plain(label)) for step, label in self._state.markers]
-            cells = self.plot.show(figure.series_of(self._state), markers, figure.title)
+            series = figure.series_of(self._state)
+            if self._compared is not None:
+                series += map(_of_parent, figure.series_of(self._compared))
+            cells = self.plot.show(series, _markers(self._state), figure.title)
             frames = cells / _CELLS_A_FRAME
             self._next_draw = time.monotonic() + max(0.0, frames - 1) / self.frames_per_second
+
+
+def _markers(state: RunState) -> list[Marker]:
+    begun = [Marker(state.parent.step, _origin(state))] if state.parent else []
+    return begun + [Marker(step, plain(label)) for step, label in state.markers]
+
+
+def _origin(state: RunState) -> str:
+    """Of which run the open one is a fork, and where."""
+    if state.parent is None:
+        return ""
+    return f"forked from {plain(Path(state.parent.parent).name)} at step {state.parent.step:,}"
 
 
 def _why_empty(workspace: Workspace) -> list[Content]:

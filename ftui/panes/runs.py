@@ -23,8 +23,23 @@ _NAME = 22
 """Cells that a name is given before there is a best result beside it."""
 _STANDING = 11
 _BEST = 14
+_PARENT = 25
 _WORDY = 50
 """Cells from which on the state is written out beside its sign."""
+
+
+class RunList(Lines):
+    """The lines; it tells where its cursor goes."""
+
+    class Moved(Message):
+        """The cursor was put on a run, perhaps another one."""
+
+    def __init__(self) -> None:
+        super().__init__(cursor=True)
+
+    def select(self, index: int) -> None:
+        super().select(index)
+        self.post_message(self.Moved())
 
 
 class RunsPane(Pane):
@@ -45,11 +60,11 @@ class RunsPane(Pane):
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
-        self._lines = Lines(cursor=True)
+        self._lines = RunList()
         self._shown: list[RunSummary] = []
         self._open: Path | None = None
-        self._name_room = self._bests = 0
-        """Cells of a name, and how many best results stand beside it."""
+        self._name_room = self._bests = self._parent_room = 0
+        """Cells of a name, how many best results stand beside it, and cells of a fork's parent."""
 
     def compose(self) -> ComposeResult:
         yield self._lines
@@ -65,10 +80,8 @@ class RunsPane(Pane):
         folder = workspace.run.folder if workspace.run else None
         selected = folder if folder != self._open else self._selected
         self._shown, self._open = list(runs), folder
-        subtitle = count(len(runs), "run") if runs else ""
-        if subtitle != (self.border_subtitle or ""):  # setting it draws the whole pane again
-            self.border_subtitle = subtitle
         if not runs:
+            self._subtitle()
             hint = " yet: s starts one" if workspace.run is None else ""
             self._lines.say(f"No runs in {plain(near(workspace.runs_dir))}/{hint}.")
             return
@@ -77,6 +90,17 @@ class RunsPane(Pane):
         paths = [Path(run.path) for run in runs]
         if selected in paths and self._lines.cursor != paths.index(selected):
             self._lines.select(paths.index(selected))
+        self._subtitle()
+
+    @on(RunList.Moved)
+    def _subtitle(self) -> None:
+        """What the run under the cursor is a fork of, where its line has no room for that."""
+        cursor = self._lines.cursor
+        of = _parent(self._shown[cursor]).strip() if cursor is not None and self._shown else ""
+        runs = count(len(self._shown), "run") if self._shown else ""
+        subtitle = of if of and not self._parent_room else runs
+        if subtitle != (self.border_subtitle or ""):  # setting it draws the whole pane again
+            self.border_subtitle = subtitle
 
     def action_open(self) -> None:
         self._lines.action_open()
@@ -97,8 +121,11 @@ class RunsPane(Pane):
         room = self._lines.room - len("▸ ") - len(" 100%")
         room -= _STANDING + 2 if self._wordy else len("▶ ")
         longest = max(len(plain(run.name)) for run in self._shown)
-        self._bests = max(0, min(2, (room - min(longest, _NAME)) // _BEST))
-        self._name_room = min(longest, room - self._bests * _BEST)
+        forks = [len(_parent(run)) for run in self._shown if run.parent]
+        left = room - min(longest, _NAME)
+        self._parent_room = max(forks) if forks and left >= max(forks) else 0
+        self._bests = max(0, min(2, (left - self._parent_room) // _BEST))
+        self._name_room = min(longest, room - self._bests * _BEST - self._parent_room)
 
     @property
     def _wordy(self) -> bool:
@@ -110,16 +137,23 @@ class RunsPane(Pane):
         share = f"{100 * run.step // run.total_steps:>4}%" if run.total_steps else "     "
         worded = standing.pad_right(_STANDING + 2 - standing.cell_length)
         bests = _best(run.best)[: self._bests]
+        parent = plain(_parent(run), self._parent_room) if self._parent_room else ""
         return Content.assemble(
             (f"{here} ", ".accent"),
             worded if self._wordy else standing[:2],
             short_name(run.name, self._name_room).ljust(self._name_room),
             share,
+            (parent.ljust(self._parent_room), ".muted"),
             *((f"{text:>{_BEST}}", ".muted") for text in bests),
         )
 
     def _is_open(self, run: RunSummary) -> bool:
         return self._open is not None and Path(run.path) == self._open
+
+
+def _parent(run: RunSummary) -> str:
+    """Which run a fork goes on from; the end tells runs of the same day, model and data apart."""
+    return f"  of {short_name(Path(run.parent).name, _PARENT - 5)}" if run.parent else ""
 
 
 def _best(best: dict[str, float]) -> list[str]:

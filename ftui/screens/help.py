@@ -8,9 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from ftui.panes.pane import Pane
+from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
 
 _KEYS = 18
@@ -34,7 +35,7 @@ class Section(NamedTuple):
     keys: list[Key]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Sheet[None]):
     """The keys over whatever was shown; any of a few keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -49,19 +50,10 @@ class HelpScreen(ModalScreen[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen {
-        align: center middle;
-        & > Vertical {
-            width: 80; max-width: 100%; height: auto; max-height: 100%;
-            border: heavy $primary; background: $background; padding: 0 1;
-            border-title-color: $primary; border-title-style: bold;
-            border-subtitle-color: $foreground-muted;
-        }
-        & Lines { height: auto; max-height: 100%; background: $background; }
-        & > .strong { color: $primary; text-style: bold; }
-        & > .muted { color: $foreground-muted; }
+        & Lines { height: auto; max-height: 100%; }
+        & > .strong { color: $primary; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"strong", "muted"}
 
     def __init__(self, sections: Sequence[Section]) -> None:
         super().__init__()

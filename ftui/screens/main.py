@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -10,18 +9,15 @@ from typing import ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.contract import commands as c
-from engine.contract.config import HIGHEST_LR
 from engine.contract.edits import Reinitialise
 from engine.contract.errors import UserError
 from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
 from ftui.draft import Draft
-from ftui.feed import Feed
 from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
@@ -35,11 +31,13 @@ from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
 from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
+from ftui.screens.steering import LIVE_ACTIONS, Steering
 from ftui.widgets.banner import Banner
 from ftui.widgets.form import FieldForm
 from ftui.widgets.keyline import KeyLine
 from ftui.widgets.module_tree import ModuleTree
 from ftui.widgets.prompt import Prompt
+from ftui.widgets.rewind import RewindMenu
 from ftui.widgets.status import StatusLine
 from ftui.widgets.tabs import TabLine
 from ftui.workspace import Workspace
@@ -47,10 +45,9 @@ from ftui.workspace import Workspace
 _BLURRED_HZ = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
 _PANES = (ModulesPane, HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
-_WHEN_LIVE = {"pause", "rate", "evaluate", "checkpoint", "stop"}
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Steering):
     """Top line, panes, a line for questions, and the keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = list[BindingType](BINDINGS)
@@ -67,9 +64,7 @@ class MainScreen(Screen[None]):
         refresh_rate: float,
         ascii_only: bool,
     ) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.feed = Feed(workspace)
+        super().__init__(workspace)
         self._first_run = run
         self._rate = refresh_rate
         self._ascii = ascii_only
@@ -82,8 +77,8 @@ class MainScreen(Screen[None]):
         plots = self.panes[3]
         assert isinstance(plots, PlotsPane)
         plots.frames_per_second = refresh_rate
+        self._plot = plots.plot
         self.body = Body(self.panes, self.panes[3 if run else 0])
-        self.prompt = Prompt(id="prompt")
 
     # What is shown
 
@@ -92,6 +87,7 @@ class MainScreen(Screen[None]):
         yield Banner(id="banner")
         yield TabLine([pane.title for pane in self.panes], id="tabs")
         yield self.body
+        yield self.rewind_menu
         yield self.prompt
         yield KeyLine(id="keys")
 
@@ -196,14 +192,22 @@ class MainScreen(Screen[None]):
         self._follow(run)
         self.show()
 
+    def show_run(self, run: Run) -> None:
+        self.open_run(run)
+        self.action_pane(4)
+
+    @property
+    def step_looked_at(self) -> int | None:
+        cursor = self._plot.cursor
+        return None if cursor is None else round(cursor)
+
     @work(exclusive=True, group="feed")
     async def _follow(self, run: Run) -> None:
         await self.feed.follow(run)
 
     @on(RunsPane.Chosen)
     def _run_chosen(self, event: RunsPane.Chosen) -> None:
-        self.open_run(Run(event.folder))
-        self.action_pane(4)
+        self.show_run(Run(event.folder))
 
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:
@@ -213,9 +217,12 @@ class MainScreen(Screen[None]):
 
     @on(FieldForm.Entered)
     def _field_entered(self, event: FieldForm.Entered) -> None:
-        if self.workspace.run is None:
-            event.form.answer(self.workspace.draft.set_field(event.key, event.text))
-            self.show()
+        try:
+            self.send(self.workspace.set_field(event.key, event.text))
+        except UserError as error:
+            event.form.answer(str(error))
+        else:
+            event.form.answer(None)
 
     @on(ConfigurationPane.Loaded)
     def _config_loaded(self, event: ConfigurationPane.Loaded) -> None:
@@ -230,11 +237,9 @@ class MainScreen(Screen[None]):
             self.tell(UserError(missing))
             return
         try:
-            self.open_run(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
+            self.show_run(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
         except UserError as error:
             self.tell(error)
-        else:
-            self.action_pane(4)
 
     @work(exclusive=True, group="launch")
     async def action_resume(self) -> None:
@@ -252,56 +257,9 @@ class MainScreen(Screen[None]):
         self.workspace.new_draft()
         self.show()
 
-    # Steering
-
-    def send(self, command: c.AnyCommand) -> None:
-        """Have the open run's worker obey a command; it is pending until the journal answers."""
-        run = self.workspace.run
-        if run is not None:
-            self.workspace.pending[command.id] = command
-            self._send(run, command)
-        self.show()
-
-    @work(group="send")
-    async def _send(self, run: Run, command: c.AnyCommand) -> None:
-        try:
-            await run.send(command)
-        except UserError as error:
-            self.workspace.pending.pop(command.id, None)
-            self.feed.changed = True
-            self.tell(error)
-
-    def action_pause(self) -> None:
-        self.send(c.Resume() if self.workspace.standing == "paused" else c.Pause())
-
-    def action_evaluate(self) -> None:
-        self.send(c.Evaluate())
-
-    def action_checkpoint(self) -> None:
-        self.send(c.Checkpoint())
-
-    def action_stop(self) -> None:
-        self.prompt.confirm("Stop this run? It is saved and can be resumed.", self._stop)
-
-    def _stop(self) -> None:
-        self.send(c.Stop())
-
-    def action_rate(self) -> None:
-        state = self.workspace.state
-        lr = state.base_lr if state else None
-        self.prompt.ask("Base learning rate", f"{lr:g}" if lr else "", self._set_rate)
-
-    def _set_rate(self, typed: str) -> None:
-        try:
-            lr = float(typed)
-        except ValueError:
-            lr = math.nan
-        if not 0 < lr <= HIGHEST_LR:
-            raise UserError("A number above 0, such as 0.001.")
-        self.send(c.SetLearningRate(lr))
-
     @on(Prompt.Closed)
-    def _prompt_closed(self) -> None:
+    @on(RewindMenu.Closed)
+    def _back_to_pane(self) -> None:
         self.screen.set_focus(self.body.active.target)
 
     # The plan
@@ -365,14 +323,12 @@ class MainScreen(Screen[None]):
         self.app.push_screen(HelpScreen(sections_of(self, [self.body.active, *others])))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in _WHEN_LIVE:
+        if action in LIVE_ACTIONS:
             return self.workspace.live
         if action == "resume":
             return self.workspace.ended
+        if action in ("fork", "norms"):
+            return self.workspace.run is not None
         if action in ("start", "draft"):
             return (self.workspace.run is None) == (action == "start")
         return True
-
-    def tell(self, error: UserError) -> None:
-        """A sentence in a corner."""
-        self.notify(str(error), severity="warning", markup=False)

@@ -1,11 +1,14 @@
 """What a person must know of a run that doesn't just run, in words."""
 
+from pathlib import Path
+
 from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.state import RunState
 from engine.contract.text import plain
-from ftui.format import count, number, percent
+from ftui.format import count, number, percent, size
+from ftui.paths import near
 from ftui.workspace import Workspace
 
 
@@ -54,7 +57,7 @@ def sentence(workspace: Workspace) -> tuple[str, str]:
             by = f"by {plain(state.stopped_by)} " if state.stopped_by != "command" else ""
             return f"Stopped {by}{at}. R goes on from there.", ".muted"
         case "finished":
-            return f"{_end(state)}{_result(state)}.", ".good"
+            return f"{_end(state)}{_result(state)}.{_model(folder, state)}", ".good"
     return _concern(state)
 
 
@@ -82,11 +85,37 @@ def _result(state: RunState) -> str:
     return words
 
 
+def _rolled_back(state: RunState) -> list[str]:
+    """The newest of the guard's roll-backs."""
+    if not state.rollbacks:
+        return []
+    last, times = state.rollbacks[-1], len(state.rollbacks)
+    again = f" ({count(times, 'roll-back')} so far)" if times > 1 else ""
+    return [
+        f"Rolled back from step {last.from_step:,} to {last.step:,}, since "
+        f"{plain(last.reason)}; the base rate is {number(last.lr)} from there{again}."
+    ]
+
+
+def _model(folder: Path, state: RunState) -> str:
+    """Where the finished model is."""
+    if (saved := state.saved_model) is None:
+        return ""
+    path, what = near(folder / saved.path), f"{saved.weights}, {size(saved.size)}"
+    return f" The model ({plain(what)}) is {plain(path)}."
+
+
 def _concern(state: RunState) -> tuple[str, str]:
-    """The newest warning, and how much was skipped."""
-    said = [plain(state.warnings[-1])] if state.warnings else []
+    """What the guard did, the newest warning, and how much was left out or cut."""
+    said = _rolled_back(state)
+    said += [plain(state.warnings[-1])] if state.warnings else []
     if len(state.warnings) > 1:
         said.append(f"({count(len(state.warnings) - 1, 'warning')} before that.)")
+    if state.pieces > 1:
+        said.append(
+            f"Memory is short: each batch goes through in {state.pieces} pieces, the steps stay "
+            "what they were."
+        )
     if state.skipped_count:
         first = state.skipped[0]
         said.append(

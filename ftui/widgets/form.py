@@ -1,7 +1,7 @@
 """The config's fields as a form: one line a field, grouped by table, edited in place."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from engine.contract.config import Config
 from engine.contract.fields import Field
 from engine.contract.text import plain
 from ftui.paths import PathSuggester
+from ftui.settings import is_changed, value_at, value_text
 from ftui.widgets.lines import Line, Lines
 
 _ROOM = 2
@@ -27,6 +28,10 @@ _KEY = 18
 """Cells before the value."""
 _RULE = 60
 """Cells of a table's line."""
+
+
+Refusal = Callable[[str], str]
+"""Says why a key can't be edited; empty where it can."""
 
 
 class Note(NamedTuple):
@@ -157,7 +162,7 @@ class FieldForm(Container):
         self._wrong = Static(classes="-empty", markup=False)
         self._editor = Vertical(self._input, self._wrong, id="field-editor")
         self._config: Config | None = None
-        self._read_only = False
+        self._refusal: Refusal = lambda _: ""
         self._notes: Mapping[str, Note] = {}
         self._rule = "-" if ascii_only else "─"
 
@@ -174,15 +179,15 @@ class FieldForm(Container):
         """The sentence on the value that was refused; empty where none was."""
         return str(self._wrong.content)
 
-    def show(self, config: Config, read_only: bool, notes: Mapping[str, Note]) -> None:
+    def show(self, config: Config, refusal: Refusal, notes: Mapping[str, Note]) -> None:
         """Show all fields of a config."""
-        self._config, self._read_only, self._notes = config, read_only, notes
+        self._config, self._refusal, self._notes = config, refusal, notes
         lines: list[Line] = [self._row(row, config, notes) for row in self.list.rows]
         self.list.show([*lines, *[""] * _ROOM])
 
     def on_resize(self, event: events.Resize) -> None:
         if self._config is not None:
-            self.show(self._config, self._read_only, self._notes)
+            self.show(self._config, self._refusal, self._notes)
 
     def answer(self, wrong: str | None) -> None:
         """What became of `Entered`: None took it, a sentence says why not."""
@@ -275,25 +280,7 @@ class FieldForm(Container):
         self.post_message(self.Entered(self, self.list.field.key, text))
 
     def _may_edit(self) -> bool:
-        if self._read_only:
-            words = "This is the open run's config; n makes a draft of it."
-            self.notify(words, severity="warning", markup=False)
-        return not self._read_only
-
-
-def value_at(config: Config, key: str) -> object:
-    """What stands at a dotted key."""
-    place: object = config
-    for name in key.split("."):
-        place = getattr(place, name)
-    return place
-
-
-def value_text(value: object) -> str:
-    """A value as it is shown and typed: text without quotes, the rest as TOML writes it."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def is_changed(field: Field, value: object) -> bool:
-    """Whether a value is not the default; one without a default never is."""
-    return field.default is not msgspec.NODEFAULT and value != field.default
+        why_not = self._refusal(self.list.field.key)
+        if why_not:
+            self.notify(why_not, severity="warning", markup=False)
+        return not why_not

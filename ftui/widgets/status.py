@@ -1,7 +1,7 @@
 """The top line: which run it is, how it stands, and the figures that matter most."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
+from engine.contract.commands import AnyCommand, describe
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from ftui.bars import bar_text
@@ -33,6 +34,7 @@ _BAR = 12
 _NAME, _NAME_NARROW = 26, 19
 _LOSS_STEPS = 20
 _RATE_STEPS = 50
+_COMMAND = 24
 
 
 class Part(NamedTuple):
@@ -75,7 +77,8 @@ def parts(workspace: Workspace, name_width: int = _NAME, ascii_only: bool = Fals
     name = Part("name", 2, Content.styled(short_name(run.folder.name, name_width), ".strong"))
     if state.phase == "preparing" and state.stage:
         return [brand, name, how, Part("stage", 3, Content(plain(state.stage, 60)))]
-    return [brand, name, how, *_progress(state, ascii_only), *_measures(state)]
+    sent = _sent(workspace.pending.values())
+    return [brand, name, how, *sent, *_progress(state, ascii_only), *_measures(state)]
 
 
 def fit(shown: Sequence[Part], width: int) -> list[Part]:
@@ -99,6 +102,12 @@ def images_per_second(state: RunState) -> float | None:
     """Over the last steps."""
     recent = state.throughput.values[-_RATE_STEPS:]
     return float(np.nanmean(recent)) if np.isfinite(recent).any() else None
+
+
+def _sent(pending: Iterable[AnyCommand]) -> list[Part]:
+    """The newest command that the worker has not answered yet."""
+    waiting = [plain(describe(command), _COMMAND) for command in pending]
+    return [Part("sent", 1, Content.styled(f"{waiting[-1]} ...", ".warn"))] if waiting else []
 
 
 def _progress(state: RunState, ascii_only: bool) -> list[Part]:
@@ -150,7 +159,7 @@ class StatusLine(Horizontal):
     """The top line of the screen."""
 
     IDS = (
-        *("brand", "name", "standing", "stage", "epoch", "step", "bar", "eta"),
+        *("brand", "name", "standing", "sent", "stage", "epoch", "step", "bar", "eta"),
         *("loss", "val", "top1", "lr", "rate"),
     )
     DEFAULT_CSS = """

@@ -92,11 +92,12 @@ class ScriptedRun:
         with (self.folder / "events.jsonl").open("ab") as journal:
             journal.write(b"".join(map(encode, events)))
 
-    def start(self) -> None:
-        """All that comes before the first step."""
+    def start(self, took: bool = True) -> None:
+        """All that comes before the first step, except that a worker `took` the run already."""
         rules = head_only(self.model)
+        if took:
+            self.tell(e.RunStarted(4321, "box", {"ftui": "0.1.0"}, self.config, time=T0))
         self.tell(
-            e.RunStarted(4321, "box", {"ftui": "0.1.0"}, self.config, time=T0),
             e.PreparationAdvanced("loading the weights", time=T0 + 1),
             e.DataIndexed(["cat", "dog"], [700, 600], [130, 120], time=T0 + 2),
             e.ModelLoaded(self.model, "torchvision IMAGENET1K_V1", time=T0 + 3),
@@ -125,14 +126,32 @@ class ScriptedRun:
             if self.step % self.steps_per_epoch == 0:
                 self.evaluate()
 
-    def evaluate(self) -> None:
+    def train_epoch(self, training: float, validation: float) -> None:
+        """An epoch whose losses are these, evaluated and saved at its end."""
+        losses: list[float | None] = [
+            training + 0.01 * math.sin(n) for n in range(self.steps_per_epoch)
+        ]
+        rates = [0.01] * self.steps_per_epoch
+        self.tell(e.StepsTrained(self.step + 1, losses, rates, 134.0, time=self._now))
+        self.step += self.steps_per_epoch
+        self.evaluate(validation)
+        self.save()
+
+    def evaluate(self, loss: float | None = None) -> None:
         epoch = max(1, math.ceil(self.step / self.steps_per_epoch))
-        loss, top1 = 0.5 + 1.5 * math.exp(-epoch / 2), 0.78 - 0.5 * math.exp(-epoch / 2)
-        self.tell(
-            e.Evaluated(self.step, epoch, "epoch", loss, top1, None, 250, 2.0, time=self._now)
-        )
+        self.tell(self.evaluated(epoch, 0.5 + 1.5 * math.exp(-epoch / 2) if loss is None else loss))
         if self.step < 10 * self.steps_per_epoch:
             self.tell(e.EpochStarted(epoch + 1, self.step, time=self._now))
+
+    def evaluated(self, epoch: int, loss: float) -> e.Evaluated:
+        top1 = 0.78 - 0.5 * math.exp(-epoch / 2)
+        return e.Evaluated(self.step, epoch, "epoch", loss, top1, None, 250, 2.0, time=self._now)
+
+    def save(self, best: bool = False) -> None:
+        """A checkpoint, as far as the app looks at it."""
+        path = f"checkpoints/step-{self.step:08}"
+        (self.folder / path).mkdir(parents=True, exist_ok=True)
+        self.tell(e.CheckpointSaved(self.step, path, "epoch", best, 10, time=self._now))
 
     def commands(self) -> list[AnyCommand]:
         """Those that were sent so far."""

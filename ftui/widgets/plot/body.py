@@ -15,6 +15,7 @@ from ftui.widgets.plot.series import Floats
 from ftui.widgets.plot.window import Window
 
 _SIGN_EVERY = 16  # cells between the signs of a line that isn't the first
+_DASH = 2  # cells of a dash, and of the gap behind it
 _LABEL, _LABEL_NARROW = 5, 3  # cells kept for the labels of values, so that plots align
 _LEAST_COLUMNS = 4
 _WITH_FLOOR = 8  # rows from which on the axis of steps has a line
@@ -37,6 +38,7 @@ class Curve(NamedTuple):
     signed: bool = False
     """Whether the line carries its sign: points do, and all lines but the first."""
     points: bool = False
+    dashed: bool = False
 
 
 def draw_body(
@@ -80,7 +82,7 @@ def message(text: str, width: int, height: int) -> list[Row]:
 def _curves(
     shown: Shown, look: Look, window: Window, canvas: Canvas, smoothed: Smoothed
 ) -> list[Curve]:
-    """What is drawn, the lowest first; what smoothing replaced stays as a ghost below it.
+    """What is drawn, the lowest first: ghosts of what smoothing replaced, other runs, our own.
 
     ASCII has no room for ghosts: only colour would tell them from the line.
     """
@@ -89,13 +91,14 @@ def _curves(
     for index, series in enumerate(shown.series):
         trace = m4(series.x, series.y, *window, columns, positive=look.log_y)
         if look.smoothing and not series.points:
-            if look.mode != "ascii":
+            if look.mode != "ascii" and not series.dashed:
                 ghosts.append(Curve(trace, f"ghost-{series.style_key}"))
             trace = m4(series.x, smoothed(series), *window, columns, positive=look.log_y)
         sign = sign_of(shown.series, index, glyphs)
-        signed = sign != glyphs.lines[0]
-        curves.append(Curve(trace, f"series-{series.style_key}", sign, signed, series.points))
-    return ghosts + curves
+        signed = sign not in (glyphs.lines[0], glyphs.dashes)
+        part = f"series-{series.style_key}"
+        curves.append(Curve(trace, part, sign, signed, series.points, series.dashed))
+    return ghosts + sorted(curves, key=lambda curve: not curve.dashed)
 
 
 def _limits(traces: list[Trace], columns: int) -> tuple[float, float] | None:
@@ -126,6 +129,8 @@ def _paint(frame: Frame, curves: list[Curve], shown: Shown, look: Look, cursor: 
     lines = [(curve, *_line(curve.trace, frame)) for curve in curves if len(curve.trace.column)]
     for curve, _, line in lines:
         mask = between(line.top, line.bottom, canvas.pixels[0])
+        if curve.dashed:
+            mask &= _dashes(canvas)
         canvas.paint(mask, curve.part, ghost=not curve.sign)
     for curve, rows, line in lines:
         if curve.sign:
@@ -134,6 +139,11 @@ def _paint(frame: Frame, curves: list[Curve], shown: Shown, look: Look, cursor: 
         canvas.put(0, column, glyphs.changed_top, "marker")
     if cursor is not None:
         canvas.restyle(cursor, "cursor")
+
+
+def _dashes(canvas: Canvas) -> NDArray[np.bool_]:
+    """The pixel columns that a dashed line covers: two cells, and two not."""
+    return np.arange(canvas.pixels[1]) // canvas.cell.columns % (2 * _DASH) < _DASH
 
 
 def _line(trace: Trace, frame: Frame) -> tuple[Trace, Line]:

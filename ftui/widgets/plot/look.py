@@ -36,10 +36,24 @@ class Shown(NamedTuple):
     @property
     def extent(self) -> tuple[float, float] | None:
         """The first and the last step that have a point; None: no points."""
-        filled = [s.x for s in self.series if len(s.x)]
-        if not filled:
-            return None
-        return min(float(x[0]) for x in filled), max(float(x[-1]) for x in filled)
+        return _extent(self.series)
+
+    @property
+    def own(self) -> Sequence[Series]:
+        """Those that are not only there to compare with, where they have points."""
+        return [s for s in self.series if not s.dashed and len(s.x)] or self.series
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The first and the last step that a point of `own` is at; None: no points."""
+        return _extent(self.own)
+
+
+def _extent(series: Sequence[Series]) -> tuple[float, float] | None:
+    filled = [s.x for s in series if len(s.x)]
+    if not filled:
+        return None
+    return min(float(x[0]) for x in filled), max(float(x[-1]) for x in filled)
 
 
 class Look(NamedTuple):
@@ -59,6 +73,7 @@ class Glyphs(NamedTuple):
 
     lines: str
     """Curves in the legend; a second and third carry their sign along the way, too."""
+    dashes: str
     points: str
     tick: str
     side: str
@@ -77,6 +92,7 @@ class Glyphs(NamedTuple):
 
 UNICODE = Glyphs(
     lines="━◇△□",
+    dashes="╍",
     points="●◆▲■",
     tick="┤",
     side="│",
@@ -94,6 +110,7 @@ UNICODE = Glyphs(
 )
 ASCII = Glyphs(
     lines="-+x%",
+    dashes="=",
     points="o*#@",
     tick="+",
     side="|",
@@ -117,9 +134,12 @@ def glyphs_of(mode: Mode) -> Glyphs:
 
 def sign_of(series: Sequence[Series], index: int, glyphs: Glyphs) -> str:
     """The sign of a series: no two of a kind have the same, so that colour is never alone."""
-    kind = series[index].points
-    signs = glyphs.points if kind else glyphs.lines
-    return signs[sum(s.points == kind for s in series[:index]) % len(signs)]
+    own = series[index]
+    if own.dashed and not own.points:
+        return glyphs.dashes
+    signs = glyphs.points if own.points else glyphs.lines
+    alike = [s for s in series[:index] if s.points == own.points and (own.points or not s.dashed)]
+    return signs[len(alike) % len(signs)]
 
 
 def nearest(series: Series, x: float) -> int | None:

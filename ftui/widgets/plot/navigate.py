@@ -23,6 +23,7 @@ class Navigator:
         first, last = shown.extent or (np.inf, -np.inf)
         if self.window is not None and (self.window.end < first or self.window.start > last):
             self.window = None
+        first, last = shown.reach or (np.inf, -np.inf)
         if self.cursor is not None and not first <= self.cursor <= last:
             self.cursor = None
 
@@ -50,12 +51,12 @@ class Navigator:
         self.window = None
 
     def first(self) -> None:
-        if (extent := self.shown.extent) is not None:
-            self._go(extent[0])
+        if (reach := self.shown.reach) is not None:
+            self._go(reach[0])
 
     def last(self) -> None:
-        if (extent := self.shown.extent) is not None:
-            self._go(extent[1])
+        if (reach := self.shown.reach) is not None:
+            self._go(reach[1])
 
     def move(self, columns: int, of: int) -> None:
         """Move the cursor by columns of the `of` in view, but at least to the next point.
@@ -75,7 +76,7 @@ class Navigator:
 
     def go(self, step: float) -> None:
         """Put the cursor on the point nearest to `step`."""
-        main = max(self.shown.series, key=lambda s: len(s.x), default=None)
+        main = max(self.shown.own, key=lambda s: len(s.x), default=None)
         index = None if main is None else nearest(main, step)
         if main is not None and index is not None:
             self._go(float(main.x[index]))
@@ -90,7 +91,7 @@ class Navigator:
     def _next(self, step: float, direction: int) -> float:
         """The nearest point of any series on one side; `step` itself where there is none."""
         found = []
-        for series in self.shown.series:
+        for series in self.shown.own:
             if direction > 0:
                 found += series.x[np.searchsorted(series.x, step, "right") :][:1].tolist()
             else:

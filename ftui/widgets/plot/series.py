@@ -21,6 +21,8 @@ class Series:
     """The theme's colour: one of `widget.STYLE_KEYS`."""
     points: bool = False
     """Sparse values: each gets a mark, lines join them, and smoothing leaves them alone."""
+    dashed: bool = False
+    """Of another run, to compare with: drawn below the rest, and followed by nothing."""
 
 
 @dataclass(frozen=True)

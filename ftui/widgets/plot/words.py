@@ -36,10 +36,10 @@ def draw_title(shown: Shown, look: Look, window: Window | None, width: int) -> R
 
 def draw_readout(shown: Shown, look: Look, smoothed: Smoothed, width: int) -> Row:
     """Each series' value at the cursor, or the newest, and what was changed near it."""
-    glyphs, extent = glyphs_of(look.mode), shown.extent
-    if extent is None:
+    glyphs, reach = glyphs_of(look.mode), shown.reach
+    if reach is None:
         return fit([], width, glyphs)
-    at = extent[1] if look.cursor is None else look.cursor
+    at = reach[1] if look.cursor is None else look.cursor
     part = "readout" if look.cursor is None else "cursor"
     spans = [Span(f"step {at:,.0f}", part)]
     for series in shown.series:

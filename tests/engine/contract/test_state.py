@@ -114,6 +114,29 @@ def test_pauses_are_marked() -> None:
     assert state.markers == [Marker(2, "pause"), Marker(2, "resume")]
 
 
+def test_rollbacks_of_the_guard_are_kept_and_rewinds_that_were_asked_for_are_not() -> None:
+    def rewound(reason: str, by_guard: bool) -> e.Rewound:
+        return e.Rewound(
+            step=4,
+            epoch=2,
+            from_step=6,
+            from_epoch=2,
+            lr=0.05,
+            options={},
+            reason=reason,
+            by_guard=by_guard,
+        )
+
+    spike = rewound("the loss became nan at step 6", True)
+    state = fold([*started(), *loop()[:8], rewound("rewind 4", False), steps(5, 6), spike])
+    assert state.rollbacks == [spike]
+    assert (state.step, state.base_lr) == (4, 0.05)
+    assert state.markers == [
+        Marker(4, "rewound: rewind 4"),
+        Marker(4, "rewound: the loss became nan at step 6"),
+    ]
+
+
 def test_answers_are_found_by_command() -> None:
     applied, rejected, open_ = c.Pause(), c.Freeze("x"), c.Stop()
     state = fold(

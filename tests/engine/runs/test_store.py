@@ -281,13 +281,21 @@ def test_a_folder_of_another_user_hides_no_run(
     assert store.find(ours.name[:12], runs) == ours
 
 
+def test_a_summary_tells_which_run_a_fork_goes_on_from(config: Config, runs: Path) -> None:
+    parent, fork = store.create(config, runs), store.create(config, runs)
+    begun, *loop = started(config)
+    tell(fork, begun, e.RunForked(parent=str(parent), step=7), *loop)
+    assert summary_of(fork).parent == str(parent)
+    assert summary_of(parent).parent == ""
+
+
 def test_the_json_of_ls_is_stable(config: Config, runs: Path) -> None:
     """Programs read these names: add some, never change one."""
     store.create(config, runs)
     [shown] = msgspec.json.decode(msgspec.json.encode(store.summaries(runs)))
     assert list(shown) == [
         *("name", "path", "state", "step", "total_steps", "epoch", "epochs", "best", "model"),
-        *("data", "started", "updated", "pid", "host", "error", "skipped"),
+        *("data", "started", "updated", "pid", "host", "error", "skipped", "parent"),
     ]
 
 

@@ -298,3 +298,37 @@ def test_any_plot_fills_exactly_its_size(
     assert widths == [width] * (height if width else 0)
     if look.mode == "ascii":
         assert all(span.text.isascii() for row in rows for span in row)
+
+
+def parent(end: float = 100.0) -> Series:
+    """Another run, which never got better."""
+    steps = np.arange(1.0, end + 1)
+    return Series("parent train", steps, np.full(len(steps), 2.0), "foreground", dashed=True)
+
+
+def test_another_run_is_dashed_and_named_and_its_newest_step_is_not_the_read_out_s() -> None:
+    half = Series("train", STEPS[:50], np.linspace(2.0, 0.5, 50), "primary")
+    picture = draw(Shown([half, parent()], title="loss"), Look(), 60, 12, lambda s: s.y)
+    lines = ["".join(span.text for span in row) for row in picture.rows]
+    assert lines[0].startswith("loss  ━ train  ╍ parent train")
+    assert lines[1].startswith("step 50  train 0.5  parent train 2")
+    top = lines[2][6:].replace("┈", " ").replace("▾", " ")
+    parts = top.split()
+    assert len(parts) > 5  # pieces with gaps between them
+    assert all(len(part) <= 3 for part in parts[1:])
+    ours = [span for row in picture.rows[2:] for span in row if span.part == "series-primary"]
+    assert ours
+
+
+def test_our_own_curve_covers_another_run_where_they_are_the_same() -> None:
+    same = Series("train", STEPS, np.full(100, 2.0), "primary")
+    for series in ([same, parent()], [parent(), same]):
+        picture = draw(Shown(series), Look(), 60, 12, lambda s: s.y)
+        parts = {span.part for row in picture.rows[2:] for span in row}
+        assert "series-primary" in parts
+        assert "series-foreground" not in parts
+
+
+def test_ascii_tells_another_run_by_its_dashes_and_by_its_sign() -> None:
+    shown = render_text([train(), parent()], 60, 12, title="loss", look=Look("ascii"))
+    assert shown.startswith("loss  - train  = parent train")

@@ -248,3 +248,14 @@ def test_each_key_has_an_id_and_says_what_it_does() -> None:
     ids = [binding.id for binding in Plot.BINDINGS]  # type: ignore[union-attr]
     assert len(set(ids)) == len(ids)
     assert all(b.tooltip and b.description for b in Plot.BINDINGS)  # type: ignore[union-attr]
+
+
+async def test_the_cursor_stays_on_our_own_curve() -> None:
+    app = PlotApp()
+    async with app.run_test(size=SIZE) as pilot:
+        half = Series("train", STEPS[:50], np.linspace(2.0, 0.5, 50), "primary")
+        other = Series("parent train", STEPS, np.full(100, 2.0), "foreground", dashed=True)
+        app.plot.show([half, other], [], "loss")
+        assert (await press(pilot, "end")).startswith("step 50  train 0.5")
+        assert (await press(pilot, *["right"] * 5)).startswith("step 50  train 0.5")
+        assert "100" in screen(app).splitlines()[-1]  # all of the other one is in view

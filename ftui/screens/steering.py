@@ -1,0 +1,140 @@
+"""What the open run's worker is asked for, and the runs that are made of the open one's past."""
+
+import asyncio
+import math
+
+from textual import on, work
+from textual.screen import Screen
+
+from engine.contract import commands as c
+from engine.contract.config import HIGHEST_LR
+from engine.contract.errors import UserError
+from engine.runs import client
+from engine.runs.client import Run
+from engine.runs.fork import config_at
+from ftui.feed import Feed
+from ftui.screens.fork import ForkScreen
+from ftui.screens.norms import NormsScreen
+from ftui.widgets.prompt import Prompt
+from ftui.widgets.rewind import RewindMenu
+from ftui.workspace import Workspace
+
+LIVE_ACTIONS = {"pause", "rate", "rewind", "evaluate", "checkpoint", "stop"}
+"""Those that a worker must be there for."""
+
+
+class Steering(Screen[None]):
+    """A screen that shows a run and asks for changes of it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.feed = Feed(workspace)
+        self.prompt = Prompt(id="prompt")
+        self.rewind_menu = RewindMenu()
+
+    def show(self) -> None:
+        """Bring all that is visible up to date."""
+        raise NotImplementedError
+
+    def show_run(self, run: Run) -> None:
+        """Open a run and go to its curves."""
+        raise NotImplementedError
+
+    @property
+    def step_looked_at(self) -> int | None:
+        """The step under the plot's cursor; None without one."""
+        raise NotImplementedError
+
+    def tell(self, error: UserError) -> None:
+        """A sentence in a corner."""
+        self.notify(str(error), severity="warning", markup=False)
+
+    # Commands
+
+    def send(self, command: c.AnyCommand | None) -> None:
+        """Have the open run's worker obey a command; it is pending until the journal answers."""
+        run = self.workspace.run
+        if command is not None and run is not None:
+            self.workspace.pending[command.id] = command
+            self._send(run, command)
+        self.show()
+
+    @work(group="send")
+    async def _send(self, run: Run, command: c.AnyCommand) -> None:
+        try:
+            await run.send(command)
+        except UserError as error:
+            self.workspace.pending.pop(command.id, None)
+            self.feed.changed = True
+            self.tell(error)
+
+    def action_pause(self) -> None:
+        self.send(c.Resume() if self.workspace.standing == "paused" else c.Pause())
+
+    def action_evaluate(self) -> None:
+        self.send(c.Evaluate())
+
+    def action_checkpoint(self) -> None:
+        self.send(c.Checkpoint())
+
+    def action_stop(self) -> None:
+        self.prompt.confirm("Stop this run? It is saved and can be resumed.", self._stop)
+
+    def _stop(self) -> None:
+        self.send(c.Stop())
+
+    def action_rate(self) -> None:
+        state = self.workspace.state
+        lr = state.base_lr if state else None
+        self.prompt.ask("Base learning rate", f"{lr:g}" if lr else "", self._set_rate)
+
+    def _set_rate(self, typed: str) -> None:
+        try:
+            lr = float(typed)
+        except ValueError:
+            lr = math.nan
+        if not 0 < lr <= HIGHEST_LR:
+            raise UserError("A number above 0, such as 0.001.")
+        self.send(c.SetLearningRate(lr))
+
+    def action_norms(self) -> None:
+        """Show the relative gradient norms, which may be measured from there."""
+        ascii_only = self.has_class("-ascii")
+        self.app.push_screen(NormsScreen(self.workspace, self._measure_norms, ascii_only))
+
+    def _measure_norms(self) -> None:
+        self.send(c.AutoRGN())
+
+    # Back, and another way from there
+
+    def action_rewind(self) -> None:
+        """Offer the checkpoints; begin at the one before the plot's cursor, or where it turned."""
+        try:
+            self.rewind_menu.open(self.workspace, self.step_looked_at)
+        except UserError as error:
+            self.tell(error)
+
+    @on(RewindMenu.Chosen)
+    def _rewind_chosen(self, event: RewindMenu.Chosen) -> None:
+        self.prompt.confirm(
+            f"Go back to step {event.step:,}? What came after it is given up.",
+            lambda: self.send(c.Rewind(event.step)),
+        )
+
+    @work(exclusive=True, group="launch")
+    async def action_fork(self) -> None:
+        """Start a run that goes on otherwise from the plot's cursor, or from the newest step."""
+        run, state = self.workspace.run, self.workspace.state
+        if run is None or state is None:
+            return
+        cursor = self.step_looked_at
+        step = state.step if cursor is None else min(cursor, state.step)
+        try:
+            config, _ = await asyncio.to_thread(config_at, run.folder, step)
+            changes = await self.app.push_screen_wait(ForkScreen(run.folder.name, step, config))
+            if changes is not None:
+                runs_dir = self.workspace.runs_dir
+                self.show_run(await client.fork(run.folder, step, changes, runs_dir))
+        except UserError as error:
+            self.tell(error)

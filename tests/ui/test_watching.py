@@ -1,0 +1,544 @@
+"""A run that trains, as one watches it and goes back: overfitting, rewind, fork, norms."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract.errors import UserError
+from engine.runs import client
+from engine.runs.client import Run
+from ftui.app import FtuiApp
+from ftui.palette import Commands
+from ftui.panes.plots import PlotsPane
+from ftui.panes.runs import RunsPane
+from ftui.screens.fork import ForkScreen
+from ftui.screens.norms import NormsScreen
+from ftui.widgets.banner import Banner
+from ftui.widgets.fitline import FitLine
+from ftui.widgets.form import FieldInput
+from ftui.widgets.lines import Lines
+from ftui.widgets.plot import Plot
+from ftui.widgets.rewind import RewindMenu
+from ftui.widgets.status import StatusLine
+from tests.ui.conftest import Shown, caught_up, until
+from tests.ui.scripted import ScriptedRun
+
+SIZES = [(80, 24), (120, 40), (200, 50)]
+FALLING = [(0.9, 0.9), (0.5, 0.6), (0.4, 0.48), (0.3, 0.41)]
+RISING = [(0.2, 0.43), (0.15, 0.45), (0.11, 0.47)]
+
+
+@pytest.fixture
+def early(runs_dir: Path) -> ScriptedRun:
+    """A living run behind its fourth epoch, with a checkpoint each; the last is the best."""
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    for losses in FALLING:
+        run.train_epoch(*losses)
+    run.save(best=True)
+    return run
+
+
+@pytest.fixture
+def overfitted(early: ScriptedRun) -> ScriptedRun:
+    """Three epochs later, with a validation loss that rises."""
+    for losses in RISING:
+        early.train_epoch(*losses)
+    return early
+
+
+def fit_line(app: FtuiApp) -> str:
+    return app.main.query_one(FitLine).text
+
+
+def plot(app: FtuiApp) -> str:
+    return app.main.query_one(Plot).text
+
+
+def banner(app: FtuiApp) -> str:
+    return app.main.query_one(Banner).text
+
+
+def menu(app: FtuiApp) -> RewindMenu:
+    return app.main.query_one(RewindMenu)
+
+
+def offered(app: FtuiApp) -> list[str]:
+    """The lines of the menu of checkpoints; none while it is closed."""
+    options = menu(app).options if menu(app).display else []
+    return [" ".join(str(option.prompt).split()) for option in options]
+
+
+def notices(app: FtuiApp) -> list[str]:
+    return [notice.message for notice in app._notifications]
+
+
+async def cursor_on(pilot: Pilot[None], app: FtuiApp, step: int) -> None:
+    """Put the plot's cursor on a step."""
+    widget = app.main.query_one(Plot)
+    widget._navigator.go(step)
+    widget._redraw()
+    assert widget.cursor == step
+    await pilot.pause()
+
+
+# Overfitting
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_overfitting_is_said_with_its_evidence_and_what_to_press(
+    shown: Shown, overfitted: ScriptedRun, size: tuple[int, int]
+) -> None:
+    async with shown(overfitted, size) as (app, pilot):
+        await until(pilot, lambda: "train" in fit_line(app))
+        said = fit_line(app)
+        for words in ("overfit", "epoch 4", "0.41", "0.47", "0.3", "0.11", "b rewinds"):
+            assert words in said
+        line = app.main.query_one(FitLine)
+        assert len(said) <= line.size.width
+        assert line.region.bottom <= size[1] - 1
+        if size == (200, 50):
+            await pilot.press("z")
+            await until(pilot, lambda: line.size.width > 190)
+            assert fit_line(app) == (
+                "overfitting: validation loss 0.41 (epoch 4) -> 0.47 (epoch 7), training "
+                "0.3 -> 0.11; b rewinds to epoch 4, 2 freezes more"
+            )
+
+
+async def test_before_it_overfits_the_gap_is_told_and_moves(
+    shown: Shown, early: ScriptedRun
+) -> None:
+    async with shown(early) as (app, pilot):
+        await until(
+            pilot, lambda: fit_line(app) == "train/validation gap 0.11, 0.0796 an epoch ago"
+        )
+        early.train_epoch(0.2, 0.4)
+        await until(pilot, lambda: fit_line(app).startswith("train/validation gap 0.2"))
+
+
+async def test_nothing_is_said_of_a_run_without_an_evaluation(shown: Shown, runs_dir: Path) -> None:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    run.train(5)
+    async with shown(run) as (app, _):
+        assert fit_line(app) == ""
+
+
+async def test_a_run_that_overfitted_and_ended_can_be_forked(
+    shown: Shown, overfitted: ScriptedRun
+) -> None:
+    overfitted.tell(e.RunStopped(overfitted.step, "command"))
+    overfitted.die()
+    async with shown(overfitted) as (app, pilot):
+        await until(pilot, lambda: "B forks" in fit_line(app))
+        assert "b rewinds" not in fit_line(app)
+
+
+# Rewind
+
+
+async def test_a_rewind_is_chosen_confirmed_pending_and_marked(
+    shown: Shown, overfitted: ScriptedRun
+) -> None:
+    run = overfitted
+    async with shown(run) as (app, pilot):
+        await pilot.press("b")
+        assert offered(app) == [
+            "step 336 epoch 7 val loss 0.47 top-1 76.5 % newest",
+            "step 288 epoch 6 val loss 0.45 top-1 75.5 %",
+            "step 240 epoch 5 val loss 0.43 top-1 73.9 %",
+            "step 192 epoch 4 val loss 0.41 top-1 71.2 % best",
+            "step 144 epoch 3 val loss 0.48 top-1 66.8 %",
+            "step 96 epoch 2 val loss 0.6 top-1 59.6 %",
+            "step 48 epoch 1 val loss 0.9 top-1 47.7 %",
+        ]
+        assert menu(app).highlighted == 3  # where it began to overfit
+        await pilot.press("enter")
+        await until(pilot, lambda: "Go back to step 192?" in app.main.prompt.text)
+        assert not run.commands()
+        await pilot.press("y")
+        await until(pilot, run.commands)
+        (command,) = run.commands()
+        assert command == c.Rewind(192, id=command.id, time=command.time)
+        assert "rewind 192 ..." in app.main.query_one(StatusLine).text
+        assert app.workspace.state is not None
+        assert app.workspace.state.step == 336  # it isn't so before the worker says so
+
+        run.tell(rewound(192, 336, "rewind 192"))
+        run.step = 192
+        run.apply(command)
+        await until(pilot, lambda: caught_up(app, run))
+        assert "rewind 192 ..." not in app.main.query_one(StatusLine).text
+        assert app.main.body.active.target.has_focus
+        await cursor_on(pilot, app, 192)
+        assert "rewound: rewind 192" in plot(app)
+        assert "gap" in fit_line(app)
+        assert banner(app) == ""
+
+
+async def test_only_checkpoints_that_are_there_are_offered(
+    shown: Shown, early: ScriptedRun
+) -> None:
+    (early.folder / "checkpoints/step-00000144").rmdir()
+    async with shown(early) as (app, pilot):
+        await pilot.press("b")
+        assert [line.split()[1] for line in offered(app)] == ["192", "96", "48"]
+        assert menu(app).highlighted == 0
+        assert offered(app)[0].endswith("newest best")
+        await pilot.press("escape")
+        await until(pilot, lambda: not offered(app))
+        assert app.main.body.active.target.has_focus
+
+
+async def test_at_the_plots_cursor_the_checkpoint_before_it_comes_first(
+    shown: Shown, overfitted: ScriptedRun
+) -> None:
+    async with shown(overfitted) as (app, pilot):
+        await cursor_on(pilot, app, 150)
+        await pilot.press("b")
+        highlighted = menu(app).highlighted
+        assert highlighted is not None
+        assert offered(app)[highlighted].startswith("step 144")
+
+
+async def test_without_a_checkpoint_that_is_said(shown: Shown, run: ScriptedRun) -> None:
+    async with shown(run) as (app, pilot):
+        await pilot.press("b")
+        await until(pilot, lambda: notices(app))
+        assert notices(app) == ["There is no checkpoint to go back to yet; w writes one."]
+
+
+async def test_a_run_without_a_worker_can_not_go_back(shown: Shown, early: ScriptedRun) -> None:
+    early.die()
+    async with shown(early) as (app, pilot):
+        await pilot.press("b")
+        await pilot.pause()
+        assert offered(app) == []
+
+
+def rewound(step: int, from_step: int, reason: str, by_guard: bool = False) -> e.Rewound:
+    return e.Rewound(
+        step=step,
+        epoch=step // 48 + 1,
+        from_step=from_step,
+        from_epoch=from_step // 48 + 1,
+        lr=0.005,
+        options={},
+        reason=reason,
+        by_guard=by_guard,
+    )
+
+
+# Forks
+
+
+class Forking:
+    """Stands for `engine.fork`: notes what it was asked, and leaves a fork as a worker would."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.asked: list[tuple[Path, int, list[str]]] = []
+        self.error = ""
+        self._runs_dir = runs_dir
+        self.made: ScriptedRun | None = None
+
+    async def __call__(
+        self, run: Path, step: int, overrides: Iterable[str] = (), runs_dir: Path | None = None
+    ) -> Run:
+        assert runs_dir == self._runs_dir
+        self.asked.append((run, step, list(overrides)))
+        if self.error:
+            raise UserError(self.error)
+        self.made = fork_of(run, step, self._runs_dir)
+        return Run(self.made.folder)
+
+
+def fork_of(parent: Path, step: int, runs_dir: Path) -> ScriptedRun:
+    """A run that goes on from a step, up to step 200, with a lower loss."""
+    fork = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets-2")
+    fork.tell(e.RunStarted(4321, "box", {"ftui": "0.1.0"}, fork.config))
+    fork.tell(e.RunForked(str(parent), step))
+    fork.start(took=False)
+    fork.tell(e.StepsTrained(step + 1, [0.05] * (200 - step), [0.01] * (200 - step), 100.0))
+    fork.step = 200
+    return fork
+
+
+@pytest.fixture
+def forking(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Forking:
+    stand_in = Forking(runs_dir)
+    monkeypatch.setattr(client, "fork", stand_in)
+    return stand_in
+
+
+async def fork_form(pilot: Pilot[None], app: FtuiApp) -> ForkScreen:
+    await pilot.press("B")
+    await until(pilot, lambda: isinstance(app.screen, ForkScreen) and app.screen.form.list.cursor)
+    assert isinstance(app.screen, ForkScreen)
+    return app.screen
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_fork_from_the_cursor_is_opened_over_its_parents_curve(
+    shown: Shown, early: ScriptedRun, forking: Forking, size: tuple[int, int]
+) -> None:
+    early.tell(e.LearningRateChanged(100, 0.004))
+    async with shown(early, size) as (app, pilot):
+        await cursor_on(pilot, app, 120)
+        sheet = await fork_form(pilot, app)
+        assert "at step 120" in str(sheet.query_one("Vertical").border_title)
+        assert sheet.form.list.field.key == "optimizer.lr"
+        await pilot.press("enter")
+        field = sheet.query_one(FieldInput)
+        assert field.value == "0.004"  # as it was at that step
+        await pilot.press("ctrl+u", *"0.002", "enter")
+        await until(pilot, lambda: "0.002  instead of 0.004" in sheet.form.list.text)
+        await pilot.press("s")
+        await until(pilot, lambda: forking.made)
+        assert forking.asked == [(early.folder, 120, ["optimizer.lr=0.002"])]
+
+        await until(pilot, lambda: "pets-2" in app.main.query_one(StatusLine).text)
+        await until(pilot, lambda: "╍ parent train" in plot(app))
+        title = plot(app).splitlines()[0]
+        assert title.startswith("loss  ━ train  ╍ parent train  ● parent val")
+        assert app.main.body.active is app.main.query_one(PlotsPane)
+        parent = app.workspace.parent
+        assert parent is not None
+        assert parent.folder == early.folder
+        await cursor_on(pilot, app, 121)
+        early.train_epoch(0.2, 0.43)  # a parent that lives goes on growing
+        await until(pilot, lambda: parent.state.step == early.step)
+
+
+async def test_a_fork_without_a_cursor_is_of_the_newest_step_and_can_be_left(
+    shown: Shown, early: ScriptedRun, forking: Forking
+) -> None:
+    async with shown(early) as (app, pilot):
+        sheet = await fork_form(pilot, app)
+        assert "at step 192" in str(sheet.query_one("Vertical").border_title)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        assert forking.asked == []
+        await fork_form(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: forking.asked)
+        assert forking.asked == [(early.folder, 192, [])]
+
+
+async def test_a_fork_of_a_run_that_has_ended(
+    shown: Shown, early: ScriptedRun, forking: Forking
+) -> None:
+    early.tell(e.RunStopped(early.step, "command"))
+    early.die()
+    async with shown(early) as (app, pilot):
+        await fork_form(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: app.workspace.parent and app.workspace.parent.caught_up)
+        assert forking.asked == [(early.folder, 192, [])]
+
+
+async def test_a_wrong_value_and_the_model_are_refused_in_the_form(
+    shown: Shown, early: ScriptedRun, forking: Forking
+) -> None:
+    async with shown(early) as (app, pilot):
+        sheet = await fork_form(pilot, app)
+        await pilot.press("enter", "ctrl+u", *"fast", "enter")
+        await until(pilot, lambda: sheet.form.wrong)
+        assert sheet.form.wrong.startswith("optimizer.lr must be a number")
+        await pilot.press("escape", "home", "down", "enter")
+        await until(pilot, lambda: notices(app))
+        assert notices(app) == ["A fork has its parent's model, so model.name stays."]
+        assert isinstance(app.screen, ForkScreen)
+
+
+async def test_a_fork_that_is_refused_says_why(
+    shown: Shown, early: ScriptedRun, forking: Forking
+) -> None:
+    forking.error = "The disk is full."
+    async with shown(early) as (app, pilot):
+        await fork_form(pilot, app)
+        await pilot.press("s")
+        await until(pilot, lambda: notices(app) == ["The disk is full."])
+        assert app.workspace.run is not None
+        assert app.workspace.run.folder == early.folder
+
+
+async def test_before_the_first_step_there_is_nothing_to_fork(
+    shown: Shown, runs_dir: Path, forking: Forking
+) -> None:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.tell(e.RunStarted(4321, "box", {"ftui": "0.1.0"}, run.config))
+    async with shown(run) as (app, pilot):
+        await pilot.press("B")
+        await until(pilot, lambda: notices(app))
+        assert "has not begun to train" in notices(app)[0]
+
+
+async def test_a_fork_that_is_opened_later_is_overlaid_too_and_ascii_tells_them_apart(
+    shown: Shown, early: ScriptedRun, runs_dir: Path
+) -> None:
+    fork = fork_of(early.folder, 120, runs_dir)
+    async with shown(fork, ascii_only=True) as (app, pilot):
+        await until(pilot, lambda: "= parent train" in plot(app))
+        assert "step 200  train 0.05" in plot(app)  # not the parent's newest
+        await cursor_on(pilot, app, 121)
+        assert "forked from 2026-11-23-resnet18-pets at step 120" in str(
+            app.main.query_one(PlotsPane).border_subtitle
+        )
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_parent_is_looked_for_beside_the_fork_and_may_be_gone(
+    shown: Shown, early: ScriptedRun, runs_dir: Path, moved: bool
+) -> None:
+    name = early.folder.name if moved else "2026-11-01-gone"
+    fork = fork_of(Path("/elsewhere") / name, 120, runs_dir)
+    async with shown(fork) as (app, pilot):
+        await until(pilot, lambda: "train" in plot(app))
+        if moved:
+            await until(pilot, lambda: "parent train" in plot(app))
+        else:
+            assert app.workspace.parent is None
+            assert "parent" not in plot(app)
+
+
+async def test_another_run_has_no_parent(shown: Shown, early: ScriptedRun, runs_dir: Path) -> None:
+    fork = fork_of(early.folder, 120, runs_dir)
+    async with shown(fork) as (app, pilot):
+        await until(pilot, lambda: "parent train" in plot(app))
+        app.main.open_run(Run(early.folder))
+        await until(pilot, lambda: caught_up(app, early))
+        assert "parent" not in plot(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_runs_tell_of_which_one_a_fork_is(
+    shown: Shown, early: ScriptedRun, runs_dir: Path, size: tuple[int, int]
+) -> None:
+    fork_of(early.folder, 120, runs_dir)
+    async with shown(early, size) as (app, pilot):
+        await pilot.press("5")
+        pane = app.main.query_one(RunsPane)
+        lines = pane.query_one(Lines)
+        await until(pilot, lambda: len(lines.text.splitlines()) == 2)
+        await pilot.press("home")
+        row = lines.text.splitlines()[0]
+        assert "pets-2" in row
+        if "of 11-23-resnet18-pets" not in row:  # no room: the frame says it
+            await until(pilot, lambda: pane.border_subtitle == "of 11-23-resnet18-pets")
+            await pilot.press("end")
+            await until(pilot, lambda: pane.border_subtitle == "2 runs")
+        assert all(len(line) <= lines.room for line in lines.text.splitlines())
+
+
+# Auto-RGN
+
+
+async def test_norms_are_measured_and_shown_as_bars(shown: Shown, run: ScriptedRun) -> None:
+    async with shown(run) as (app, pilot):
+        await pilot.press("A")
+        await until(pilot, lambda: isinstance(app.screen, NormsScreen))
+        sheet = app.screen
+        assert isinstance(sheet, NormsScreen)
+        await until(pilot, lambda: "Nothing was measured" in sheet.text)
+        await pilot.press("a")
+        await until(pilot, run.commands)
+        (command,) = run.commands()
+        assert isinstance(command, c.AutoRGN)
+        await until(pilot, lambda: "asked to measure" in sheet.text)
+        run.tell(e.GradientsMeasured(step=200, norms={"layer1.0": 0.01, "layer4.1": 0.04}))
+        run.apply(command)
+        await until(pilot, lambda: "layer4.1" in sheet.text and "asked" not in sheet.text)
+        rows = [line for line in sheet.text.splitlines() if line.startswith("layer")]
+        assert [row.split()[-1] for row in rows] == ["0.01", "0.04"]
+        full = [row.count("━") for row in rows]
+        assert full[1] == 4 * full[0] + full[1] % 4
+        assert rows[1].count("─") == 0
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+
+
+async def test_norms_of_a_run_that_has_ended_are_only_shown(shown: Shown, run: ScriptedRun) -> None:
+    run.tell(e.GradientsMeasured(step=200, norms={"layer1.0": 0.0}))
+    run.die()
+    async with shown(run, (80, 24), ascii_only=True) as (app, pilot):
+        await pilot.press("A", "a")
+        await until(pilot, lambda: isinstance(app.screen, NormsScreen) and app.screen.text)
+        assert isinstance(app.screen, NormsScreen)
+        assert "layer1.0" in app.screen.text
+        assert not run.commands()
+        lines = [strip.text for strip in app.screen._compositor.render_strips()]
+        assert [line for line in lines if not line.isascii()] == []
+
+
+async def test_the_palette_has_them_all(shown: Shown, early: ScriptedRun) -> None:
+    async with shown(early) as (app, pilot):
+        found = {command.name: command for command in Commands(app.main).commands()}
+        assert {"Rewind", "Fork", "Auto-RGN"} <= set(found)
+        await found["Rewind"].run()
+        await until(pilot, lambda: offered(app))
+
+
+# What the plots and the banner tell of it
+
+
+async def test_the_moving_average_has_series_of_its_own(shown: Shown, run: ScriptedRun) -> None:
+    average = run.evaluated(4, 0.5)
+    run.tell(e.Evaluated(192, 4, "epoch", 0.5, 0.7, None, 250, 2.0, weights="ema"))
+    assert average.weights == "raw"
+    async with shown(run) as (app, pilot):
+        assert plot(app).startswith("loss  ━ train  ● val  ◆ val ema")
+        await pilot.press("f")
+        assert plot(app).startswith("accuracy  ● top-1  ◆ top-1 ema")
+
+
+async def test_what_was_changed_is_marked(shown: Shown, run: ScriptedRun) -> None:
+    run.tell(e.OptionChanged(200, "training.epochs", "20"))
+    run.tell(e.PlanChanged(200, [], 9, "2 stages to come"))
+    async with shown(run) as (app, pilot):
+        await pilot.press("z")
+        await cursor_on(pilot, app, 200)
+        assert "epochs 20, 2 stages to come" in plot(app)
+
+
+async def test_the_banner_tells_what_the_guard_did(shown: Shown, run: ScriptedRun) -> None:
+    run.tell(rewound(192, 210, "the loss became nan at step 210", by_guard=True))
+    run.step = 192
+    async with shown(run) as (app, pilot):
+        assert banner(app) == (
+            "Rolled back from step 210 to 192, since the loss became nan at step 210; the base "
+            "rate is 0.005 from there."
+        )
+        run.tell(rewound(192, 211, "the loss became inf at step 211", by_guard=True))
+        await until(pilot, lambda: "(2 roll-backs so far)" in banner(app))
+
+
+async def test_the_banner_tells_that_memory_is_short(shown: Shown, run: ScriptedRun) -> None:
+    run.tell(e.MicroBatchHalved(step=200, pieces=4, images=8))
+    async with shown(run) as (app, _):
+        assert "each batch goes through in 4 pieces" in banner(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_banner_tells_where_the_finished_model_is(
+    shown: Shown,
+    run: ScriptedRun,
+    runs_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+) -> None:
+    monkeypatch.chdir(runs_dir.parent)
+    saved = e.ModelSaved(192, "model.safetensors", "best, epoch 4", 2**20)
+    run.tell(saved, e.RunFinished(200))
+    run.die()
+    async with shown(run, size) as (app, pilot):
+        assert banner(app).endswith(
+            "The model (best, epoch 4, 1.0 MiB) is runs/2026-11-23-resnet18-pets/model.safetensors."
+        )
+        await pilot.pause()
+        lines = [strip.text for strip in app.main._compositor.render_strips()]
+        assert any("model.safetensors" in line for line in lines[:4])
