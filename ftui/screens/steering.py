@@ -56,17 +56,18 @@ class Steering(Screen[None]):
     def send(self, commands: Sequence[c.AnyCommand]) -> None:
         """Have the open run's worker obey; commands are pending until the journal answers."""
         run = self.workspace.run
-        for command in commands if run is not None else ():
-            self.workspace.pending[command.id] = command
-            self._send(run, command)
+        if run is not None and commands:
+            self.workspace.pending |= {command.id: command for command in commands}
+            self._send(run, commands)
         self.show()
 
     @work(group="send")
-    async def _send(self, run: Run, command: c.AnyCommand) -> None:
+    async def _send(self, run: Run, commands: Sequence[c.AnyCommand]) -> None:
         try:
-            await run.send(command)
+            await run.send_all(commands)
         except UserError as error:
-            self.workspace.pending.pop(command.id, None)
+            for command in commands:
+                self.workspace.pending.pop(command.id, None)
             self.feed.changed = True
             self.tell(error)
 
