@@ -31,9 +31,9 @@ class Driven(Worker):
 
     def __init__(
         self,
-        folder: Path,
         build: Callable[[], nn.Module],
         pictures: int,
+        folder: Path,
         launched: float = 0.0,
         heard: Callable[[e.Event], None] = lambda _: None,
     ) -> None:

@@ -52,8 +52,7 @@ class Attention(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, 2, dropout=0.1, batch_first=True)
         self.norm2 = nn.LayerNorm(width)
-        layers = nn.Linear(width, width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, width)
-        self.mlp = nn.Sequential(*layers)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Dropout(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)

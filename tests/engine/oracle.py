@@ -110,7 +110,8 @@ class Expected:
     options: dict[str, str] = field(default_factory=dict)
     step: int = 0
     applied: frozenset[str] = frozenset()
-    """Ids of the commands that have taken effect."""
+    """Ids of the commands that have taken effect, and of those that were given up."""
+    given_up: frozenset[str] = frozenset()
     stage_began: Position = (0, 1)
     stage_best: float = math.inf
     stage_stale: int = 0
@@ -135,6 +136,11 @@ class Expected:
                 self.stages = list(stages)
             case _:
                 self.rules = self._with(command)
+
+    def give_up(self, command: c.Steering) -> None:
+        """Take in that a command could not be repeated."""
+        self.applied = self.applied | {command.id}
+        self.given_up = self.given_up | {command.id}
 
     def refuses(self, command: c.Steering, epoch: int) -> bool:
         """Whether it can't be obeyed, in or before `epoch`."""

@@ -1,37 +1,30 @@
 """A run that is steered, killed and resumed, and the books that are kept on it.
 
-What should be in force is worked out by `oracle`, each step is watched by `watch`. At the end two
-other runs must come to the same, bit for bit: a calm one, never killed and never taken back, that
-is sent only the commands that still count; and a replay.
+What should be in force is worked out by `oracle`, each step is watched by `watch`, and at the end
+the run is compared with its `twins`.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
-import msgspec
 import pytest
-from safetensors.torch import load_file
 from torch import Tensor
 
 from engine import checkpoint
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract import toml
 from engine.contract.config import Config
-from engine.contract.errors import UserError
-from engine.contract.state import RunState
-from engine.finish import FILE
-from engine.runs import fork, store
 from engine.runs.journal import Outbox, event_tail
-from engine.session import Session
 from tests.engine.driven import Driven, Killed
 from tests.engine.networks import NETWORKS
 from tests.engine.oracle import Anatomy, Expected, Given
 from tests.engine.sessions import fold
-from tests.engine.watch import Watch, differing, everything, stored
+from tests.engine.twins import Result, compare_with_calm, compare_with_replay
+from tests.engine.watch import Watch, differing, everything
 
 PICTURES = 12
 _LONGEST = 200
@@ -43,16 +36,6 @@ class Saved(NamedTuple):
 
     expected: Expected
     tensors: dict[str, Tensor]
-
-
-class Result:
-    """What a run came to, as far as it must not depend on who steered or killed it."""
-
-    def __init__(self, session: Session) -> None:
-        self.tensors = everything(session)
-        self.progress = msgspec.structs.asdict(session.progress)
-        self.progress["steering"] = sorted(session.progress.steering)
-        del self.progress["rewinds"]
 
 
 @cache
@@ -67,26 +50,32 @@ class Steered:
         """The run's folder is made in `root`; `met` is told what the run came by."""
         self.root, self.folder, self.asked, self.met = root, root / "run", asked, met
         self.folder.mkdir()
-        self.build = NETWORKS[network].build
+        self._worker = partial(Driven, NETWORKS[network].build, PICTURES)
         batches = -(-PICTURES // asked.data.batch_size)
         steps_per_epoch = -(-batches // asked.training.accumulate)
         self.expected = Expected(anatomy_of(network), asked, steps_per_epoch)
-        self._begins_with = self.expected.copy()
         self._history: list[Given] = []
         """The commands that count, as acknowledged."""
         self._sent: list[c.AnyCommand] = []
-        self._answers: Counter[str] = Counter()
+        self._answered: set[str] = set()
         self._lost: set[str] = set()
         """Ids of commands that were not answered when a worker was killed."""
         self._saved: dict[str, Saved] = {}
-        """Each checkpoint that was written, by its name."""
+        """Each checkpoint that was written, by its name; what the run began with has none."""
+        self._steps: set[int] = set()
+        """Those that there are checkpoints of."""
         self._rates: dict[int, float] = {}
         self._driven: Driven | None = None
         self._watch: Watch | None = None
         self._launched = 0.0
         self._frozen_once: set[str] = set()
-        self._rewinding = self._torn = self._rewound = False
+        self._rewinding = self._torn = False
+        self._disturbed = False
+        """Whether it was killed, ended or taken back, which a calm run is not."""
         self.finished = self.failed = False
+        write = checkpoint.save
+        self._spy = patch.object(checkpoint, "save", lambda *args: self._save(write, *args))
+        self._spy.start()
 
     # From outside
 
@@ -109,6 +98,7 @@ class Steered:
             self._bury()
         except Killed as killed:
             self.met(f"killed before {type(killed.event).__name__}")
+            self._rewinding |= isinstance(killed.event, e.Rewound)
             self.kill()
         except BaseException:
             self.failed = True
@@ -118,7 +108,7 @@ class Steered:
         """The worker, if there is one, where it is."""
         if self._driven is None:
             return
-        unanswered = {x.id for x in self._sent} - self._answers.keys()
+        unanswered = {x.id for x in self._sent} - self._answered
         if unanswered:
             self.met("killed with a command unanswered")
         self._lost |= unanswered
@@ -138,6 +128,7 @@ class Steered:
             self.kill() if self._paused else self.advance()
 
     def close(self) -> None:
+        self._spy.stop()
         if self._driven:
             self._driven.close()
 
@@ -149,9 +140,7 @@ class Steered:
 
     def _launch(self) -> Driven:
         if self._driven is None:
-            self._driven = Driven(
-                self.folder, self.build, PICTURES, self._launched + 0.5, self._hear
-            )
+            self._driven = self._worker(self.folder, self._launched + 0.5, self._hear)
             self._life = self._driven.life(self.asked)
         return self._driven
 
@@ -173,20 +162,21 @@ class Steered:
     def _repeat(self, given: Given) -> None:
         if self.expected.refuses(given.command, self._here[1]):
             self.met("a lost command given up")
-            self._history.remove(given)
+            self.expected.give_up(given.command)
         else:
             self.met("a lost command repeated")
             self.expected.apply(given.command)
 
     # What is heard of it
 
-    def save(self, write: Callable[..., checkpoint.Checkpoint], run: Path, *args: Any) -> Any:
+    def _save(self, write: Callable[..., checkpoint.Checkpoint], run: Path, *args: Any) -> Any:
         """Stands for `checkpoint.save`, which is `write`."""
         saved = write(run, *args)
         if run == self.folder:
             assert self._watch
             tensors = everything(self._watch.session)
             self._saved[saved.path.name] = Saved(self.expected.copy(), tensors)
+            self._steps = self._steps_saved()
             self._rewinding = False
         return saved
 
@@ -194,6 +184,7 @@ class Steered:
         match event:
             case e.RunResumed():
                 self.met("resumed")
+                self._disturbed = True
             case e.TrainingStarted():
                 self._begin()
             case e.EpochStarted():
@@ -210,7 +201,7 @@ class Steered:
                 self._rejected(event)
             case e.RunFinished():
                 assert self._watch
-                self._result = Result(self._watch.session)
+                self._result = Result(self._watch.session, self.expected.given_up)
                 self.finished = True
 
     def _begin(self) -> None:
@@ -219,18 +210,16 @@ class Steered:
         assert self._driven.session
         session = self._driven.session
         self._watch = Watch(session, self.expected, self._stepping, self._stepped)
+        self._saved.setdefault("", Saved(self.expected.copy(), everything(session)))
         self._come_back()
 
     def _come_back(self) -> None:
         """What there is now is what there was when the last checkpoint was saved."""
         assert self._watch
         last = self.folder / checkpoint.FOLDER / checkpoint.LAST
-        if last.is_symlink():
-            saved = self._saved[last.readlink().name]
-            assert differing(everything(self._watch.session), saved.tensors) == []
-            self.expected = saved.expected.copy()
-        else:
-            self.expected = self._begins_with.copy()
+        saved = self._saved[last.readlink().name if last.is_symlink() else ""]
+        assert differing(everything(self._watch.session), saved.tensors) == []
+        self.expected, self._steps = saved.expected.copy(), self._steps_saved()
         self._watch.expected = self.expected
         self._watch.take_over()
         self._here = self._watch.session.progress.position
@@ -253,15 +242,15 @@ class Steered:
     def _go_back(self, event: e.Rewound) -> None:
         """What came after the checkpoint has never been."""
         asked = int(event.reason.removeprefix("rewind "))
-        assert event.step <= asked
+        assert event.step == max(step for step in self._steps if step <= asked)
         self.met(f"rewound by {event.from_step - event.step} steps")
         self._come_back()
         self._history = [x for x in self._history if x.command.id in self.expected.applied]
-        self._rewinding = self._rewound = True
+        self._rewinding = self._disturbed = True
 
     def _applied(self, event: e.CommandApplied) -> None:
         command = event.command
-        self._answers[command.id] += 1
+        self._answered.add(command.id)
         self.met(f"obeyed {type(command).__name__}")
         if not isinstance(command, c.Steering):
             return
@@ -276,7 +265,7 @@ class Steered:
 
     def _rejected(self, event: e.CommandRejected) -> None:
         command = event.command
-        self._answers[command.id] += 1
+        self._answered.add(command.id)
         if event.reason == "It was sent before the run's last worker died.":
             assert command.id in self._lost
             self.met("refused: its worker had died")
@@ -284,15 +273,15 @@ class Steered:
             self.met("refused: too late")
         elif isinstance(command, c.Rewind):
             self.met("refused Rewind")
-            assert min(self._steps_saved(), default=99) > command.step
+            assert all(step > command.step for step in self._steps)
         else:
             self.met(f"refused {type(command).__name__}")
             assert isinstance(command, c.Steering)
             assert self.expected.refuses(command, self._here[1]), event.reason
 
-    def _steps_saved(self) -> list[int]:
+    def _steps_saved(self) -> set[int]:
         there = (self.folder / checkpoint.FOLDER).glob("step-*")
-        return [int(path.name.split("-")[1]) for path in there]
+        return {int(path.name.split("-")[1]) for path in there}
 
     # The end
 
@@ -308,59 +297,12 @@ class Steered:
             self.advance()
         assert self.finished
         events = event_tail(self.folder).read()
-        assert self._answers == Counter(command.id for command in self._sent)
+        answers = [x for x in events if isinstance(x, e.CommandApplied | e.CommandRejected)]
+        assert Counter(x.command.id for x in answers) == Counter(x.id for x in self._sent)
         state = fold(events)
         rates = [self._rates[n + 1] for n in range(state.step)]
         assert state.lr.values.tolist() == pytest.approx(rates, rel=1e-12)
-        self._compare_with_calm()
-        self._compare_with_replay()
-
-    def _compare_with_calm(self) -> None:
-        """A run that was sent what counts, and nothing else happened to."""
-        folder = self.root / "calm"
-        folder.mkdir()
-        calm = Driven(folder, self.build, PICTURES)
-        to_come = sorted(self._history, key=lambda given: given.position)
-        for _ in calm.life(self.asked):
-            while to_come and to_come[0].position <= calm.session.progress.position:
-                Outbox(folder).append(to_come.pop(0).command)
-        calm.close()
-        if to_come:
-            self.met("steered behind the last step, where a calm run can't be")
-            return
-        self.met("compared with a calm run")
-        ours, its = self._result, Result(calm.session)
-        assert differing(ours.tensors, its.tensors) == []
-        assert ours.progress == its.progress
-        one, other = (fold(event_tail(run).read()) for run in (self.folder, folder))
-        assert one.loss.values.tolist() == other.loss.values.tolist()
-        assert figures(one) == figures(other)
-        assert differing(load_file(self.folder / FILE), load_file(folder / FILE)) == []
-
-    def _compare_with_replay(self) -> None:
-        try:
-            folder = fork.create_replay(self.folder, self.root / "replays")
-        except UserError as error:
-            assert self._torn, error
-            self.met("not to be replayed: killed in the middle of a rewind")
-            return
-        assert not self._torn
-        self.met("compared with a replay")
-        replay = Driven(folder, self.build, PICTURES)
-        code = replay.run(toml.load(folder / store.CONFIG))
-        replay.close()
-        state = fold(event_tail(folder).read())
-        assert code == 0, state.error
-        assert state.comparison
-        assert state.comparison.different == []
-        (one, _), (other, _) = map(checkpoint.newest, (self.folder, folder))
-        assert one
-        assert other
-        assert differing(stored(one), stored(other)) == []
-        assert one.manifest.progress == other.manifest.progress
-
-
-def figures(state: RunState) -> list[tuple[int, float | None, float]]:
-    """Step, loss and accuracy of each evaluation of an epoch."""
-    both = [*state.evaluations, *state.averaged]
-    return [(x.step, x.loss, x.top1) for x in both if x.reason == "epoch"]
+        counts = [x for x in self._history if x.command.id not in self.expected.given_up]
+        if self._disturbed:
+            self.met(compare_with_calm(self._result, self.asked, counts, self._worker))
+        self.met(compare_with_replay(self.folder, self._worker, may_refuse=self._torn))
