@@ -101,6 +101,17 @@ def test_checkpoints_that_are_given_up_go_but_the_best_stays_aside(tmp_path: Pat
     assert "given-up-best" in there
 
 
+def test_the_best_is_again_what_it_was_then(tmp_path: Path) -> None:
+    """Step 6 is no evaluation's; of those before it the one of step 5 is the best."""
+    worker = toy(tmp_path / "run", (12, c.Rewind(8)))
+    worker.live(steps=11)
+    given_up = worker.session.progress.best
+    worker.live(steps=6)
+    best, now = checkpoint.best(worker.folder).manifest.progress, worker.session.progress
+    assert (best.step, best.best) == (5, now.best)
+    assert now.best != given_up, "step 10 was better"
+
+
 class Explosive(nn.Module):
     """Its loss is a logarithm of its weight, which a large rate makes infinite."""
 
