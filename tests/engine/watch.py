@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine import optim
 from engine.checkpoint import MODEL, TRAINING, Checkpoint
 from engine.session import Session
 from tests.engine.oracle import Expected
@@ -75,8 +74,8 @@ class Watch:
         names = expected.anatomy.names
         moved = {name for name in names if not torch.equal(now[name], self._last[name])}
         assert moved == {n for n in expected.trainable if expected.multiplier(n) > 0}
-        moments = self._moments()
-        assert all(same(moments[name], state) for name, state in self._kept.items())
+        now_kept = self._moments()
+        assert all(same(now_kept[name], state) for name, state in self._kept.items())
         rate, self._last = expected.base_rate, now
         expected.step += 1
         self._stepped(rate, moved)
@@ -102,18 +101,25 @@ class Watch:
         assert not group_of
 
     def _moments(self) -> dict[str, dict[str, Tensor]]:
-        states = optim.state_by_name(self.session.optimizer, self.session.module)
-        return {name: {k: v.clone() for k, v in state.items()} for name, state in states.items()}
+        return {
+            name: {key: tensor.clone() for key, tensor in state.items()}
+            for name, state in moments(self.session).items()
+        }
+
+
+def moments(session: Session) -> dict[str, dict[str, Tensor]]:
+    """What the optimizer keeps, not copied, by the names of the parameters that it is for."""
+    named, states = session.module.named_parameters(), session.optimizer.state
+    return {name: states[parameter] for name, parameter in named if states.get(parameter)}
 
 
 def everything(session: Session) -> dict[str, Tensor]:
     """A copy of all tensors that a run consists of, by names that say which they are."""
-    module = session.module
-    found = tensors(module)
-    for name, state in optim.state_by_name(session.optimizer, module).items():
+    found = tensors(session.module)
+    for name, state in moments(session).items():
         found |= {f"{key} of {name}": tensor for key, tensor in state.items()}
     if session.average:
-        saved = session.average.state(module)
+        saved = session.average.state(session.module)
         found |= {f"average of {name}": tensor for name, tensor in saved["shadows"].items()}
         found["updates of the average"] = torch.tensor(saved["updates"])
     found |= {f"generator {name}": x for name, x in session.device.rng_state().items()}
