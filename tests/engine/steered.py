@@ -62,7 +62,7 @@ class Steered:
         """Ids of commands that were not answered when a worker was killed."""
         self._saved: dict[str, Saved] = {}
         """Each checkpoint that was written, by its name; what the run began with has none."""
-        self._steps: set[int] = set()
+        self.steps_saved: set[int] = set()
         """Those that there are checkpoints of."""
         self._rates: dict[int, float] = {}
         self._driven: Driven | None = None
@@ -176,7 +176,7 @@ class Steered:
             assert self._watch
             tensors = everything(self._watch.session)
             self._saved[saved.path.name] = Saved(self.expected.copy(), tensors)
-            self._steps = self._steps_saved()
+            self.steps_saved = self._look_for_checkpoints()
             self._rewinding = False
         return saved
 
@@ -219,7 +219,7 @@ class Steered:
         last = self.folder / checkpoint.FOLDER / checkpoint.LAST
         saved = self._saved[last.readlink().name if last.is_symlink() else ""]
         assert differing(everything(self._watch.session), saved.tensors) == []
-        self.expected, self._steps = saved.expected.copy(), self._steps_saved()
+        self.expected, self.steps_saved = saved.expected.copy(), self._look_for_checkpoints()
         self._watch.expected = self.expected
         self._watch.take_over()
         self._here = self._watch.session.progress.position
@@ -242,7 +242,7 @@ class Steered:
     def _go_back(self, event: e.Rewound) -> None:
         """What came after the checkpoint has never been."""
         asked = int(event.reason.removeprefix("rewind "))
-        assert event.step == max(step for step in self._steps if step <= asked)
+        assert event.step == max(step for step in self.steps_saved if step <= asked)
         self.met(f"rewound by {event.from_step - event.step} steps")
         self._come_back()
         self._history = [x for x in self._history if x.command.id in self.expected.applied]
@@ -273,13 +273,13 @@ class Steered:
             self.met("refused: too late")
         elif isinstance(command, c.Rewind):
             self.met("refused Rewind")
-            assert all(step > command.step for step in self._steps)
+            assert all(step > command.step for step in self.steps_saved)
         else:
             self.met(f"refused {type(command).__name__}")
             assert isinstance(command, c.Steering)
             assert self.expected.refuses(command, self._here[1]), event.reason
 
-    def _steps_saved(self) -> set[int]:
+    def _look_for_checkpoints(self) -> set[int]:
         there = (self.folder / checkpoint.FOLDER).glob("step-*")
         return {int(path.name.split("-")[1]) for path in there}
 

@@ -105,8 +105,8 @@ def configs(optimizer: str) -> st.SearchStrategy[Config]:
 
 
 patterns = st.integers(0, max(len(network.patterns) for network in NETWORKS.values()))
-then = st.integers(0, 1)
-"""Whether the worker is let run on to its next step boundary once a command was sent."""
+then = st.integers(0, 2)
+"""Step boundaries that the worker is let run on to once a command was sent."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -157,10 +157,11 @@ class Machine(RuleBasedStateMachine):
     def other(self, kind: type[c.AnyCommand], then: int) -> None:
         self.send(kind, then)
 
-    @rule(back=st.integers(0, 5), then=then)
+    @rule(back=st.integers(0, 3), then=then)
     def rewind(self, back: int, then: int) -> None:
-        """By so many steps."""
-        self.send(c.Rewind, then, step=max(0, self.run.expected.step - back))
+        """To the newest checkpoint but so many."""
+        newest_first = [*sorted(self.run.steps_saved, reverse=True), 0]
+        self.send(c.Rewind, then, step=newest_first[min(back, len(newest_first) - 1)])
 
     @rule()
     def kill(self) -> None:
@@ -170,7 +171,7 @@ class Machine(RuleBasedStateMachine):
     def kill_amid(self, events: int) -> None:
         self.run.kill_amid(events)
 
-    @rule(back=st.integers(0, 5), events=st.integers(0, 3))
+    @rule(back=st.integers(0, 3), events=st.integers(0, 3))
     def kill_amid_rewind(self, back: int, events: int) -> None:
         self.rewind(back, 0)
         self.run.kill_amid(events)
