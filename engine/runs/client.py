@@ -43,6 +43,7 @@ class Run:
         self._folded = 0
         self._restarts = 0
         self._hold = lock.Hold(held=True, silent=False)
+        self._in_turn = asyncio.Lock()
 
     @property
     def status(self) -> store.Status:
@@ -84,9 +85,25 @@ class Run:
     async def send(self, command: c.AnyCommand, timeout: float | None = None) -> e.CommandApplied:
         """Return once the worker has obeyed, which it does at the next step boundary.
 
-        Raises `CommandRefused` with the worker's reason, and `UserError` where there is no living
-        worker, where it dies first, or where `timeout` seconds pass.
+        Commands are obeyed in the order in which they were sent from here. Raises
+        `CommandRefused` with the worker's reason, and `UserError` where there is no living worker,
+        where it dies first, or where `timeout` seconds pass.
         """
+        async with self._in_turn:
+            tail = await self._hand_over(command)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._answer(tail, command)
+        except TimeoutError:
+            raise UserError(
+                f"{c.describe(command)}: sent, and not obeyed within {timeout:g} s."
+            ) from None
+        if isinstance(answer, e.CommandRejected):
+            raise CommandRefused(plain(answer.reason))
+        return answer
+
+    async def _hand_over(self, command: c.AnyCommand) -> Tail[e.AnyEvent]:
+        """Append a command; its answer will be in what is returned."""
         if not (await asyncio.to_thread(lock.look, self.folder)).held:
             _, status = await asyncio.to_thread(store.state_of, self.folder)
             raise UserError(
@@ -99,16 +116,7 @@ class Run:
             raise UserError(f"{c.describe(command)}: not a value that can be sent.") from None
         tail = event_tail(self.folder, offset=_size(self.folder / EVENTS))
         await asyncio.to_thread(Outbox(self.folder).append, command)
-        try:
-            async with asyncio.timeout(timeout):
-                answer = await self._answer(tail, command)
-        except TimeoutError:
-            raise UserError(
-                f"{c.describe(command)}: sent, and not obeyed within {timeout:g} s."
-            ) from None
-        if isinstance(answer, e.CommandRejected):
-            raise CommandRefused(plain(answer.reason))
-        return answer
+        return tail
 
     async def _answer(
         self, tail: Tail[e.AnyEvent], command: c.AnyCommand
