@@ -123,26 +123,33 @@ class ModulesPane(Pane):
         if model is None:
             self._words.update(_why_empty(workspace))
             return
+        self._show_stages(workspace.stages)
         changed = rules != self._rules
-        if changed or workspace.stages != self._stages:
-            self._stages = workspace.stages
-            self.plan_text.show(rules, self._stages)
-            self._stage.update(next_stage(self._stages))
-            self.set_class(bool(self._stages), "-staged")
         if changed:
             self._plan = self._read(rules)
             self.tree_pane.apply_plan(self._plan)
         if changed or wanted != self._wanted:
             self.tree_pane.set_pending(self._waiting(workspace))
         self._rules, self._wanted = rules, wanted
+        self._show_text()
+
+    def _show_stages(self, stages: Sequence[Stage]) -> None:
+        if stages != self._stages:
+            self._stages = stages
+            self._stage.update(next_stage(stages))
+            self.set_class(bool(stages), "-staged")
+
+    def _show_text(self) -> None:
+        if self.has_class("-text"):
+            self.plan_text.show(self._rules, self._stages)
 
     def _show_model(self, model: ModelInfo | None) -> None:
         self._model, self._rules, self._wanted = model, [], []
         name = plain(model.name) if model else ""
         self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
         self._reader = PlanReader(model, self.tree_pane.tree_table.modules) if model else None
-        self._menu.display, self._stages = False, []
-        self.remove_class("-staged")
+        self._menu.display = False
+        self._show_stages([])
         if model is None:
             self.remove_class("-text")
 
@@ -152,6 +159,7 @@ class ModulesPane(Pane):
     @on(PlanText.Left)
     def action_toggle_text(self) -> None:
         self.toggle_class("-text")
+        self._show_text()
         self.screen.set_focus(self.target)
 
     def action_presets(self) -> None:

@@ -34,16 +34,17 @@ def lr_text(scale: LrScale) -> str:
 
 def note_text(node: Node, modules: Modules) -> str:
     """What else a plan does to a module: `new`, `lora 8`; in parentheses what to a part of it."""
+    if not modules.has_extras:
+        return ""
     whole, partly = list[str](), list[str]()
-    if modules.has_new and True in (new := modules.new(node)):
+    new, found = modules.new(node), modules.adapters(node)
+    if True in new:
         (whole if len(new) == 1 else partly).append("new")
-    if modules.has_adapters:
-        found = modules.adapters(node)
-        adapters = sorted(found - {NO_ADAPTER})
-        if adapters and len(found) == 1:
-            whole.append(f"{_kind(adapters[0])} {adapters[0].rank}")
-        else:
-            partly += sorted(set(map(_kind, adapters)))
+    adapters = sorted(found - {NO_ADAPTER})
+    if adapters and len(found) == 1:
+        whole.append(f"{_kind(adapters[0])} {adapters[0].rank}")
+    else:
+        partly += sorted(set(map(_kind, adapters)))
     return " ".join([*whole, *([f"({' '.join(partly)})"] if partly else [])])
 
 
