@@ -12,7 +12,6 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from engine.contract.commands import Freeze, Thaw
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters
@@ -182,18 +181,14 @@ class ModulesPane(Pane):
         return plan
 
     def _waiting(self, workspace: Workspace) -> set[str]:
-        """Modules whose own parameters will change, and those that were toggled."""
+        """Modules whose own parameters will change, and those that new rules are of."""
         if not workspace.pending:
             return set()
-        modules = self.tree_pane.tree_table.modules
-        toggled = {
-            module_of(command.pattern, modules)
-            for command in workspace.pending.values()
-            if isinstance(command, Freeze | Thaw)
-        }
-        after = self._read(workspace.wanted_rules)
+        rules, modules = workspace.wanted_rules, self.tree_pane.tree_table.modules
+        edited = {module_of(rule.match, modules) for rule in rules if rule not in workspace.rules}
+        after = self._read(rules)
         changing = {path for path, own in after.items() if own != self._plan.get(path)}
-        return changing | {path for path in toggled if path is not None}
+        return changing | {path for path in edited if path is not None}
 
 
 def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> str:
