@@ -1,8 +1,9 @@
-"""Linear and Conv2d layers with an adapter: peft's, with two traps mended.
+"""Linear and Conv2d layers with an adapter: peft's, with three traps mended.
 
 * Some attention does not call its layers but reads their weights: Swin's in torchvision, that of
   BEiT, EVA and Swin v2 in timm, and the output of torch's MultiheadAttention. In peft those are the
   frozen ones, so the adapter would silently do nothing. Here `weight` has the adapter in it.
+* Some models ask a layer for more than its weight: DaViT in timm for its kernel size.
 * DoRA divides by the norm of each row, and pretrained networks have rows of nothing but zeros.
 """
 
@@ -41,6 +42,12 @@ class _Effective(Adapted):
     r: dict[str, int]
     lora_magnitude_vector: nn.ModuleDict
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base_layer"), name)
+
     @property
     def kind(self) -> Kind:
         return Kind(self.r[NAME], NAME in self.lora_magnitude_vector)
@@ -48,7 +55,7 @@ class _Effective(Adapted):
     @property
     def weight(self) -> Tensor:
         kept = self.base_layer.get_parameter("weight")
-        delta: Tensor = self.get_delta_weight(NAME)  # type: ignore[operator]
+        delta: Tensor = self.get_delta_weight(NAME)
         if NAME not in self.lora_magnitude_vector:
             return kept + delta
         magnitude = self.lora_magnitude_vector[NAME]

@@ -73,6 +73,14 @@ def own_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield path, layer
 
 
+def own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """`named_parameters` of the model as it came."""
+    for name, parameter in module.named_parameters():
+        own, of_adapter = own_name(name)
+        if not of_adapter:
+            yield own, parameter
+
+
 def apply(module: nn.Module, assignments: Mapping[str, Assignment], seed: int) -> list[str]:
     """Have the adapters that a plan asks for, and no others.
 

@@ -11,6 +11,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from engine.adapters import own_modules
+
 
 class Saved(TypedDict):
     """A moving average as a checkpoint has it."""
@@ -40,9 +42,9 @@ class MovingAverage:
         To be called when other parameters train than before. An adapter that was merged has moved
         its layer's weight at one stroke: that begins again, too.
         """
-        kept = self._shadows
+        kept, modules = self._shadows, dict(own_modules(module))
         for path in begun_anew:
-            for parameter in module.get_submodule(path).parameters(recurse=False):
+            for parameter in modules[path].parameters(recurse=False):
                 kept.pop(parameter, None)
         self._shadows = {
             parameter: kept[parameter] if parameter in kept else parameter.detach().clone()

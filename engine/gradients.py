@@ -10,9 +10,9 @@ from contextlib import nullcontext
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine import adapters
+from engine.adapters import own_parameters
 from engine.contract import methods
 from engine.contract.depth import parts
 from engine.contract.errors import UserError
@@ -109,11 +109,7 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> None:
 def _norms(session: Session, images: int) -> dict[str, float]:
     if images == 0:
         raise UserError("data.path: no training picture could be read, so nothing is measured.")
-    parameters: dict[str, nn.Parameter] = {}
-    for name, parameter in session.module.named_parameters():
-        own_name, of_adapter = adapters.own_name(name)
-        if not of_adapter:
-            parameters[own_name] = parameter
+    parameters = dict(own_parameters(session.module))
     norms: dict[str, float] = {}
     for path, names in parts(session.info).items():
         own = [parameters[name] for name in names]

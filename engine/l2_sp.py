@@ -11,15 +11,17 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from engine.adapters import own_parameters
+
 Anchors = list[tuple[nn.Parameter, Tensor]]
 """Parameters that train, and where they started, on their device."""
 
 
 def anchors(module: nn.Module, start: Mapping[str, Tensor]) -> Anchors:
-    """Those of `module` that are in `start`, by name."""
+    """Those of `module` that are in `start`, by name; adapters start from nothing and are not."""
     return [
         (parameter, start[name].to(parameter.device))
-        for name, parameter in module.named_parameters()
+        for name, parameter in own_parameters(module)
         if parameter.requires_grad and name in start
     ]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.adapters import own_modules
 from engine.contract.errors import UserError
-from engine.contract.plan import Assignment
+from engine.contract.plan import Assignment, begins_anew
 from engine.contract.text import plain
 from engine.seeding import seeded
 
@@ -30,19 +30,13 @@ def due(
     for path, owner in own_modules(module):
         named = owner.named_parameters(path, recurse=False)
         own = [name for name, _ in named if name in assignments]  # shared: the first
-        asked = [name for name in own if assignments[name].reinit]
-        if not asked or path in done:
+        if path in done or not begins_anew(own, assignments):
             continue
-        what = f"trainable: {plain(asked[0])} can't be re-initialised"
-        if asked != own:
-            rest = ", ".join(plain(name) for name in own if name not in asked)
-            raise UserError(
-                f"{what} without {rest}: a rule with reinit must match all parameters of a module."
-            )
         if _reset_of(owner) is None:
             raise UserError(
-                f"{what}: {plain(type(owner).__name__)} has no reset_parameters; let a later rule "
-                "without reinit match it."
+                f"trainable: {plain(own[0])} can't be re-initialised: "
+                f"{plain(type(owner).__name__)} has no reset_parameters; let a later rule without "
+                "reinit match it."
             )
         paths.append(path)
     return paths

@@ -133,8 +133,9 @@ class Session:
     @property
     def done(self) -> bool:
         """Whether all epochs are, or early stopping ends the run."""
-        all_epochs = self.progress.epoch > self.config.training.epochs
-        return all_epochs or self.progress.exhausted(self.config.early_stopping)
+        p = self.progress
+        stopped_early = p.batch == 0 and p.exhausted(self.config.early_stopping)
+        return p.epoch > self.config.training.epochs or stopped_early
 
     @property
     def trainable_parameters(self) -> int:

@@ -8,6 +8,7 @@ from engine.contract import toml
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.plan import effective
+from engine.contract.planfile import Plan
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
 from ftui.history import History
@@ -44,17 +45,20 @@ class Draft:
     def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
         """Choose the model; another one starts with the default plan."""
         another = model.name != self.config.model.name
-        rules = [] if another else self.config.trainable
         chosen = ModelConfig(name=model.name, weights=weights)
-        self.config = replace(self.config, model=chosen, trainable=rules)
+        self.config = replace(self.config, model=chosen)
         self.model = model
         if another:
-            self.history = History()
+            self._begin_plan()
         self._see()
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
-        """Replace the plan."""
-        self.config = replace(self.config, trainable=list(rules))
+        """Replace the plan that it begins with; its stages stay."""
+        self.set_plan(Plan(list(rules), self.config.stages))
+
+    def set_plan(self, plan: Plan) -> None:
+        """Replace the plan and its stages."""
+        self.config = replace(self.config, trainable=plan.trainable, stages=plan.stages)
         self._see()
 
     def set_field(self, key: str, text: str) -> str | None:
@@ -74,12 +78,18 @@ class Draft:
             config = replace(config, data=replace(config.data, path=UNSET))
         if config.model != self.config.model:
             self.model = None  # the tree is of another one: it is looked up anew
-        if config.model.name != self.config.model.name:
-            config = replace(config, trainable=[])
-            self.history = History()
+        another = config.model.name != self.config.model.name
         self.config = config
+        if another:
+            self._begin_plan()
         return None
+
+    def _begin_plan(self) -> None:
+        """Start with the default plan: the one there was is of another model."""
+        self.config = replace(self.config, trainable=[], stages=[])
+        self.history = History()
 
     def _see(self) -> None:
         if self.model is not None:
-            self.history.see(effective(self.config.trainable, self.model))
+            rules = effective(self.config.trainable, self.model)
+            self.history.see(Plan(rules, self.config.stages))

@@ -58,9 +58,9 @@ class Commands(Provider):
         for pane in screen.panes:
             go = partial(screen.action_pane, pane.number)
             yield Command(f"Go to {pane.title}", f"key {pane.number}", go)
-            for key in keys_of([pane]):
-                if _makes_sense(pane, key):
-                    there = partial(self._in_pane, screen, pane, key.action)
+            for place, key in _keys_in(pane):
+                if _makes_sense(place, key):
+                    there = partial(self._in_pane, screen, pane, place, key.action)
                     yield Command(f"{pane.title}: {key.label}", self._help(key), there)
         for name, method in METHODS.items():
             post = partial(screen.post_message, PresetMenu.Chosen(name))
@@ -73,9 +73,16 @@ class Commands(Provider):
         keys = ", ".join(self.app.get_key_display(Binding(k, "")) for k in key.keys)
         return f"{key.tooltip} (key {keys})"
 
-    async def _in_pane(self, screen: MainScreen, pane: Pane, action: str) -> None:
+    async def _in_pane(self, screen: MainScreen, pane: Pane, node: DOMNode, action: str) -> None:
         screen.action_pane(pane.number)
-        await self.app.run_action(action, pane)
+        await self.app.run_action(action, node)
+
+
+def _keys_in(pane: Pane) -> Iterator[tuple[DOMNode, Key]]:
+    """The pane's own, and those of what is in it that are more than ways about."""
+    yield from ((pane, key) for key in keys_of([pane]))
+    for node in pane.query("*"):
+        yield from ((node, key) for key in keys_of([node]) if key.action in pane.offers)
 
 
 def _makes_sense(node: DOMNode, key: Key) -> bool:

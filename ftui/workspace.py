@@ -4,17 +4,19 @@ No Textual here. Panes read it, messages of panes lead to calls of it, and what 
 command) the screen sends. Whatever a user can mend is raised as `UserError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.contract.commands import AnyCommand, Freeze, SetPlan, Thaw
+from engine.contract.commands import AnyCommand, Freeze, PlanCommand, SetPlan, SetStages, Thaw
 from engine.contract.config import Config
+from engine.contract.edits import Edit, edited
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
 from engine.contract.methods import METHODS
-from engine.contract.plan import effective, literal, with_rule
-from engine.contract.rules import Rule
+from engine.contract.plan import begins_anew, effective, resolve, with_rule
+from engine.contract.planfile import Plan
+from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
 from engine.contract.timeline import config_in_force
 from engine.contract.tree import ModelInfo
@@ -23,9 +25,6 @@ from engine.runs.store import RunSummary, Status
 from ftui.draft import Draft
 from ftui.history import History
 from ftui.settings import live_command
-
-PLAN_COMMANDS = (Freeze, Thaw, SetPlan)
-
 
 if TYPE_CHECKING:
     from engine.hardware import Hardware, ProcessUse
@@ -96,7 +95,7 @@ class Workspace:
         unanswered = state.unanswered(list(self.pending.values()))
         self.pending = {command.id: command for command in unanswered if self.live}
         if state.rules:
-            self._run_history.see(state.rules)
+            self._run_history.see(Plan(state.rules))
 
     @property
     def live(self) -> bool:
@@ -122,17 +121,17 @@ class Workspace:
             return self.draft.config
         return config_in_force(self.state) or self.state.config or self.draft.config
 
-    def set_field(self, key: str, text: str) -> AnyCommand | None:
-        """Set what a person typed: done in a draft, else the command to send.
+    def set_field(self, key: str, text: str) -> list[AnyCommand]:
+        """Set what a person typed: done in a draft, else the commands to send.
 
         Raises `UserError` where it does not fit, or can't be changed now.
         """
         if self.state is None:
             if wrong := self.draft.set_field(key, text):
                 raise UserError(wrong)
-            return None
+            return []
         self._must_live()
-        return live_command(self.config, key, text)
+        return [live_command(self.config, key, text)]
 
     # The model and its plan
 
@@ -169,53 +168,97 @@ class Workspace:
         """Choose the draft's model; another model starts with the default plan."""
         self.draft.set_model(model, weights)
 
-    def toggle(self, path: str, train: bool) -> AnyCommand | None:
-        """Train or freeze a module: done in a draft, else the command to send.
+    @property
+    def stages(self) -> list[Stage]:
+        """Those of the plan that are still to come."""
+        if self.state is not None and self.state.rules:
+            return self.state.stages
+        return self.config.stages
 
-        Raises `UserError` where the run has ended.
+    def edit(self, edit: Edit, paths: Sequence[str]) -> list[AnyCommand]:
+        """Change modules, all at once: done in a draft, else by the commands to send.
+
+        None are, too, where nothing changes. Raises `UserError` where the run has ended.
         """
-        pattern = literal(path) or "*"
+        wanted = self.wanted_rules
+        rules = edited(wanted, self._must_have_model(), paths, edit)
+        if rules == wanted:
+            return []
         if self.state is None:
-            self.draft.set_rules(with_rule(self.rules, Rule(pattern, train=train)))
-            return None
+            self.draft.set_rules(rules)
+            return []
         self._must_live()
-        return Thaw(pattern) if train else Freeze(pattern)
+        return [_shortest(wanted, rules)]
 
-    def preset(self, method: str) -> AnyCommand | None:
-        """Take one of `engine.contract.methods.METHODS`; as `toggle`.
+    def adopt(self, plan: Plan) -> list[AnyCommand]:
+        """Take a whole plan, with its stages; as `edit`.
 
-        Raises `UserError` also where the method is not for the model.
+        Raises `UserError` also where it is not for the model.
         """
-        if self.model is None:
-            raise UserError("Choose a model first (1).")
-        return self._set_rules(METHODS[method].rules(self.model))
+        _check(plan, self._must_have_model())
+        if self.state is None:
+            self.draft.set_plan(plan)
+            return []
+        self._must_live()
+        stages = [SetStages(plan.stages)] if plan.stages != self.stages else []
+        return [SetPlan(plan.trainable), *stages]
 
-    def undo(self) -> AnyCommand | None:
-        """Go back to the plan before; as `toggle`. Raises `UserError` where there is none."""
+    def preset(self, method: str) -> list[AnyCommand]:
+        """Take one of `engine.contract.methods.METHODS`, with its stages; as `adopt`."""
+        model, chosen = self._must_have_model(), METHODS[method]
+        stages = chosen.stages(model, self.config.training.epochs)
+        return self.adopt(Plan(chosen.rules(model), stages))
+
+    def undo(self) -> list[AnyCommand]:
+        """Go back to the plan before; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.before, "There is nothing to undo.")
 
-    def redo(self) -> AnyCommand | None:
-        """Take back an undo; as `toggle`. Raises `UserError` where there is none."""
+    def redo(self) -> list[AnyCommand]:
+        """Take back an undo; as `edit`. Raises `UserError` where there is none."""
         return self._step(self._history.after, "There is nothing to redo.")
 
     @property
     def _history(self) -> History:
         return self.draft.history if self.state is None else self._run_history
 
-    def _step(self, rules: Sequence[Rule] | None, nothing: str) -> AnyCommand | None:
-        if any(isinstance(command, PLAN_COMMANDS) for command in self.pending.values()):
+    def _step(self, plan: Plan | None, nothing: str) -> list[AnyCommand]:
+        """A run's stages are not put back: those that began are over."""
+        if any(isinstance(command, PlanCommand) for command in self.pending.values()):
             raise UserError("The last change still waits for the worker.")
-        if rules is None:
+        if plan is None:
             raise UserError(nothing)
-        return self._set_rules(rules)
-
-    def _set_rules(self, rules: Iterable[Rule]) -> AnyCommand | None:
         if self.state is None:
-            self.draft.set_rules(rules)
-            return None
+            self.draft.set_plan(plan)
+            return []
         self._must_live()
-        return SetPlan(list(rules))
+        return [SetPlan(plan.trainable)]
 
     def _must_live(self) -> None:
         if not self.live:
             raise UserError("No worker is on this run: R resumes it, n makes a new draft of it.")
+
+    def _must_have_model(self) -> ModelInfo:
+        if self.model is None:
+            raise UserError("Choose a model first (1).")
+        return self.model
+
+
+def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:
+    """The command that leads from one plan to another; that of one rule says what it does."""
+    last = after[-1]
+    if after == with_rule(before, Rule(last.match, train=False)):
+        return Freeze(last.match)
+    if after == with_rule(before, Rule(last.match, lr_scale=last.lr_scale)):
+        return Thaw(last.match, last.lr_scale)
+    return SetPlan(after)
+
+
+def _check(plan: Plan, model: ModelInfo) -> None:
+    """What can be known without the model itself. Raises `UserError`."""
+    rules = list(plan.trainable)
+    for more in ([], *(stage.trainable for stage in plan.stages)):
+        rules += more
+        assignments = resolve(rules, model)
+        begins_anew(list(model.root_own), assignments)
+        for module in model.modules:
+            begins_anew([f"{module.path}.{name}" for name in module.own], assignments)

@@ -65,6 +65,6 @@ def left_out(rules: Iterable[Rule], model: ModelInfo) -> str:
         return ""
     listed = " and ".join(f"{count} {kind}" for kind, count in without.items())
     return (
-        f"No adapter fits {listed}, which stay frozen: peft has none for grouped or dilated "
-        "convolutions, and MultiheadAttention's queries, keys and values are not a layer."
+        f"No adapter fits {listed}, which stay frozen: peft's are not for grouped, dilated or "
+        "standardised convolutions, and MultiheadAttention's in_proj is not a layer."
     )

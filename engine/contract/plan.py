@@ -10,8 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.contract import adapters
+from engine.contract.errors import UserError
 from engine.contract.match import WILD, Matcher
 from engine.contract.rules import Rule
+from engine.contract.text import plain
 from engine.contract.tree import ModelInfo, parameter_sizes
 
 FREEZE_ALL = Rule(match="*", train=False)
@@ -77,9 +79,24 @@ def trainable_parameters(plan: Mapping[str, Assignment], model: ModelInfo) -> in
     return own + sum(beside)
 
 
+def begins_anew(own: Sequence[str], plan: Mapping[str, Assignment]) -> bool:
+    """Whether a plan re-initialises the module that has these parameters of its own.
+
+    Raises `UserError` where it asks that of some of them only.
+    """
+    asked = [name for name in own if plan[name].reinit]
+    if asked and len(asked) < len(own):
+        rest = ", ".join(plain(name) for name in own if name not in asked)
+        raise UserError(
+            f"trainable: {plain(asked[0])} can't be re-initialised without {rest}: a rule with "
+            "reinit must match all parameters of a module."
+        )
+    return bool(asked)
+
+
 def with_rule(rules: Sequence[Rule], rule: Rule) -> list[Rule]:
     """`rules` with `rule` last; earlier rules that it makes dead are dropped."""
-    return [*(r for r in rules if not _covers(rule.match, r.match)), rule]
+    return [*(r for r in rules if not covers(rule.match, r.match)), rule]
 
 
 def with_rules(rules: Sequence[Rule], more: Iterable[Rule]) -> list[Rule]:
@@ -90,7 +107,7 @@ def with_rules(rules: Sequence[Rule], more: Iterable[Rule]) -> list[Rule]:
     return joined
 
 
-def _covers(outer: str, inner: str) -> bool:
+def covers(outer: str, inner: str) -> bool:
     """Whether a path pattern takes at least all that `inner` takes; false where unsure."""
     if outer == inner or outer == "*":
         return True

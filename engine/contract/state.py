@@ -150,7 +150,8 @@ class RunState:
                 self.pieces = event.pieces
                 self._mark(event.step, f"1/{event.pieces} of a batch at once")
             case e.InterpolationEvaluated():
-                self.interpolations.append(event)
+                others = [x for x in self.interpolations if x.alpha != event.alpha]
+                self.interpolations = [*others, event]
             case e.ModelSaved():
                 self.saved_model = event
             case e.ReplayCompared():

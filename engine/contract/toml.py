@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 import tomli_w
@@ -14,28 +14,42 @@ from engine.contract.errors import UserError
 from engine.contract.fields import all_fields, bare, expected, struct_in
 from engine.contract.text import did_you_mean, nearest, plain
 
+Part = TypeVar("Part", bound=msgspec.Struct)
+
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The config in the file at `path`, with `key=value` overrides applied.
 
     Raises `UserError` where the file can't be read, isn't TOML, or doesn't fit.
     """
+    return parse(read(path, "config"), source=str(path), overrides=overrides)
+
+
+def read(path: str | Path, what: str) -> str:
+    """The text of a file, which is called `what` in errors. Raises `UserError`."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{plain(path)}: the config can't be read ({error.strerror}).") from None
+        raise UserError(f"{plain(path)}: the {what} can't be read ({error.strerror}).") from None
     except UnicodeDecodeError:
-        raise UserError(f"{plain(path)}: the config is not UTF-8 text.") from None
-    return parse(text, source=str(path), overrides=overrides)
+        raise UserError(f"{plain(path)}: the {what} is not UTF-8 text.") from None
 
 
 def parse(text: str, source: str = "config.toml", overrides: Iterable[str] = ()) -> Config:
     """The config in a TOML text; `source` names it in errors. Raises `UserError`."""
     try:
-        data = tomllib.loads(text)
+        data = tables(text, source)
         for override in overrides:
             _override(data, override)
         return convert(data, source)
+    except RecursionError:
+        raise UserError(f"{plain(source)}: values are nested too deeply in it.") from None
+
+
+def tables(text: str, source: str) -> dict[str, Any]:
+    """What a TOML text says, as nested plain values. Raises `UserError`."""
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{plain(source)}: not valid TOML ({plain(error)}).") from None
     except RecursionError:
@@ -44,8 +58,13 @@ def parse(text: str, source: str = "config.toml", overrides: Iterable[str] = ())
 
 def convert(data: Mapping[str, Any], source: str) -> Config:
     """Nested plain values to a `Config`. Raises `UserError` with file, key and expectation."""
+    return convert_to(Config, data, source)
+
+
+def convert_to(kind: type[Part], data: Mapping[str, Any], source: str) -> Part:
+    """The same for some of a config's tables, in a struct that names them as `Config` does."""
     try:
-        return msgspec.convert(data, Config)
+        return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise UserError(f"{plain(source)}: {_explain(str(error), data)}") from None
 

@@ -58,12 +58,12 @@ def model_info(
 
 
 def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
-    """`ModuleInfo.adaptable`: for layers that compute what torch's Linear and Conv2d do.
+    """`ModuleInfo.adaptable`.
 
     Not for grouped convolutions, whose adapters peft can't merge, nor for those whose dilation or
-    padding mode its adapters would not have.
+    padding mode its adapters would not have; nor for a library's own, as timm's ScaledStdConv2d.
     """
-    if isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward:
+    if isinstance(layer, nn.Linear):
         return layer.out_features, layer.in_features
     if type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
         height, width = layer.kernel_size

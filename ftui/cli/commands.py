@@ -78,6 +78,7 @@ for _command in (
     repeat.replay,
     look.attach,
     look.ls,
+    look.plan,
     look.inspect,
     control.ctl,
     doctor.doctor,

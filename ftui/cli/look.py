@@ -1,4 +1,4 @@
-"""`ftui attach`, `ftui ls` and `ftui inspect`: looking, changing nothing."""
+"""`ftui attach`, `ftui ls`, `ftui plan` and `ftui inspect`: looking, changing nothing."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 import engine
+from engine.contract import planfile, toml
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo, subtree_parameters
 from engine.runs import store
@@ -80,6 +81,22 @@ def _runs_table(runs: list[store.RunSummary]) -> Table:
             Text(plain(run.model)),
         )
     return table
+
+
+@click.command()
+@click.argument("run")
+@runs_dir_option
+def plan(run: str, runs_dir: Path) -> None:
+    """Print the plan in force of RUN, with the stages to come, as TOML."""
+    folder = store.find(run, runs_dir)
+    state, _ = store.state_of(folder)
+    if state.rules:
+        click.echo(planfile.dump(state.rules, state.stages), nl=False)
+        return
+    asked = state.config or toml.load(folder / store.CONFIG)  # no plan is in force before step 1
+    if not asked.trainable:
+        click.echo("# No rules: only the head trains.")
+    click.echo(planfile.dump(asked.trainable, asked.stages), nl=False)
 
 
 @click.command()

@@ -1,6 +1,5 @@
 """What the run is asked to do: a form, and the text of the `config.toml` that it makes."""
 
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -14,13 +13,13 @@ from textual.widgets import Static
 
 from engine.contract import toml
 from engine.contract.config import Config
-from engine.contract.errors import UserError
 from engine.contract.fields import Field, all_fields
-from engine.contract.paths import expand
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.paths import glance
 from ftui.settings import LIVE, awaited, fixed, value_text
+from ftui.tomltext import toml_lines
+from ftui.widgets.fileprompt import FilePrompt
 from ftui.widgets.form import FieldForm, FieldList, Note
 from ftui.widgets.lines import Lines
 from ftui.widgets.prompt import Prompt
@@ -46,8 +45,6 @@ class ConfigurationPane(Pane):
         &.-text > Lines { display: block; }
         &.-text > FieldForm { display: none; }
         & > #configuration-help { height: 3; }
-        & > Prompt { padding: 0; }
-        & > Prompt > Input { width: 1fr; min-width: 16; }
     }
     """
 
@@ -63,14 +60,12 @@ class ConfigurationPane(Pane):
         self.form = FieldForm(all_fields(), ascii_only=ascii_only)
         self._text = Lines(id="configuration-text")
         self._help = Static(id="configuration-help", markup=False)
-        self.prompt = Prompt(id="configuration-prompt")
+        self.prompt = FilePrompt(self._refuse, id="configuration-prompt")
         self._config: Config | None = None
         self._of_run = self._live = False
         self._awaited: dict[str, str] = {}
         """Values that were asked of the worker."""
         self._missing = ""
-        self._overwrite: Path | None = None
-        """What is to be asked about once the prompt is free again."""
         self._looked_at = ""
         self._seen = ""
         """What lies at the path of the data."""
@@ -100,7 +95,7 @@ class ConfigurationPane(Pane):
         self._config, self._of_run, self._live, self._awaited = shown
         self._missing = "" if of_run else workspace.draft.missing
         self.border_subtitle = "of the open run" if of_run else "draft"
-        self._text.show([_toml_line(line) for line in toml.dump(config).splitlines()])
+        self._text.show(toml_lines(toml.dump(config)))
         if not of_run and config.data.path != self._looked_at:
             self._looked_at, self._seen = config.data.path, ""
             self._glance(config.data.path)
@@ -171,35 +166,10 @@ class ConfigurationPane(Pane):
             self.notify(self._missing, severity="warning", markup=False)
         elif self._config is not None:
             name = plain(self._config.model.name).rpartition("/")[2]
-            self.prompt.ask("Save to", f"{name}.toml", self._save)
-
-    def _save(self, typed: str) -> None:
-        path = expand(typed.strip())
-        if path.is_file():
-            self._overwrite = path
-        elif not self._write(path):
-            raise UserError("Not saved.")
-
-    def _write(self, path: Path) -> bool:
-        assert self._config is not None
-        try:
-            path.write_text(toml.dump(self._config), encoding="utf-8")
-        except OSError as error:
-            self._refuse(f"{plain(path)}: the config can't be written there ({error.strerror}).")
-            return False
-        self.notify(f"Saved to {plain(path)}.", markup=False)
-        return True
+            self.prompt.save(f"{name}.toml", toml.dump(self._config), "config")
 
     def action_load(self) -> None:
-        self.prompt.ask("Load", "", self._load)
-
-    def _load(self, typed: str) -> None:
-        try:
-            config = toml.load(expand(typed.strip()))
-        except UserError as error:
-            self._refuse(str(error))
-            raise UserError("Not loaded.") from None
-        self.post_message(self.Loaded(config))
+        self.prompt.load(lambda path: self.post_message(self.Loaded(toml.load(path))))
 
     def _refuse(self, sentence: str) -> None:
         """Say what went wrong above the prompt, where a sentence has room."""
@@ -208,20 +178,5 @@ class ConfigurationPane(Pane):
     @on(Prompt.Closed)
     def _answered(self, event: Prompt.Closed) -> None:
         event.stop()
-        path, self._overwrite = self._overwrite, None
-        if path is None:
-            self._explain(self.form.list.field)
-            self.screen.set_focus(self.target)
-        else:
-            question = f"{plain(path)} is there already. Replace it?"
-            self.prompt.confirm(question, lambda: self._replace(path))
-
-    def _replace(self, path: Path) -> None:
-        self._write(path)
-
-
-def _toml_line(line: str) -> Content:
-    key, equals, value = plain(line).partition(" = ")
-    if not equals:
-        return Content.styled(plain(line), ".strong")
-    return Content.assemble((f"{key} = ", ".muted"), value)
+        self._explain(self.form.list.field)
+        self.screen.set_focus(self.target)

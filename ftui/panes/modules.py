@@ -16,13 +16,15 @@ from engine.contract.commands import Freeze, Thaw
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from ftui.panes.pane import Pane
+from ftui.panes.plan import PlanText, next_stage
 from ftui.widgets.menu import Menu
 from ftui.widgets.module_tree import ModulePane, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, rows_of
+from ftui.widgets.module_tree.keys import EDIT_ACTIONS
 from ftui.widgets.module_tree.words import count_text, share_text
 from ftui.workspace import Workspace
 
@@ -79,30 +81,39 @@ class ModulesPane(Pane):
             id="modules.presets",
             tooltip="Head, last blocks, norms, biases, all, and other methods",
         ),
+        Binding(
+            "P", "toggle_text", "Plan", id="modules.text", tooltip="The plan as text, or the tree"
+        ),
     ]
+    offers = EDIT_ACTIONS
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
         self.tree_pane = ModulePane(ascii_only=ascii_only)
         self.tree_pane.tree_table.empty_text = ""  # which words there are depends on the run
+        self.plan_text = PlanText()
         self._menu = PresetMenu()
+        self._stage = Static(id="modules-stage", markup=False)
         self._words = Static(id="modules-words", markup=False)
         self._wrong = Static(id="modules-wrong", markup=False)
         self._model: ModelInfo | None = None
         self._reader: PlanReader | None = None
         self._rules: Sequence[Rule] = []
         self._wanted: Sequence[Rule] = []
+        self._stages: Sequence[Stage] = []
         self._plan: dict[str, OwnPlan] = {}
 
     def compose(self) -> ComposeResult:
         yield self._words
         yield self.tree_pane
+        yield self.plan_text
+        yield self._stage
         yield self._wrong
         yield self._menu
 
     @property
     def target(self) -> Widget:
-        return self.tree_pane.tree_table
+        return self.plan_text.lines if self.has_class("-text") else self.tree_pane.tree_table
 
     def update(self, workspace: Workspace) -> None:
         model, rules, wanted = workspace.model, workspace.rules, workspace.wanted_rules
@@ -113,6 +124,11 @@ class ModulesPane(Pane):
             self._words.update(_why_empty(workspace))
             return
         changed = rules != self._rules
+        if changed or workspace.stages != self._stages:
+            self._stages = workspace.stages
+            self.plan_text.show(rules, self._stages)
+            self._stage.update(next_stage(self._stages))
+            self._stage.display = bool(self._stages)
         if changed:
             self._plan = self._read(rules)
             self.tree_pane.apply_plan(self._plan)
@@ -125,10 +141,18 @@ class ModulesPane(Pane):
         name = plain(model.name) if model else ""
         self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
         self._reader = PlanReader(model, self.tree_pane.tree_table.modules) if model else None
-        self._menu.display = False
+        self._menu.display = self._stage.display = False
+        self._stages = []
+        if model is None:
+            self.remove_class("-text")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self._model is not None if action == "presets" else True
+        return self._model is not None if action in ("presets", "toggle_text") else True
+
+    @on(PlanText.Left)
+    def action_toggle_text(self) -> None:
+        self.toggle_class("-text")
+        self.screen.set_focus(self.target)
 
     def action_presets(self) -> None:
         if self._model is not None:

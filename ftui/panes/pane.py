@@ -14,6 +14,8 @@ class Pane(Vertical):
 
     number: ClassVar[int]
     title: ClassVar[str]
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """Actions of what is in the pane that the palette offers beside the pane's own."""
 
     class Resized(Message):
         """There is another width to fit into, or a first one."""

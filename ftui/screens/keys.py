@@ -13,7 +13,7 @@ BINDINGS = [
     _key("rate", "r", "rate", "Rate", "Set the learning rate"),
     _key("rewind", "b", "rewind", "Rewind", "Go back to a checkpoint of this run"),
     _key("fork", "B", "fork", "Fork", "Start a run that goes on otherwise from the plot's cursor"),
-    _key("evaluate", "v", "evaluate", "Evaluate", "Evaluate on the validation data now"),
+    _key("evaluate", "v,e", "evaluate", "Evaluate", "Evaluate on the validation data now"),
     _key("checkpoint", "w", "checkpoint", "Checkpoint", "Write a checkpoint now"),
     _key("stop", "x", "stop", "Stop", "Write a checkpoint and end the run"),
     _key("resume", "R", "resume", "Resume", "Start a worker that goes on with this run"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,17 +12,20 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from engine.contract import commands as c
+from engine.contract.edits import Reinitialise
 from engine.contract.errors import UserError
 from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
 from ftui.draft import Draft
+from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
 from ftui.panes.modules import ModulesPane, PresetMenu
 from ftui.panes.pane import Pane
+from ftui.panes.plan import PlanText
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
@@ -215,10 +218,11 @@ class MainScreen(Steering):
     @on(FieldForm.Entered)
     def _field_entered(self, event: FieldForm.Entered) -> None:
         try:
-            self.send(self.workspace.set_field(event.key, event.text))
+            commands = self.workspace.set_field(event.key, event.text)
         except UserError as error:
             event.form.answer(str(error))
         else:
+            self.send(commands)
             event.form.answer(None)
 
     @on(ConfigurationPane.Loaded)
@@ -261,9 +265,20 @@ class MainScreen(Steering):
 
     # The plan
 
-    @on(ModuleTree.ToggleRequested)
-    def _toggle(self, event: ModuleTree.ToggleRequested) -> None:
-        self._change_plan(lambda: self.workspace.toggle(event.path, event.train))
+    @on(ModuleTree.EditRequested)
+    def _edit(self, event: ModuleTree.EditRequested) -> None:
+        def edit() -> None:
+            self._change_plan(lambda: self.workspace.edit(event.edit, event.paths))
+
+        if event.edit == Reinitialise(True) and self.workspace.live:
+            what = count(len(event.paths), "module")
+            self.prompt.confirm(f"New weights for {what}? What was learnt there is lost.", edit)
+        else:
+            edit()
+
+    @on(PlanText.Loaded)
+    def _plan_loaded(self, event: PlanText.Loaded) -> None:
+        self._change_plan(lambda: self.workspace.adopt(event.plan))
 
     @on(PresetMenu.Chosen)
     def _preset(self, event: PresetMenu.Chosen) -> None:
@@ -275,11 +290,13 @@ class MainScreen(Steering):
     def action_redo(self) -> None:
         self._change_plan(self.workspace.redo)
 
-    def _change_plan(self, change: Callable[[], c.AnyCommand | None]) -> None:
+    def _change_plan(self, change: Callable[[], Sequence[c.AnyCommand]]) -> None:
         try:
-            self.send(change())
+            commands = change()
         except UserError as error:
             self.tell(error)
+            return
+        self.send(commands)
 
     # Moving about
 

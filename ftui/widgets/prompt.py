@@ -14,7 +14,7 @@ from engine.contract.errors import UserError
 from ftui.widgets.figure import Figure
 
 Answer = Callable[[str], None]
-"""Takes what was typed; a `UserError` is shown on the line, which stays open."""
+"""Takes what was typed; a `UserError` is shown on the line, which stays open. May ask on."""
 
 
 class PromptInput(Input):
@@ -51,7 +51,7 @@ class Prompt(Horizontal, can_focus=True):
         self._input = PromptInput(compact=True, id="prompt-input")
         self._error = Figure(id="prompt-error")
         self._answer: Answer | None = None
-        self._yes: Callable[[], None] | None = None
+        self._yes: Callable[[], object] | None = None
 
     def compose(self) -> ComposeResult:
         yield self._label
@@ -67,7 +67,7 @@ class Prompt(Horizontal, can_focus=True):
         self.screen.set_focus(self._input)
         self._input.action_select_all()
 
-    def confirm(self, question: str, yes: Callable[[], None]) -> None:
+    def confirm(self, question: str, yes: Callable[[], object]) -> None:
         """Ask a question that `y` says yes to; any other way out is no."""
         self._answer, self._yes = None, yes
         self._open(f"{question} y/n")
@@ -96,14 +96,16 @@ class Prompt(Horizontal, can_focus=True):
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
         event.stop()
-        if self._answer is None:
+        answer = self._answer
+        if answer is None:
             return
         try:
-            self._answer(event.value)
+            answer(event.value)
         except UserError as error:
             self._error.show(str(error))
         else:
-            self.action_cancel()
+            if self._answer is answer:  # it asked nothing more
+                self.action_cancel()
 
     def on_descendant_blur(self) -> None:
         self._left()

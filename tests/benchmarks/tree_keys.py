@@ -18,17 +18,20 @@ import sys
 import tempfile
 import termios
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 import ftui
+from engine.contract.edits import Train
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.app import FtuiApp
@@ -67,6 +70,11 @@ def model() -> ModelInfo:
     return ModelInfo("large", modules, [], Preprocessing())
 
 
+def trained(train: bool, size: int, _fits: bool) -> OwnPlan:
+    """What a rule makes of a module's own parameters."""
+    return OwnPlan(size) if train else OwnPlan(0, None)
+
+
 class TableApp(App[None]):
     """The app's tree; a toggle is answered at once."""
 
@@ -82,9 +90,11 @@ class TableApp(App[None]):
         self.pane.set_model(rows_of(model()), "large")
         self.pane.tree_table.focus()
 
-    def on_module_tree_toggle_requested(self, event: ModuleTree.ToggleRequested) -> None:
+    @on(ModuleTree.EditRequested)
+    def _answer(self, event: ModuleTree.EditRequested) -> None:
         modules = self.pane.tree_table.modules
-        self.plan = modules.toggled(self.plan, event.path, event.train)
+        train = event.edit == Train(True)
+        self.plan = modules.ruled(self.plan, event.paths[0], partial(trained, train))
         self.pane.apply_plan(self.plan)
 
 
@@ -144,7 +154,7 @@ class PlainTree(Tree[Node]):
         assert node is not None
         train = not self.modules.trainable(node)
         changed = list(self.modules.nodes[node.index : node.end])
-        self.plan = self.modules.toggled(self.plan, node.path, train)
+        self.plan = self.modules.ruled(self.plan, node.path, partial(trained, train))
         self.modules.apply(self.plan)
         while node.parent:
             node = node.parent

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 from msgspec.structs import replace
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
-from engine import adapters, freeze, optim, rewind
+from engine import adapters, freeze, l2_sp, optim, rewind
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import CheckpointConfig, OptimizerConfig
+from engine.contract.config import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    RegularisationConfig,
+)
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule, Stage
@@ -31,6 +37,7 @@ from tests.engine.sessions import (
     same,
     session,
     tensors,
+    tiny_net,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -271,18 +278,14 @@ def test_switched_off_it_is_merged_and_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 def test_layers_without_one_are_told_of_once(tmp_path: Path) -> None:
-    warned: list[str] = []
-
-    def tell(event: e.Event) -> None:
-        if isinstance(event, e.Warned):
-            warned.append(event.message)
-
+    told: list[e.Event] = []
     torch.manual_seed(0)
     net = vit()
     net.head = net.heads.head  # type: ignore[assignment, union-attr]
     rules = [Rule("*", lora=1)]
-    made = session(tmp_path, config(trainable=rules), net, data=batches(2), tell=tell)
-    assert [x.partition(",")[0] for x in warned] == ["No adapter fits 2 MultiheadAttention"]
+    made = session(tmp_path, config(trainable=rules), net, data=batches(2), tell=told.append)
+    (warned,) = of(e.Warned, told)
+    assert "No adapter fits 2 MultiheadAttention, which stay frozen" in str(warned)
     assert not of(e.Warned, list(obey(made, c.Freeze("conv_proj"))))
     made.set_plan(ALL)
     assert made.left_out() == []
@@ -334,6 +337,59 @@ def test_a_rewind_brings_back_what_there_was(
     (changed,) = of(e.PlanChanged, told)
     assert isinstance(changed, e.PlanChanged)
     assert (changed.rules, changed.change) == (then, "")
+
+
+def test_the_finished_model_has_them_merged_under_its_own_names(tmp_path: Path) -> None:
+    last = EarlyStoppingConfig(restore_best=False)
+    averaged = RegularisationConfig(ema=0.9, l2_sp=0.1)
+    for regularised in (averaged, replace(averaged, wise_ft=True)):
+        folder = tmp_path / str(regularised.wise_ft)
+        folder.mkdir()
+        asked = config(trainable=LORA, regularisation=regularised, early_stopping=last)
+        worker = ToyWorker(folder, asked)
+        worker.live()
+        state = load_file(folder / "model.safetensors")
+        tiny_net().load_state_dict(state)
+        merged = adapters.merged_state_dict(worker.session.module)
+        assert same(merged, state) or regularised.wise_ft
+        assert "body.0.lora_A.default.weight" in worker.session.module.state_dict()
+
+
+def test_a_moving_average_begins_anew_with_what_was_merged(tmp_path: Path) -> None:
+    """Else the layer's average would go back to what it was before the adapter."""
+    averaged = config(trainable=ALL, regularisation=RegularisationConfig(ema=0.9))
+    made = session(tmp_path, averaged)
+    assert made.average
+    for rules in (ALL, [*ALL, Rule("body", lora=2)], [*ALL, Rule("body", lora=1)], ALL):
+        made.set_plan(rules)
+        average = made.average.by_name(made.module)
+        for path in made.merged:
+            name = f"{path}.base_layer.weight" if rules != ALL else f"{path}.weight"
+            weight = made.module.get_parameter(name)
+            assert name not in average or torch.equal(average[name], weight)
+        take_step(made)
+        made.average.update()
+
+
+def test_l2_sp_pulls_what_trains_of_a_layer_beside_its_adapter() -> None:
+    module = used(convolutions)
+    start = tensors(module)
+    info = model_info("x", module, [], Preprocessing())
+    rules = plan.resolve([Rule("*", lora=2), Rule("0.bias")], info)
+    adapters.apply(module, rules, 0)
+    freeze.apply_plan(module, rules)
+    ((pulled, where),) = l2_sp.anchors(module, start)
+    assert pulled is module.get_parameter("0.base_layer.bias")
+    assert torch.equal(where, start["0.bias"])
+
+
+def test_a_layer_with_one_answers_for_what_it_holds() -> None:
+    module = used(convolutions)
+    put(module, Rule("*", lora=2))
+    layer = module.get_submodule("0")
+    assert (layer.kernel_size, layer.stride) == ((3, 3), (2, 2))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = layer.nonsense
 
 
 def test_a_stage_may_bring_them(tmp_path: Path) -> None:

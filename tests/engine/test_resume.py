@@ -125,7 +125,7 @@ def result(worker: ToyWorker) -> dict[str, object]:
     }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=configs, commands=script, lives=st.lists(st.integers(0, 40), max_size=3))
 def test_killed_anywhere(asked: Config, commands: Script, lives: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +143,7 @@ def test_killed_anywhere(asked: Config, commands: Script, lives: list[int]) -> N
         assert fold(calm.journal).answers.keys() == fold(struck.journal).answers.keys()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(
     asked=configs,
     commands=script,

@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 from torchvision.models import squeezenet1_1
 
 from engine import past
+from engine.checkpoint import START
 from engine.contract import commands as c
 from engine.contract import events as e
+from engine.contract import toml
 from engine.contract.config import (
     Config,
     DataConfig,
@@ -31,6 +33,7 @@ from engine.contract.config import (
 from engine.contract.order import check_order
 from engine.contract.rules import Rule
 from engine.runs import lock, store
+from engine.runs.fork import create_fork
 from engine.runs.journal import EVENTS, Outbox, event_tail
 from engine.worker import Worker
 from tests.engine.sessions import same, session
@@ -154,6 +157,17 @@ def test_a_run_goes_on_without_the_weights_that_it_began_with(
     for file in ("checkpoints/last/model.safetensors", "model.safetensors"):
         assert same(load_file(struck / file), load_file(calm / file))
     squeezenet1_1(num_classes=2).load_state_dict(load_file(struck / "model.safetensors"))
+
+
+def test_a_fork_goes_back_to_where_its_parent_began(asked: Config, tmp_path: Path) -> None:
+    asked = replace(asked, regularisation=RegularisationConfig(l2_sp=0.1))
+    parent = store.create(asked, tmp_path / "runs")
+    live(parent, asked)
+    Path(asked.model.weights).unlink()
+    forked = create_fork(parent, 3, ["training.epochs=2"], tmp_path / "runs")
+    events = live(forked, toml.load(forked / store.CONFIG))
+    assert isinstance(events[-1], e.RunFinished), events[-1]
+    assert same(load_file(forked / START), load_file(parent / START))
 
 
 def test_settings_that_contradict_each_other_fail_a_run_with_a_sentence(

@@ -16,7 +16,7 @@ from engine.contract.commands import AnyCommand
 from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from engine.contract.tree import ModelInfo, ModuleInfo
 
 T0 = 1_795_000_000.0
@@ -42,7 +42,7 @@ def resnet18(classes: int = 37) -> ModelInfo:
             before = width
     modules += [
         ModuleInfo("avgpool", "AdaptiveAvgPool2d"),
-        ModuleInfo("fc", "Linear", {"weight": 512 * classes, "bias": classes}),
+        ModuleInfo("fc", "Linear", {"weight": 512 * classes, "bias": classes}, (classes, 512)),
     ]
     return ModelInfo("torchvision/resnet18", modules, ["fc"], Preprocessing())
 
@@ -108,9 +108,13 @@ class ScriptedRun:
         self.plan(rules, "")
         self.tell(e.EpochStarted(1, 0, time=T0 + 4))
 
-    def plan(self, rules: Sequence[Rule], change: str) -> None:
+    def plan(self, rules: Sequence[Rule], change: str, stages: Sequence[Stage] = ()) -> None:
         trainable = trainable_parameters(resolve(rules, self.model), self.model)
-        self.tell(e.PlanChanged(self.step, list(rules), trainable, change, time=self._now))
+        self.tell(
+            e.PlanChanged(
+                self.step, list(rules), trainable, change, stages=list(stages), time=self._now
+            )
+        )
 
     def train(self, steps: int) -> None:
         """Losses as they fall in life; an evaluation at the end of each epoch."""
@@ -173,7 +177,8 @@ class ScriptedRun:
 
 
 def _conv(path: str, inputs: int, outputs: int, side: int) -> ModuleInfo:
-    return ModuleInfo(path, "Conv2d", {"weight": inputs * outputs * side * side})
+    inputs *= side * side
+    return ModuleInfo(path, "Conv2d", {"weight": inputs * outputs}, (outputs, inputs))
 
 
 def _norm(path: str, width: int) -> ModuleInfo:

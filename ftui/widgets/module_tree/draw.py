@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from ftui.widgets.module_tree.node import Mark, Modules, Node
-from ftui.widgets.module_tree.words import count_text, lr_text, share_text
+from ftui.widgets.module_tree.words import count_text, lr_text, note_text, share_text
 
 
 class Span(NamedTuple):
@@ -22,6 +22,8 @@ class Glyphs(NamedTuple):
     """The signs of the tree, one cell each."""
 
     cursor: str
+    selected: str
+    cursor_selected: str
     marks: dict[Mark, str]
     pending: str
     opened: str
@@ -32,6 +34,8 @@ class Glyphs(NamedTuple):
 
 UNICODE = Glyphs(
     cursor="▌",
+    selected="┃",
+    cursor_selected="█",
     marks={Mark.NONE: " ", Mark.FROZEN: "○", Mark.TRAINABLE: "●", Mark.MIXED: "◐"},
     pending="…",
     opened="▾",
@@ -41,6 +45,8 @@ UNICODE = Glyphs(
 )
 ASCII = Glyphs(
     cursor=">",
+    selected="+",
+    cursor_selected="#",
     marks={Mark.NONE: " ", Mark.FROZEN: ".", Mark.TRAINABLE: "*", Mark.MIXED: "o"},
     pending="?",
     opened="-",
@@ -50,12 +56,14 @@ ASCII = Glyphs(
 )
 
 MARK_END = 3
-"""Cells before the name: cursor, mark, pending sign."""
+"""Cells before the name: cursor and selection, mark, pending sign."""
 _INDENT = 2
 _NAME_LEAST = 6  # cells that a name keeps however deep it stands
+_NAME_BESIDE = 3  # and beside a note
 _NAME_GOOD = 28  # a longer name doesn't drive out the type
 _TYPE_LEAST = 9
 _PARAMETERS, _SHARE, _LR = 8, 7, 8  # with the gap of two cells before each
+_NOTE = 9  # ` (lora 8)` behind the name
 
 
 class Columns(NamedTuple):
@@ -72,18 +80,31 @@ class Columns(NamedTuple):
     lr: int
 
 
-def widest(modules: Modules) -> tuple[int, int]:
-    """Cells that the longest name, with its indent, and the longest type would like."""
+class Widest(NamedTuple):
+    """What the longest texts of a model would like, in cells."""
+
+    name: int
+    """With its indent."""
+    type: int
+
+
+def widest(modules: Modules) -> Widest:
+    """Of all modules, open or not: columns stay where they are."""
     types = {node.type_name for node in modules.nodes}
     name = max(_INDENT * (node.depth + 1) + cell_len(node.name) for node in modules.nodes)
-    return max(name, len("module")), 2 + max(len("type"), *map(cell_len, types))
+    return Widest(max(name, len("module")), 2 + max(len("type"), *map(cell_len, types)))
 
 
-def fit(width: int, name: int, type_: int) -> Columns:
-    """Share `width` cells out: type goes first, then learning rate, parameters and share."""
+def fit(width: int, widest: Widest, notes: bool = False) -> Columns:
+    """Share `width` cells out: type goes first, then learning rate, parameters and share.
+
+    With `notes` there is room behind names for what else a plan does to modules.
+    """
+    note = _NOTE if notes else 0
+    name, type_ = widest.name + note, widest.type
     room = width - MARK_END
     wanted = [_SHARE, _PARAMETERS, _LR]
-    least = min(name, 10)
+    least = min(name, 10 + note)
     while wanted and room - sum(wanted) < least:
         wanted.pop()
     share, parameters, lr = wanted + [0] * (3 - len(wanted))
@@ -117,6 +138,7 @@ class Look(NamedTuple):
     match: bool
     pending: bool
     cursor: bool
+    selected: bool = False
 
 
 def name_start(node: Node, columns: Columns) -> int:
@@ -131,24 +153,34 @@ def row(node: Node, modules: Modules, look: Look, columns: Columns, glyphs: Glyp
     indent = name_start(node, columns) - _INDENT
     guides = (glyphs.guide.ljust(columns.step) * node.depth)[:indent]
     expander = " " if look.leaf else glyphs.opened if look.opened else glyphs.closed
-    name = _left(node.name, columns.name - indent - _INDENT, glyphs)
+    room = columns.name - indent - _INDENT
+    note = f" {note_text(node, modules)}".rstrip()
+    note = _left(note, min(len(note), room - _NAME_BESIDE), glyphs)
+    name = _left(node.name, room - len(note), glyphs)
     bare = name.rstrip()
     total, trainable = modules.total(node), modules.trainable(node)
     numbers = (
         _right(count_text(total) if total else "", columns.parameters),
-        _right(share_text(trainable, total), columns.share),
+        _right(share_text(trainable, modules.whole(node)), columns.share),
         _right(lr_text(modules.lr_scale(node)), columns.lr),
     )
     return [
-        Span(glyphs.cursor if look.cursor else " ", ("bar",)),
+        Span(_bar(look, glyphs), ("bar",)),
         Span(glyphs.marks[mark] + (glyphs.pending if look.pending else " "), state),
         Span(guides, ("guide",)),
         Span(f"{expander} ", ("expander",)),
         Span(bare, (*state, "match") if look.match else state),
         Span(" " * (len(name) - len(bare))),
+        Span(note, ("note",)),
         Span(_gapped(node.type_name, columns.type, glyphs), ("type",)),
         Span("".join(numbers), state),
     ]
+
+
+def _bar(look: Look, glyphs: Glyphs) -> str:
+    if look.cursor:
+        return glyphs.cursor_selected if look.selected else glyphs.cursor
+    return glyphs.selected if look.selected else " "
 
 
 def _left(text: str, width: int, glyphs: Glyphs) -> str:

@@ -4,7 +4,7 @@ Nodes stand in pre-order, so a subtree is the slice `node.index:node.end` and an
 difference of two prefix sums: applying a plan is one pass, and only rows that are drawn cost more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
@@ -27,17 +27,37 @@ class ModuleRow(NamedTuple):
     type: str
     parameters: int
     """Elements of the module's own parameters, its children's left out."""
+    adaptable: tuple[int, int] | None = None
+    """Outputs and inputs of the layer, where a LoRA adapter fits it."""
+
+
+class Adapter(NamedTuple):
+    """What stands beside a layer's own weights."""
+
+    rank: int
+    dora: bool = False
+
+
+NO_ADAPTER: Final = Adapter(0)
 
 
 class OwnPlan(NamedTuple):
     """What the plan says of a module's own parameters."""
 
     trainable: int
-    """How many elements train."""
+    """How many elements train, those of an adapter included."""
     lr_scale: LrScale = 1.0
+    """None where nothing trains, an adapter included."""
+    adapter: Adapter = NO_ADAPTER
+    new: bool = False
+    """Whether they are drawn anew."""
+    beside: int = 0
+    """Elements of the adapter."""
 
 
 FROZEN: Final = OwnPlan(0, None)
+OwnPlanOf = Callable[[int, tuple[int, int] | None], OwnPlan]
+"""What becomes of a module with so many own parameters, which is adaptable or not."""
 
 
 class Mark(Enum):
@@ -52,13 +72,17 @@ class Mark(Enum):
 class Node:
     """One module. `name` and `type_name` are safe to show; `path` is as torch names it."""
 
-    __slots__ = ("children", "depth", "end", "index", "name", "own", "parent", "path", "type_name")
+    __slots__ = (
+        *("adaptable", "children", "depth", "end", "index"),
+        *("name", "own", "parent", "path", "type_name"),
+    )
 
     def __init__(self, row: ModuleRow, name: str, parent: "Node | None") -> None:
         self.path = row.path
         self.name = _clean(name)
         self.type_name = _clean(row.type)
         self.own = row.parameters
+        self.adaptable = row.adaptable
         self.parent = parent
         self.children: Sequence[Node] = ()  # shared by all leaves: less for the collector to visit
         self.depth: int = 0 if parent is None else parent.depth + 1
@@ -85,23 +109,31 @@ class Modules:
         """Take over a plan, by module path; a module that is left out is frozen."""
         found = [plan.get(path, FROZEN) for path in self._paths]
         self._trainable: list[int] = list(accumulate(map(itemgetter(0), found), initial=0))
-        self._scales = [scale if count else None for count, scale in found]
+        self._scales: list[LrScale] = list(map(itemgetter(1), found))
+        self._adapters: list[Adapter] = list(map(itemgetter(2), found))
+        self._new: list[bool] = list(map(itemgetter(3), found))
+        self._beside: list[int] = list(accumulate(map(itemgetter(4), found), initial=0))
+        self.has_adapters = self._adapters.count(NO_ADAPTER) < len(found)
+        self.has_new = True in self._new
 
-    def toggled(
-        self, plan: Mapping[str, OwnPlan], path: str, train: bool, lr_scale: float = 1.0
-    ) -> dict[str, OwnPlan]:
+    def ruled(self, plan: Mapping[str, OwnPlan], path: str, own: OwnPlanOf) -> dict[str, OwnPlan]:
         """`plan` after one more rule that takes `path` and all below it, and nothing else.
 
         The same as resolving all rules again, at the cost of the subtree alone.
         """
         node = self.by_path[path]
         below = self.nodes[node.index : node.end]
-        own = {size: OwnPlan(size, lr_scale) for size in {n.own for n in below}} if train else {}
-        return {**plan, **{n.path: own[n.own] if train and n.own else FROZEN for n in below}}
+        kinds = {(n.own, n.adaptable) for n in below}
+        found = {kind: own(*kind) if kind[0] else FROZEN for kind in kinds}
+        return {**plan, **{n.path: found[n.own, n.adaptable] for n in below}}
 
     def total(self, node: Node) -> int:
-        """Parameters (elements) of the module and all below it."""
+        """Parameters (elements) of the module and all below it, those of adapters left out."""
         return self._total[node.end] - self._total[node.index]
+
+    def whole(self, node: Node) -> int:
+        """The same with those of adapters."""
+        return self.total(node) + self._beside[node.end] - self._beside[node.index]
 
     def trainable(self, node: Node) -> int:
         """Those of them that train."""
@@ -112,14 +144,26 @@ class Modules:
         scales = set(self._scales[node.index : node.end]) - {None}
         return MIXED if len(scales) > 1 else next(iter(scales), None)
 
+    def adapters(self, node: Node) -> set[Adapter]:
+        """Those of the layers in the subtree that can have one; empty where none can."""
+        below = self.nodes[node.index : node.end]
+        found = zip(below, self._adapters[node.index : node.end], strict=True)
+        return {adapter for n, adapter in found if n.adaptable}
+
+    def new(self, node: Node) -> set[bool]:
+        """Whether the weights in the subtree are drawn anew: all, none, or both."""
+        below = self.nodes[node.index : node.end]
+        found = zip(below, self._new[node.index : node.end], strict=True)
+        return {new for n, new in found if n.own}
+
     def mark(self, node: Node) -> Mark:
         """The three-state mark, or none for a module without parameters."""
-        total, trainable = self.total(node), self.trainable(node)
-        if not total:
+        whole, trainable = self.whole(node), self.trainable(node)
+        if not whole:
             return Mark.NONE
         if not trainable:
             return Mark.FROZEN
-        return Mark.TRAINABLE if trainable == total else Mark.MIXED
+        return Mark.TRAINABLE if trainable == whole else Mark.MIXED
 
 
 def _link(rows: Sequence[ModuleRow], name: str) -> dict[str, Node]:

@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input
 
+from engine.contract.errors import UserError
 from engine.contract.text import plain
+from ftui.widgets.module_tree.editor import RowEditor
 from ftui.widgets.module_tree.node import ModuleRow, OwnPlan
 from ftui.widgets.module_tree.tree import ModuleTree
 from ftui.widgets.module_tree.words import totals_text
@@ -51,7 +53,7 @@ class ModulePane(Vertical):
 
     DEFAULT_CSS = """
     ModulePane {
-        width: 1fr; height: 1fr;
+        width: 1fr; height: 1fr; layers: base edit;
         & > FilterInput { display: none; }
         & > _Line { width: 1fr; height: 1; padding: 0 1; }
         & > .filter { display: none; }
@@ -65,6 +67,7 @@ class ModulePane(Vertical):
         self.tree_table = ModuleTree(ascii_only=ascii_only)
         self._input = FilterInput(compact=True, placeholder="part of a path, a glob, or type:Conv")
         self._filter = _Line(classes="filter")
+        self._editor = RowEditor()
         self._totals = _Line(classes="totals")
         self._pending = 0
 
@@ -73,6 +76,10 @@ class ModulePane(Vertical):
         yield self._filter
         yield self._input
         yield self._totals
+        yield self._editor
+
+    def on_mount(self) -> None:
+        self.watch(self.tree_table, "scroll_y", self._editor.close, init=False)
 
     def set_model(self, rows: Sequence[ModuleRow], name: str = "model") -> None:
         """Show another model; see `ModuleTree.set_model`."""
@@ -92,13 +99,20 @@ class ModulePane(Vertical):
         self._totals.refresh()
 
     def totals_line(self, width: int) -> str:
-        """What trains of the whole model, and how many changes wait for the worker."""
+        """What trains of the whole model, how much is selected, and how much waits for the worker.
+
+        While a value is typed, what it is.
+        """
         if self.tree_table.is_empty:
             return ""
+        if self._editor.display:
+            return self._editor.words
         modules = self.tree_table.modules
-        waits = f", {self._pending} pending" if self._pending else ""
-        trainable, total = modules.trainable(modules.root), modules.total(modules.root)
-        return totals_text(trainable, total, width - len(waits)) + waits
+        selected = self.tree_table.selected_count
+        more = f", {selected} selected" if selected else ""
+        more += f", {self._pending} pending" if self._pending else ""
+        trainable, total = modules.trainable(modules.root), modules.whole(modules.root)
+        return totals_text(trainable, total, width - len(more)) + more
 
     def filter_line(self, width: int) -> str:
         """The filter and how much of the model it shows."""
@@ -116,13 +130,39 @@ class ModulePane(Vertical):
         self._input.value = self.tree_table.filter_text
         self.screen.set_focus(self._input)  # at once: the next key may be typed already
 
-    @on(Input.Changed)
+    @on(ModuleTree.SelectionChanged)
+    def _count_selected(self) -> None:
+        self._totals.refresh()
+
+    @on(ModuleTree.ValueRequested)
+    def _open_editor(self, event: ModuleTree.ValueRequested) -> None:
+        tree = self.tree_table
+        self._editor.open(event.value, event.text, tree.place_of(event.value), tree.targets)
+        self._totals.refresh()
+
+    @on(RowEditor.Closed)
+    def _editor_closed(self) -> None:
+        self._totals.refresh()
+
+    @on(RowEditor.Submitted, "RowEditor")
+    def _value_typed(self, event: RowEditor.Submitted) -> None:
+        event.stop()
+        try:
+            asked = self.tree_table.typed(self._editor.value_of, event.value)
+        except UserError as error:
+            self._editor.refuse(str(error))
+            self._totals.refresh()
+        else:
+            self._editor.close()
+            self.post_message(asked)
+
+    @on(Input.Changed, "FilterInput")
     def _filter_live(self, event: Input.Changed) -> None:
         event.stop()
         if event.value.strip() != self.tree_table.filter_text:
             self.tree_table.set_filter(event.value)
 
-    @on(Input.Submitted)
+    @on(Input.Submitted, "FilterInput")
     def _close_filter(self, event: Input.Submitted) -> None:
         event.stop()
         self.screen.set_focus(self.tree_table)

@@ -4,7 +4,8 @@ from ftui.widgets.module_tree.node import Mark
 
 PREFIX = "module-tree--"
 PARTS = (
-    *("header", "bar", "guide", "expander", "type", "match", "pending", "cursor", "empty"),
+    *("header", "bar", "guide", "expander", "type", "note", "match", "pending"),
+    *("selected", "cursor", "empty"),
     *(mark.value for mark in Mark),
 )
 
@@ -20,12 +21,14 @@ ModuleTree {
     & > .module-tree--expander, & > .module-tree--type, & > .module-tree--empty {
         color: $foreground-muted;
     }
+    & > .module-tree--note { color: $text-accent; }
     & > .module-tree--none { color: $foreground-muted; }
     & > .module-tree--frozen { color: $foreground 85%; }
     & > .module-tree--mixed { color: $text-warning; }
     & > .module-tree--trainable { color: $text-success; text-style: bold; }
     & > .module-tree--pending { text-style: italic; }
     & > .module-tree--match { text-style: underline; }
+    & > .module-tree--selected { background: $primary 20%; }
     & > .module-tree--cursor { background: $block-cursor-blurred-background; }
     &:focus > .module-tree--cursor {
         color: $block-cursor-foreground;
@@ -42,6 +45,8 @@ ModuleTree:ansi {
     & > .module-tree--frozen { color: ansi_default; }
     & > .module-tree--mixed { color: ansi_yellow; }
     & > .module-tree--trainable { color: ansi_green; }
+    & > .module-tree--note { color: ansi_cyan; }
+    & > .module-tree--selected { background: ansi_default; text-style: bold; }
     & > .module-tree--cursor { text-style: bold; }
     &:focus > .module-tree--cursor {
         color: ansi_default; background: ansi_default; text-style: reverse;

@@ -1,6 +1,6 @@
 """The module tree: a table of modules that a person freezes and thaws, drawn a line at a time.
 
-The widget never changes a plan. It asks (`ToggleRequested`), and shows what `apply_plan` tells it.
+The widget never changes a plan. It asks (see `asking`), and shows what `apply_plan` tells it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,34 +10,29 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ftui.widgets.module_tree import draw
-from ftui.widgets.module_tree.keys import BINDINGS
-from ftui.widgets.module_tree.node import Mark, ModuleRow, Modules, Node, OwnPlan
+from ftui.widgets.module_tree.asking import Asking, Value
+from ftui.widgets.module_tree.keys import BINDINGS, EDIT_ACTIONS
+from ftui.widgets.module_tree.node import ModuleRow, Modules, Node, OwnPlan
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
+from ftui.widgets.module_tree.selection import Selection, outermost
 from ftui.widgets.module_tree.styles import CSS, PARTS, PREFIX
 
+_EDITS = {action.partition("(")[0] for action in EDIT_ACTIONS}
 
-class ModuleTree(ScrollView, can_focus=True):
+
+class ModuleTree(Asking, can_focus=True):
     """Rows of mark, name, type, parameters, trainable share and learning-rate multiplier."""
 
     BINDINGS: ClassVar[list[BindingType]] = list[BindingType](BINDINGS)
     COMPONENT_CLASSES: ClassVar[set[str]] = {PREFIX + part for part in PARTS}
     ALLOW_SELECT = False
     DEFAULT_CSS = CSS
-
-    class ToggleRequested(Message):
-        """A person asked that a module (with all below it) trains, or that it freezes."""
-
-        def __init__(self, path: str, train: bool) -> None:
-            super().__init__()
-            self.path = path
-            self.train = train
 
     class CursorMoved(Message):
         """The cursor stands on another module."""
@@ -51,6 +46,9 @@ class ModuleTree(ScrollView, can_focus=True):
 
     class FilterChanged(Message):
         """Another filter holds, or none."""
+
+    class SelectionChanged(Message):
+        """Other modules are selected, or none."""
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -75,7 +73,11 @@ class ModuleTree(ScrollView, can_focus=True):
     def apply_plan(self, plan: Mapping[str, OwnPlan]) -> None:
         """Show a plan, by module path; a module that is left out is frozen."""
         with_old = self._screen_strips()
+        notes = self._has_notes
         self.modules.apply(plan)
+        if self._has_notes != notes:
+            self._fit()
+            self.refresh()
         self._refresh_changed(with_old)
 
     def set_pending(self, paths: Collection[str]) -> None:
@@ -118,12 +120,23 @@ class ModuleTree(ScrollView, can_focus=True):
         """How many modules match the filter, and how many there are."""
         return len(self._rows.matches), len(self.modules.nodes)
 
+    @property
+    def selected_count(self) -> int:
+        """How many rows are selected."""
+        return len(self._selected)
+
+    @property
+    def targets(self) -> list[Node]:
+        return outermost(self._selected or ([self.cursor_node] if self.cursor_node else []))
+
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "drop_selection":
+            return not self._selection.is_empty
         if action in ("next_match", "clear_filter"):
             return bool(self.filter_text)
-        if action in ("toggle_training", "expand", "filter"):
+        if action in ("expand", "filter", "select_range", "tag") or action in _EDITS:
             return not self.is_empty
         return super().check_action(action, parameters)
 
@@ -176,15 +189,29 @@ class ModuleTree(ScrollView, can_focus=True):
         self._rows.collapse_all()
         self._rows_changed(kept)
 
-    def action_toggle_training(self) -> None:
-        node = self.cursor_node
-        if node is None:
-            return
-        mark = self.modules.mark(node)
-        if mark is Mark.NONE:
-            self.notify(f"{node.name} has no parameters to train or freeze.", markup=False)
-        else:
-            self.post_message(self.ToggleRequested(node.path, mark is not Mark.TRAINABLE))
+    def action_select_range(self) -> None:
+        """Begin a range at the cursor, or drop the one there is."""
+        self._selection.anchor = None if self._selection.anchor else self.cursor_node
+        self._select()
+
+    def action_tag(self) -> None:
+        """Select the module under the cursor, or no longer, and go on to the next row."""
+        if self.cursor_node is not None:
+            self._selection.tagged ^= {self.cursor_node}
+            self._select()
+            self._move_to(self._cursor + 1)
+
+    def action_drop_selection(self) -> None:
+        self._selection = Selection()
+        self._select()
+
+    def place_of(self, value: Value) -> Offset:
+        """Where in the widget a value in the row of the cursor ends; it is typed there."""
+        columns = self._columns
+        end = draw.MARK_END + columns.name
+        if value == "scale":
+            end += columns.type + columns.parameters + columns.share + columns.lr
+        return Offset(end, 1 + self._cursor - self.scroll_offset.y)
 
     def action_filter(self) -> None:
         self.post_message(self.FilterRequested())
@@ -258,9 +285,11 @@ class ModuleTree(ScrollView, can_focus=True):
                 match=self._rows.is_match(node),
                 pending=node.path in self._pending,
                 cursor=cursor,
+                selected=node in self._selected,
             )
             spans = draw.row(node, self.modules, look, self._columns, self.glyphs)
-            strip = self._strip(spans, self._fitted, "cursor" if cursor else "")
+            over = "cursor" if cursor else "selected" if look.selected else ""
+            strip = self._strip(spans, self._fitted, over)
             self._strips[node, cursor] = strip
         return strip
 
@@ -289,6 +318,8 @@ class ModuleTree(ScrollView, can_focus=True):
         self.modules = modules
         self._rows = VisibleRows(modules.nodes)
         self._cursor = 0
+        self._selection = Selection()
+        self._selected: set[Node] = set()
         self._widest = draw.widest(modules)
         self._fit()
 
@@ -299,7 +330,11 @@ class ModuleTree(ScrollView, can_focus=True):
     def _fit(self) -> None:
         self._strips.clear()
         self._fitted = self._width
-        self._columns = draw.fit(self._fitted, *self._widest)
+        self._columns = draw.fit(self._fitted, self._widest, self._has_notes)
+
+    @property
+    def _has_notes(self) -> bool:
+        return self.modules.has_new or self.modules.has_adapters
 
     def _filter_changed(self, cursor: Node | None) -> None:
         self._rows_changed(cursor)
@@ -307,10 +342,11 @@ class ModuleTree(ScrollView, can_focus=True):
         self.refresh_bindings()
 
     def _rows_changed(self, cursor: Node | None) -> None:
-        self._strips.clear()
         self._cursor = self._rows.row_of(cursor) if cursor else 0
+        self._strips.clear()
         self.virtual_size = Size(0, 0 if self.is_empty else len(self._rows.rows) + 1)
         self._scroll_to_cursor()
+        self._select()
         self.refresh()
         self._tell_cursor()
 
@@ -322,7 +358,19 @@ class ModuleTree(ScrollView, can_focus=True):
         self._cursor = row
         self._refresh_row(row)
         self._scroll_to_cursor()
+        if self._selection.anchor is not None:
+            self._select()
         self._tell_cursor()
+
+    def _select(self) -> None:
+        """Show what is selected now."""
+        selected = self._selection.nodes(self._rows, self._cursor)
+        if selected != self._selected:
+            with_old = self._screen_strips()
+            self._selected = selected
+            self._refresh_changed(with_old)
+            self.post_message(self.SelectionChanged())
+            self.refresh_bindings()
 
     def _tell_cursor(self) -> None:
         if self.cursor_node is not None:

@@ -1,6 +1,8 @@
 """Counts, shares and multipliers as the short texts of a table."""
 
-from ftui.widgets.module_tree.node import LrScale
+from collections.abc import Collection
+
+from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter, LrScale, Modules, Node
 
 
 def count_text(count: int) -> str:
@@ -28,6 +30,30 @@ def lr_text(scale: LrScale) -> str:
     if scale is None:
         return ""
     return scale if isinstance(scale, str) else f"{scale:.3g}x"
+
+
+def note_text(node: Node, modules: Modules) -> str:
+    """What else a plan does to a module: `new`, `lora 8`; in parentheses where to a part of it."""
+    notes = []
+    if modules.has_new and True in (new := modules.new(node)):
+        notes.append("new" if len(new) == 1 else "(new)")
+    if modules.has_adapters and (text := adapters_text(modules.adapters(node))):
+        notes.append(text)
+    return " ".join(notes)
+
+
+def adapters_text(found: Collection[Adapter]) -> str:
+    """What a module's adapters are called; empty where there is none."""
+    there = [adapter for adapter in found if adapter != NO_ADAPTER]
+    kinds = {"dora" if adapter.dora else "lora" for adapter in there}
+    words = [*sorted(kinds), *{str(adapter.rank) for adapter in there if len(there) == 1}]
+    text = " ".join(words)
+    return f"({text})" if text and len(found) > 1 else text
+
+
+def called(nodes: Collection[Node]) -> str:
+    """A module by its name, several by their number."""
+    return f"{len(nodes)} modules" if len(nodes) > 1 else next(iter(nodes)).name
 
 
 def totals_text(trainable: int, total: int, width: int) -> str:

@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.contract import commands as c
@@ -16,6 +16,7 @@ COMMANDS = get_args(c.AnyCommand)
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_an_event_comes_back_as_it_was(kind: type[e.Event], data: st.DataObject) -> None:
     event = data.draw(strategies.struct(kind))
@@ -26,6 +27,7 @@ def test_an_event_comes_back_as_it_was(kind: type[e.Event], data: st.DataObject)
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_command_comes_back_as_it_was(kind: type[c.Command], data: st.DataObject) -> None:
     command = data.draw(strategies.struct(kind))

@@ -349,7 +349,7 @@ async def test_attach_takes_what_find_takes(live: Run, runs: Path) -> None:
 def test_the_engine_is_imported_without_torch() -> None:
     code = (
         "import sys, engine, engine.hardware, engine.runs.inspect\n"
-        "print({'torch', 'torchvision', 'timm', 'textual', 'ftui'} & set(sys.modules))"
+        "print({'torch', 'torchvision', 'timm', 'peft', 'textual', 'ftui'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -6,9 +6,9 @@ from rich.cells import cell_len
 from engine.contract.plan import Assignment
 from engine.contract.tree import ModelInfo, ModuleInfo, Preprocessing
 from ftui.widgets.module_tree import MIXED, Modules, OwnPlan, totals_text
-from ftui.widgets.module_tree.draw import ASCII, UNICODE, Look, fit, row, widest
+from ftui.widgets.module_tree.draw import ASCII, UNICODE, Glyphs, Look, fit, row, widest
 from ftui.widgets.module_tree.from_model import own_plan, rows_of
-from ftui.widgets.module_tree.node import ModuleRow
+from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter, ModuleRow
 from ftui.widgets.module_tree.words import count_text, lr_text, share_text
 
 
@@ -71,21 +71,26 @@ def test_totals_fit_their_width(width: int, text: str) -> None:
 
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
 @pytest.mark.parametrize("width", range(1, 130))
-def test_every_row_is_as_wide_as_its_columns(width: int, glyphs: object) -> None:
+@pytest.mark.parametrize("notes", [False, True])
+def test_every_row_is_as_wide_as_its_columns(width: int, glyphs: Glyphs, notes: bool) -> None:
     paths = ["", "层", "层.attention", "层.attention.a_very_long_name_of_a_module_that_goes_on"]
-    modules = Modules([ModuleRow(p, "Conv" * (i + 1), 10**i) for i, p in enumerate(paths)])
-    modules.apply({"层.attention": OwnPlan(3, 0.1)})
-    columns = fit(width, *widest(modules))
+    modules = Modules([ModuleRow(p, "Conv" * (i + 1), 10**i, (4, 6)) for i, p in enumerate(paths)])
+    adapter = Adapter(16, True) if notes else NO_ADAPTER
+    modules.apply({"层.attention": OwnPlan(3, 0.1, adapter, new=notes)})
+    columns = fit(width, widest(modules), notes)
     for node in modules.nodes:
         look = Look(leaf=False, opened=True, match=False, pending=True, cursor=True)
         cells = sum(cell_len(s.text) for s in row(node, modules, look, columns, glyphs))
-        assert cells <= max(width, 5)  # three signs and an expander is the least
+        assert cells <= max(width, 5)  # three signs and an expander are the least
 
 
 def test_a_plan_of_the_engine_reads_by_module() -> None:
     model = ModelInfo(
         name="m",
-        modules=[ModuleInfo("fc", "Linear", {"weight": 6, "bias": 2}), ModuleInfo("relu", "ReLU")],
+        modules=[
+            ModuleInfo("fc", "Linear", {"weight": 6, "bias": 2}, (2, 3)),
+            ModuleInfo("relu", "ReLU"),
+        ],
         head=["fc"],
         preprocessing=Preprocessing(),
         root_own={"token": 3},
@@ -95,7 +100,17 @@ def test_a_plan_of_the_engine_reads_by_module() -> None:
         "fc.weight": Assignment(train=True, lr_scale=0.1),
         "fc.bias": Assignment(train=True),
     }
-    assert rows_of(model) == [("", "", 3), ("fc", "Linear", 8), ("relu", "ReLU", 0)]
-    assert own_plan(plan, model) == {"": (3, 0.5), "fc": (8, MIXED), "relu": (0, None)}
+    assert [tuple(row) for row in rows_of(model)] == [
+        ("", "", 3, None),
+        ("fc", "Linear", 8, (2, 3)),
+        ("relu", "ReLU", 0, None),
+    ]
+    assert own_plan(plan, model) == {
+        "": OwnPlan(3, 0.5),
+        "fc": OwnPlan(8, MIXED),
+        "relu": OwnPlan(0, None),
+    }
     plan["fc.bias"] = Assignment(train=False)
-    assert own_plan(plan, model)["fc"] == (6, 0.1)
+    assert own_plan(plan, model)["fc"] == OwnPlan(6, 0.1)
+    plan["fc.weight"] = Assignment(train=False, lr_scale=0.1, lora=8)
+    assert own_plan(plan, model)["fc"] == OwnPlan(40, 0.1, Adapter(8), beside=8 * (2 + 3))

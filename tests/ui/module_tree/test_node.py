@@ -5,17 +5,23 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from engine.contract import adapters
+from engine.contract.match import Matcher
 from engine.contract.plan import FREEZE_ALL, literal, resolve, with_rule
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.widgets.module_tree import MIXED, Mark, ModuleRow, Modules, Node, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, own_plan, rows_of
+from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
 
-SCALES = [0.1, 1.0, MIXED]
+SCALES = [0.1, 1.0, MIXED, None]
+FITS = {"Linear": (3, 5)}
+ADAPTERS = st.sampled_from([NO_ADAPTER, NO_ADAPTER, Adapter(4), Adapter(8, True)])
 
 
 @st.composite
@@ -25,7 +31,8 @@ def module_rows(draw: st.DrawFn) -> list[ModuleRow]:
     for number in range(draw(st.integers(0, 25))):
         above = draw(st.sampled_from(rows)).path
         path = f"{above}.m{number}" if above else f"m{number}"
-        rows.append(ModuleRow(path, draw(st.sampled_from(["A", "B"])), draw(st.integers(0, 9))))
+        kind = draw(st.sampled_from(["Norm", "Linear"]))
+        rows.append(ModuleRow(path, kind, draw(st.integers(0, 9)), FITS.get(kind)))
     return rows
 
 
@@ -33,7 +40,16 @@ def module_rows(draw: st.DrawFn) -> list[ModuleRow]:
 def planned(draw: st.DrawFn) -> tuple[list[ModuleRow], dict[str, OwnPlan]]:
     rows = draw(module_rows())
     scale = st.sampled_from(SCALES)
-    plan = {r.path: OwnPlan(draw(st.integers(0, r.parameters)), draw(scale)) for r in rows}
+    plan = {
+        r.path: OwnPlan(
+            draw(st.integers(0, r.parameters)),
+            draw(scale),
+            draw(ADAPTERS),
+            draw(st.booleans()),
+            beside=draw(st.integers(0, 3)),
+        )
+        for r in rows
+    }
     return rows, {path: own for path, own in plan.items() if draw(st.booleans())}
 
 
@@ -54,18 +70,26 @@ def test_roll_ups_equal_sums_over_the_subtree(cases: list) -> None:
             total = sum(r.parameters for r in subtree)
             owns = [plan[r.path] for r in subtree if r.path in plan]
             trainable = sum(own.trainable for own in owns)
-            scales = {own.lr_scale for own in owns if own.trainable}
+            scales = {own.lr_scale for own in owns} - {None}
+            whole = total + sum(own.beside for own in owns)
             assert modules.total(node) == total
+            assert modules.whole(node) == whole
             assert modules.trainable(node) == trainable
             assert modules.lr_scale(node) == (
                 None if not scales else scales.pop() if len(scales) == 1 else MIXED
             )
+            assert modules.adapters(node) == {
+                plan.get(r.path, OwnPlan(0)).adapter for r in subtree if r.adaptable
+            }
+            assert modules.new(node) == {
+                plan.get(r.path, OwnPlan(0)).new for r in subtree if r.parameters
+            }
             expected = Mark.MIXED
-            if total == 0:
+            if whole == 0:
                 expected = Mark.NONE
             elif trainable == 0:
                 expected = Mark.FROZEN
-            elif trainable == total:
+            elif trainable == whole:
                 expected = Mark.TRAINABLE
             assert modules.mark(node) is expected
 
@@ -182,11 +206,24 @@ def test_a_search_takes_parts_globs_letters_and_types(text: str, expected: list[
     assert sorted(n.path for n in find(text, modules.nodes)) == sorted(expected)
 
 
+def adapts(rule: Rule, model: ModelInfo) -> bool:
+    taken = Matcher(model).take(rule.match)
+    return not adapters.adaptable(model).keys().isdisjoint(taken)
+
+
 @given(module_rows(), st.data())
-def test_toggles_and_other_rules_read_as_the_engine_resolves_them(
+def test_edits_and_other_rules_read_as_the_engine_resolves_them(
     rows: list[ModuleRow], data: st.DataObject
 ) -> None:
-    infos = [ModuleInfo(r.path, r.type, {"w": r.parameters} if r.parameters else {}) for r in rows]
+    infos = [
+        ModuleInfo(
+            r.path,
+            r.type,
+            {"weight": r.parameters, "bias": 2} if r.parameters else {},
+            r.adaptable if r.parameters else None,
+        )
+        for r in rows
+    ]
     model = ModelInfo("m", infos[1:], [], Preprocessing(), root_own=infos[0].own)
     modules = Modules(rows_of(model))
     reader = PlanReader(model, modules)
@@ -194,9 +231,17 @@ def test_toggles_and_other_rules_read_as_the_engine_resolves_them(
     assume(usable)
     rules = [FREEZE_ALL]
     for _ in range(data.draw(st.integers(1, 5))):
-        pattern = data.draw(st.sampled_from([*usable, *usable, "*w"]))
-        train, scale = data.draw(st.booleans()), data.draw(st.sampled_from([0.1, 1.0]))
-        rules = with_rule(rules, Rule(match=pattern, train=train, lr_scale=scale))
+        for _ in range(data.draw(st.integers(1, 3))):
+            pattern = data.draw(st.sampled_from([*usable, *usable, "*weight"]))
+            rule = Rule(
+                pattern,
+                data.draw(st.booleans()),
+                data.draw(st.sampled_from([0.1, 1.0])),
+                reinit=data.draw(st.booleans()),
+            )
+            if data.draw(st.integers(0, 3)) == 0 and adapts(rule, model):
+                rule = replace(rule, train=True, reinit=False, lora=8)
+            rules = with_rule(rules, rule)
         assert reader.read(rules) == own_plan(resolve(rules, model), model)
     assert reader.read([FREEZE_ALL, *rules]) == own_plan(resolve(rules, model), model)
 

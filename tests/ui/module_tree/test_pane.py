@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import pytest
+from textual import on
 from textual.app import App, ComposeResult
 from textual.widgets import Input
 
+from engine.contract.edits import Edit, Train
 from ftui.widgets.module_tree import ModulePane, ModuleRow, ModuleTree, OwnPlan, draw
 
 ROWS = [
@@ -19,6 +21,7 @@ ROWS = [
     ModuleRow("layer1.1", "BasicBlock", 500),
     ModuleRow("head", "Linear", 5_130),
 ]
+TRAIN, FREEZE = Train(True), Train(False)
 PLAN = {"layer1.0.norm": OwnPlan(128, 0.1), "head": OwnPlan(5_130)}
 
 
@@ -29,7 +32,7 @@ class TreeApp(App[None]):
         super().__init__()
         self.pane = ModulePane(**options)
         self.rows = rows
-        self.asked: list[tuple[str, bool]] = []
+        self.asked: list[tuple[Edit, list[str]]] = []
         self.visited: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -50,8 +53,9 @@ class TreeApp(App[None]):
         node = self.tree_table.cursor_node
         return node and node.path
 
-    def on_module_tree_toggle_requested(self, event: ModuleTree.ToggleRequested) -> None:
-        self.asked.append((event.path, event.train))
+    @on(ModuleTree.EditRequested)
+    def _asked(self, event: ModuleTree.EditRequested) -> None:
+        self.asked.append((event.edit, event.paths))
 
     def on_module_tree_cursor_moved(self, event: ModuleTree.CursorMoved) -> None:
         self.visited.append(event.path)
@@ -206,7 +210,7 @@ async def test_space_asks_and_changes_nothing() -> None:
     async with app.run_test(size=(80, 20)) as pilot:
         before = screen(app)
         await pilot.press("space", "j", "space", "G", "space", "g")
-        assert app.asked == [("", True), ("stem", True), ("head", False)]
+        assert app.asked == [(TRAIN, [""]), (TRAIN, ["stem"]), (FREEZE, ["head"])]
         assert screen(app) == before
 
 
@@ -333,9 +337,9 @@ async def test_the_mouse_moves_toggles_and_opens() -> None:
     async with app.run_test(size=(80, 20)) as pilot:
         for offset, at, asked in [
             ((9, 2), "stem", []),
-            ((1, 2), "stem", [("stem", True)]),
-            ((5, 4), "layer1", [("stem", True)]),
-            ((3, 0), "layer1", [("stem", True)]),
+            ((1, 2), "stem", [(TRAIN, ["stem"])]),
+            ((5, 4), "layer1", [(TRAIN, ["stem"])]),
+            ((3, 0), "layer1", [(TRAIN, ["stem"])]),
         ]:
             await pilot.click(app.tree_table, offset=offset)
             assert (app.at, app.asked) == (at, asked)
