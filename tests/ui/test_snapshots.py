@@ -196,7 +196,7 @@ def test_a_draft_with_its_tree(look: Look, size: tuple[int, int]) -> None:
     assert screen.has_row("●", "▸ 1", "4.7M", "100%", "0.1x")
     assert screen.has_row("●", "fc", "19.0K", "100%", "1x")
     assert screen.has_row("trainable", "of 11,195,493", "(42%)")
-    assert screen.has_row("Train/freeze", "Open", "Filter", "Presets", "? Help")
+    assert screen.has_row("Train/freeze", "lr scale", "Select", "Filter", "? Help")
     assert screen.has_row("BatchNorm2d") == (size != (120, 40))  # types go where it is narrow
     assert screen.matches
 
