@@ -50,7 +50,7 @@ async def test_a_drafts_plan_is_made_by_keys_and_undone_edit_by_edit(shown: Show
             ("layer4", ["plus"]),
             ("fc", ["i"]),
             ("layer3", ["a"]),
-            ("layer3", ["A", *"16", "enter"]),
+            ("layer3", ["L", *"16", "enter"]),
             ("layer3", ["D"]),
         ]:
             await at(app, pilot, path)

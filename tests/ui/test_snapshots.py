@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine import hardware
 from engine.contract import events as e
 from engine.contract.plan import head_only, with_rule
-from engine.contract.rules import Rule
+from engine.contract.rules import Rule, Stage
 from ftui import themes
 from ftui.app import FtuiApp
 from ftui.draft import Draft
@@ -196,8 +197,49 @@ def test_a_draft_with_its_tree(look: Look, size: tuple[int, int]) -> None:
     assert screen.has_row("●", "▸ 1", "4.7M", "100%", "0.1x")
     assert screen.has_row("●", "fc", "19.0K", "100%", "1x")
     assert screen.has_row("trainable", "of 11,195,493", "(42%)")
-    assert screen.has_row("Train/freeze", "lr scale", "Select", "Filter", "? Help")
+    assert screen.has_row("Train/freeze", "lr scale", "LoRA", "Select", "Filter", "? Help")
     assert screen.has_row("BatchNorm2d") == (size != (120, 40))  # types go where it is narrow
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_several_modules_and_what_stands_beside_them(look: Look, size: tuple[int, int]) -> None:
+    async def the_tree(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await the_catalogue(app, pilot)
+        stages = [Stage(after="2 epochs", trainable=[Rule("layer2"), Rule("layer1")])]
+        app.workspace.draft = Draft(replace(CONFIG, stages=stages), resnet18())
+        await pilot.press("2", "G", "i", "k", "k", "a", "right", "down", "V", "up", "up")
+
+    screen = look(size, "ftui-dark", the_tree)
+    assert screen.has_row("◐", "resnet18", "(new) (lora 8)", "1x")
+    assert screen.has_row("█○", "layer3", "2.1M")
+    assert screen.has_row("┃◐", "layer4", "lora 8", "8.4M", "1%", "1x")
+    assert screen.has_row("┃◐", "0", "lora 8")
+    assert screen.has_row("●", "fc", "new", "100%")
+    assert screen.has_row("trainable", "of 11,325,669", "3 selected")
+    assert screen.has_row("after 2 epochs: train layer2, train layer1")
+    assert screen.has_row("Select", "Filter") or size == (80, 24)
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_plan_as_text(look: Look, size: tuple[int, int]) -> None:
+    rules = with_rule(head_only(resnet18()), Rule("layer4.1", lr_scale=0.1))
+
+    async def the_text(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await the_catalogue(app, pilot)
+        stages = [Stage(after="2 epochs", trainable=[Rule("layer4")])]
+        app.workspace.draft = Draft(replace(CONFIG, stages=stages), resnet18())
+        app.workspace.draft.set_rules(rules)
+        await pilot.press("2", "P")
+
+    screen = look(size, "ftui-light", the_text)
+    assert screen.has_row("[[trainable]]")
+    assert screen.has_row('match = "layer4.1"')
+    assert screen.has_row("lr_scale = 0.1")
+    assert screen.has_row("The last rule that matches a parameter decides")
+    assert screen.has_row("Copy", "Export", "Import", "Tree", "? Help")
+    assert screen.has_row("[[stages.trainable]]") == (size != (80, 24))  # there one scrolls
     assert screen.matches
 
 

@@ -108,7 +108,7 @@ class Asking(ScrollView):
             if len(ranks) == 1:
                 self.ask(Adapt(ranks.pop(), not self._all_dora(nodes)), nodes)
             else:
-                self._refuse("These have adapters of several ranks; A gives them one.")
+                self._refuse("These have adapters of several ranks; L gives them one.")
 
     def typed(self, value: Value, text: str) -> EditRequested:
         """What a text that was typed asks for. Raises `UserError` where it makes no sense."""

@@ -36,7 +36,7 @@ EDITS = [
         "LoRA adapters of rank 8 beside its frozen weights, or away again",
         True,
     ),
-    _key("rank", "A", "edit_rank", "LoRA rank", "Type the rank of its LoRA adapters; 0: none"),
+    _key("rank", "L", "edit_rank", "LoRA rank", "Type the rank of its LoRA adapters; 0: none"),
     _key("dora", "D", "toggle_dora", "DoRA", "Make its adapters DoRA, or plain LoRA again"),
 ]
 REINITIALISE = _key(

@@ -56,8 +56,8 @@ async def test_a_value_is_left_as_it_is_by_two_keys(key: str) -> None:
         ("equals_sign", "fast", "A number from 0 to 1e6, such as 0.1."),
         ("equals_sign", "-1", "A number from 0 to 1e6, such as 0.1."),
         ("equals_sign", "nan", "A number from 0 to 1e6, such as 0.1."),
-        ("A", "2.5", "A whole number from 0 to 4096, such as 8."),
-        ("A", "4097", "A whole number from 0 to 4096, such as 8."),
+        ("L", "2.5", "A whole number from 0 to 4096, such as 8."),
+        ("L", "4097", "A whole number from 0 to 4096, such as 8."),
     ],
 )
 async def test_what_makes_no_sense_is_one_sentence(key: str, typed: str, sentence: str) -> None:
@@ -101,7 +101,7 @@ async def test_a_row_that_scrolls_away_takes_its_editor_along() -> None:
 async def test_a_value_can_be_typed_at_any_width(width: int) -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(width, 12)) as pilot:
-        for key in ("equals_sign", "A"):
+        for key in ("equals_sign", "L"):
             await pilot.press("G", key)
             assert app.screen.region.contains_region(editor(app).region)
             await pilot.press("4", "enter")
@@ -147,11 +147,11 @@ async def test_adapters_are_asked_for_changed_and_taken_away() -> None:
     async with app.run_test(size=(80, 20)) as pilot:
         await pilot.press("G", "a", "D")
         app.pane.apply_plan({"head": OwnPlan(192, 1.0, Adapter(16), beside=192)})
-        await pilot.press("D", "A")
+        await pilot.press("D", "L")
         assert editor(app).value == "16"
         await pilot.press(*"4", "enter")
         app.pane.apply_plan({"head": OwnPlan(48, 1.0, Adapter(4, True), beside=48)})
-        await pilot.press("D", "A", *"32", "enter", "a")
+        await pilot.press("D", "L", *"32", "enter", "a")
         await pilot.press("g", "a")  # only the head has any: none is left
         assert app.asked == [
             (Adapt(8), ["head"]),
@@ -169,7 +169,7 @@ async def test_rank_0_takes_adapters_away() -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(80, 20)) as pilot:
         app.pane.apply_plan({"head": OwnPlan(48, 1.0, Adapter(4, True), beside=48)})
-        await pilot.press("G", "A", "0", "enter")
+        await pilot.press("G", "L", "0", "enter")
         assert app.asked == [(Adapt(0), ["head"])]
 
 
@@ -177,7 +177,7 @@ async def test_where_no_adapter_fits_it_says_so() -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(80, 20), notifications=True) as pilot:
         app.tree_table.select("layer1.0.norm")
-        await pilot.press("a", "A", "D", "v", "down", "a")
+        await pilot.press("a", "L", "D", "v", "down", "a")
         assert app.asked == []
         assert notices(app) == [
             *["norm has no Linear or Conv2d layer to adapt."] * 3,
@@ -192,8 +192,8 @@ async def test_dora_of_several_ranks_needs_one_first() -> None:
         app.pane.apply_plan({p: OwnPlan(1, 1.0, a, beside=1) for p, a in ranks.items()})
         await pilot.press("D")
         assert app.asked == []
-        assert notices(app) == ["These have adapters of several ranks; A gives them one."]
-        await pilot.press("A")
+        assert notices(app) == ["These have adapters of several ranks; L gives them one."]
+        await pilot.press("L")
         assert editor(app).value == ""
 
 
@@ -245,7 +245,7 @@ async def test_every_key_acts_on_all_that_is_selected_in_one_request() -> None:
         await pilot.press("G", "V", "k")  # head and layer1
         both = ["layer1", "head"]
         await pilot.press("space", "minus", "i", "a", "D", "equals_sign", "3", "enter")
-        await pilot.press("A", "4", "enter")
+        await pilot.press("L", "4", "enter")
         assert app.asked == [
             (TRAIN, both),
             (Multiply(0.5), both),
@@ -318,7 +318,7 @@ async def test_another_model_has_nothing_selected() -> None:
 async def test_without_a_model_nothing_is_asked() -> None:
     app = TreeApp(rows=[])
     async with app.run_test(size=(80, 20), notifications=True) as pilot:
-        await pilot.press("v", "t", "equals_sign", "minus", "i", "a", "A", "D")
+        await pilot.press("v", "t", "equals_sign", "minus", "i", "a", "L", "D")
         assert app.asked == []
         assert notices(app) == []
         assert app.focused is app.tree_table
