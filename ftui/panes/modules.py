@@ -128,7 +128,7 @@ class ModulesPane(Pane):
             self._stages = workspace.stages
             self.plan_text.show(rules, self._stages)
             self._stage.update(next_stage(self._stages))
-            self._stage.display = bool(self._stages)
+            self.set_class(bool(self._stages), "-staged")
         if changed:
             self._plan = self._read(rules)
             self.tree_pane.apply_plan(self._plan)
@@ -141,8 +141,8 @@ class ModulesPane(Pane):
         name = plain(model.name) if model else ""
         self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
         self._reader = PlanReader(model, self.tree_pane.tree_table.modules) if model else None
-        self._menu.display = self._stage.display = False
-        self._stages = []
+        self._menu.display, self._stages = False, []
+        self.remove_class("-staged")
         if model is None:
             self.remove_class("-text")
 

@@ -211,7 +211,7 @@ async def test_notes_stand_behind_names_and_say_where_they_are_of_a_part() -> No
         await pilot.press("E")
         rows = [line[1:].replace("│", " ").split() for line in screen(app)[1:10]]
         text = "\n".join(" ".join(row) for row in rows)
-        assert "net (new) (lora) Net" in text  # of two ranks
+        assert "net (new lora) Net" in text
         assert "stem new Conv2d" in text
         assert "layer1 lora 8 Sequential" in text  # all of it that can have one
         assert "conv lora 8 Conv2d 1.2M <1% 0.1x" in text
