@@ -146,7 +146,8 @@ def _set_option(session: Session, key: str, value: str) -> None:
     if key not in c.LIVE_OPTIONS:
         raise UserError(_not_live(key))
     options = {**p.options, key: value}
-    if toml.with_options(session.asked, options).training.epochs < p.epoch:
+    epochs = toml.with_options(session.asked, options).training.epochs
+    if key == "training.epochs" and epochs < p.epoch:
         raise UserError(f"training.epochs: epoch {p.epoch} is under way, so it can't be {value}.")
     session.set_options(options)
 

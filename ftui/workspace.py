@@ -121,17 +121,17 @@ class Workspace:
             return self.draft.config
         return config_in_force(self.state) or self.state.config or self.draft.config
 
-    def set_field(self, key: str, text: str) -> AnyCommand | None:
-        """Set what a person typed: done in a draft, else the command to send.
+    def set_field(self, key: str, text: str) -> list[AnyCommand]:
+        """Set what a person typed: done in a draft, else the commands to send.
 
         Raises `UserError` where it does not fit, or can't be changed now.
         """
         if self.state is None:
             if wrong := self.draft.set_field(key, text):
                 raise UserError(wrong)
-            return None
+            return []
         self._must_live()
-        return live_command(self.config, key, text)
+        return [live_command(self.config, key, text)]
 
     # The model and its plan
 

@@ -218,10 +218,11 @@ class MainScreen(Steering):
     @on(FieldForm.Entered)
     def _field_entered(self, event: FieldForm.Entered) -> None:
         try:
-            self.send(self.workspace.set_field(event.key, event.text))
+            commands = self.workspace.set_field(event.key, event.text)
         except UserError as error:
             event.form.answer(str(error))
         else:
+            self.send(commands)
             event.form.answer(None)
 
     @on(ConfigurationPane.Loaded)
@@ -295,9 +296,7 @@ class MainScreen(Steering):
         except UserError as error:
             self.tell(error)
             return
-        for command in commands:
-            self.send(command)
-        self.show()
+        self.send(commands)
 
     # Moving about
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 
 from textual import on, work
 from textual.screen import Screen
@@ -52,10 +53,10 @@ class Steering(Screen[None]):
 
     # Commands
 
-    def send(self, command: c.AnyCommand | None) -> None:
-        """Have the open run's worker obey a command; it is pending until the journal answers."""
+    def send(self, commands: Sequence[c.AnyCommand]) -> None:
+        """Have the open run's worker obey; commands are pending until the journal answers."""
         run = self.workspace.run
-        if command is not None and run is not None:
+        for command in commands if run is not None else ():
             self.workspace.pending[command.id] = command
             self._send(run, command)
         self.show()
@@ -70,19 +71,19 @@ class Steering(Screen[None]):
             self.tell(error)
 
     def action_pause(self) -> None:
-        self.send(c.Resume() if self.workspace.standing == "paused" else c.Pause())
+        self.send([c.Resume() if self.workspace.standing == "paused" else c.Pause()])
 
     def action_evaluate(self) -> None:
-        self.send(c.Evaluate())
+        self.send([c.Evaluate()])
 
     def action_checkpoint(self) -> None:
-        self.send(c.Checkpoint())
+        self.send([c.Checkpoint()])
 
     def action_stop(self) -> None:
         self.prompt.confirm("Stop this run? It is saved and can be resumed.", self._stop)
 
     def _stop(self) -> None:
-        self.send(c.Stop())
+        self.send([c.Stop()])
 
     def action_rate(self) -> None:
         state = self.workspace.state
@@ -96,7 +97,7 @@ class Steering(Screen[None]):
             lr = math.nan
         if not 0 < lr <= HIGHEST_LR:
             raise UserError("A number above 0, such as 0.001.")
-        self.send(c.SetLearningRate(lr))
+        self.send([c.SetLearningRate(lr)])
 
     def action_norms(self) -> None:
         """Show the relative gradient norms, which may be measured from there."""
@@ -104,7 +105,7 @@ class Steering(Screen[None]):
         self.app.push_screen(NormsScreen(self.workspace, self._measure_norms, ascii_only))
 
     def _measure_norms(self) -> None:
-        self.send(c.AutoRGN())
+        self.send([c.AutoRGN()])
 
     # Back, and another way from there
 
@@ -119,7 +120,7 @@ class Steering(Screen[None]):
     def _rewind_chosen(self, event: RewindMenu.Chosen) -> None:
         self.prompt.confirm(
             f"Go back to step {event.step:,}? What came after it is given up.",
-            lambda: self.send(c.Rewind(event.step)),
+            lambda: self.send([c.Rewind(event.step)]),
         )
 
     @work(exclusive=True, group="launch")

@@ -345,7 +345,7 @@ async def test_a_live_setting_that_is_rejected_falls_back(shown: Shown, run: Scr
         (command,) = run.commands()
         run.reject(command, "Not now.")
         await until(pilot, lambda: "Not now." in notices(app))
-        assert row(app, "data.augment") == "  augment         standard  live"
+        await until(pilot, lambda: row(app, "data.augment") == "  augment         standard  live")
 
 
 async def test_a_value_that_does_not_fit_is_not_sent(shown: Shown, run: ScriptedRun) -> None:
