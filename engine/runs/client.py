@@ -1,7 +1,7 @@
 """The engine's async face: start a run or attach to one, follow what it tells, steer it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from engine.contract import commands as c
@@ -19,7 +19,7 @@ from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
 from engine.runs.launch import WORKER, launch
 
 _SECONDS_BETWEEN_LOOKS = 0.05
-_Answer = e.CommandApplied | e.CommandRejected
+_ANSWERS = (e.CommandApplied, e.CommandRejected)
 
 
 class CommandRefused(UserError):  # noqa: N818 (named for what happened)
@@ -43,6 +43,7 @@ class Run:
         self._folded = 0
         self._restarts = 0
         self._hold = lock.Hold(held=True, silent=False)
+        self._in_turn = asyncio.Lock()
 
     @property
     def status(self) -> store.Status:
@@ -84,61 +85,54 @@ class Run:
     async def send(self, command: c.AnyCommand, timeout: float | None = None) -> e.CommandApplied:
         """Return once the worker has obeyed, which it does at the next step boundary.
 
-        Raises as `send_all`.
+        Commands are obeyed in the order in which they were sent from here. Raises
+        `CommandRefused` with the worker's reason, and `UserError` where there is no living worker,
+        where it dies first, or where `timeout` seconds pass.
         """
-        return (await self.send_all([command], timeout))[0]
+        async with self._in_turn:
+            tail = await self._hand_over(command)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._answer(tail, command)
+        except TimeoutError:
+            raise UserError(
+                f"{c.describe(command)}: sent, and not obeyed within {timeout:g} s."
+            ) from None
+        if isinstance(answer, e.CommandRejected):
+            raise CommandRefused(plain(answer.reason))
+        return answer
 
-    async def send_all(
-        self, commands: Sequence[c.AnyCommand], timeout: float | None = None
-    ) -> list[e.CommandApplied]:
-        """Send commands that are obeyed one after another; as `send`.
-
-        Raises `CommandRefused` with the worker's reason, and `UserError` where there is no living
-        worker, where it dies first, or where `timeout` seconds pass.
-        """
+    async def _hand_over(self, command: c.AnyCommand) -> Tail[e.AnyEvent]:
+        """Append a command; its answer will be in what is returned."""
         if not (await asyncio.to_thread(lock.look, self.folder)).held:
             _, status = await asyncio.to_thread(store.state_of, self.folder)
             raise UserError(
                 f"{plain(self.folder.name)} is {status}: no worker is there to obey; "
                 f"'ftui resume {plain(self.folder.name)}' starts one."
             )
-        for command in commands:
-            try:
-                decode_command(encode(command))
-            except ValueError:  # JSON has no NaN
-                raise UserError(f"{c.describe(command)}: not a value that can be sent.") from None
-        tail = event_tail(self.folder, offset=_size(self.folder / EVENTS))
-        outbox = Outbox(self.folder)
-        for command in commands:
-            await asyncio.to_thread(outbox.append, command)
-        waiting, answers = {command.id: command for command in commands}, list[_Answer]()
         try:
-            async with asyncio.timeout(timeout):
-                while waiting:
-                    for answer in await self._answers(tail, waiting):
-                        del waiting[answer.command.id]
-                        answers.append(answer)
-        except TimeoutError:
-            late = c.describe(next(iter(waiting.values())))
-            raise UserError(f"{late}: sent, and not obeyed within {timeout:g} s.") from None
-        for answer in answers:
-            if isinstance(answer, e.CommandRejected):
-                raise CommandRefused(plain(answer.reason))
-        return [answer for answer in answers if isinstance(answer, e.CommandApplied)]
+            decode_command(encode(command))
+        except ValueError:  # JSON has no NaN
+            raise UserError(f"{c.describe(command)}: not a value that can be sent.") from None
+        tail = event_tail(self.folder, offset=_size(self.folder / EVENTS))
+        await asyncio.to_thread(Outbox(self.folder).append, command)
+        return tail
 
-    async def _answers(
-        self, tail: Tail[e.AnyEvent], waiting: Mapping[str, c.AnyCommand]
-    ) -> list[_Answer]:
-        """Those that a look finds."""
-        hold, batch = await asyncio.to_thread(self._look, tail)
-        if not batch and not hold.held:
-            first = c.describe(next(iter(waiting.values())))
-            raise UserError(
-                f"{plain(self.folder.name)}: the worker ended before it obeyed '{first}'."
-            )
-        if not batch:
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-        return [x for x in batch if isinstance(x, _Answer) and x.command.id in waiting]
+    async def _answer(
+        self, tail: Tail[e.AnyEvent], command: c.AnyCommand
+    ) -> e.CommandApplied | e.CommandRejected:
+        while True:
+            hold, batch = await asyncio.to_thread(self._look, tail)
+            for event in batch:
+                if isinstance(event, _ANSWERS) and event.command.id == command.id:
+                    return event
+            if not batch and not hold.held:
+                raise UserError(
+                    f"{plain(self.folder.name)}: the worker ended before it obeyed "
+                    f"'{c.describe(command)}'."
+                )
+            if not batch:
+                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
     async def _read(self, follow: bool) -> AsyncIterator[tuple[int, list[e.AnyEvent]]]:
         """Batches with the number of their first event, counted from the journal's start."""

@@ -53,12 +53,13 @@ def ctl(run: str, action: str, value: str | None, runs_dir: Path) -> None:
     auto-rgn          measure relative gradient norms, make them the multipliers
     stages            call off the stages of the plan that are still to come
     """
-    command = _command(store.find(run, runs_dir), action, value)
+    command = _command(lambda: store.find(run, runs_dir), action, value)
     answer = asyncio.run(_send(run, runs_dir, command))
     click.echo(f"{c.describe(command)}: applied at step {answer.step}")
 
 
-def _command(run: Path, action: str, value: str | None) -> c.AnyCommand:
+def _command(find: Callable[[], Path], action: str, value: str | None) -> c.AnyCommand:
+    """`find` gives the run's folder; what is wrong with the words is told first."""
     if action in _PLAIN:
         if value is not None:
             raise UserError(f"{action} takes no value.")
@@ -77,7 +78,7 @@ def _command(run: Path, action: str, value: str | None) -> c.AnyCommand:
     key, equals, text = value.partition("=")
     if not equals:
         raise UserError(f'set needs {_WANTED[action]}, not "{plain(value)}".')
-    return live_command(toml.load(run / store.CONFIG), key.strip(), text.strip())
+    return live_command(toml.load(find() / store.CONFIG), key.strip(), text.strip())
 
 
 def _rate(value: str) -> float:

@@ -142,15 +142,12 @@ class ConfigurationPane(Pane):
             return
         default = field.default
         ends = "" if default is msgspec.NODEFAULT else f"; default {value_text(default)}"
-        if self._live:
-            when = (
-                "from the next step on"
-                if field.key in LIVE
-                else "fixed while it trains, B forks it"
-            )
-            ends += f"; {when}"
+        live = ", live" if field.key in LIVE else ", fixed (B forks it)"
         text = Content.assemble(
-            (f"{field.key}  ", ".strong"), field.help, (f"\n{field.expected}{ends}", ".muted")
+            (field.key, ".strong"),
+            (f"{live if self._live else ''}  ", ".muted"),
+            field.help,
+            (f"\n{field.expected}{ends}", ".muted"),
         )
         self._help.update(text)
 

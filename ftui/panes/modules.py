@@ -12,7 +12,6 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from engine.contract.commands import Freeze, Thaw
 from engine.contract.errors import UserError
 from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters
@@ -123,26 +122,33 @@ class ModulesPane(Pane):
         if model is None:
             self._words.update(_why_empty(workspace))
             return
+        self._show_stages(workspace.stages)
         changed = rules != self._rules
-        if changed or workspace.stages != self._stages:
-            self._stages = workspace.stages
-            self.plan_text.show(rules, self._stages)
-            self._stage.update(next_stage(self._stages))
-            self._stage.display = bool(self._stages)
         if changed:
             self._plan = self._read(rules)
             self.tree_pane.apply_plan(self._plan)
         if changed or wanted != self._wanted:
             self.tree_pane.set_pending(self._waiting(workspace))
         self._rules, self._wanted = rules, wanted
+        self._show_text()
+
+    def _show_stages(self, stages: Sequence[Stage]) -> None:
+        if stages != self._stages:
+            self._stages = stages
+            self._stage.update(next_stage(stages))
+            self.set_class(bool(stages), "-staged")
+
+    def _show_text(self) -> None:
+        if self.has_class("-text"):
+            self.plan_text.show(self._rules, self._stages)
 
     def _show_model(self, model: ModelInfo | None) -> None:
         self._model, self._rules, self._wanted = model, [], []
         name = plain(model.name) if model else ""
         self.tree_pane.set_model(rows_of(model) if model else [], name.rpartition("/")[2])
         self._reader = PlanReader(model, self.tree_pane.tree_table.modules) if model else None
-        self._menu.display = self._stage.display = False
-        self._stages = []
+        self._menu.display = False
+        self._show_stages([])
         if model is None:
             self.remove_class("-text")
 
@@ -152,6 +158,7 @@ class ModulesPane(Pane):
     @on(PlanText.Left)
     def action_toggle_text(self) -> None:
         self.toggle_class("-text")
+        self._show_text()
         self.screen.set_focus(self.target)
 
     def action_presets(self) -> None:
@@ -174,18 +181,14 @@ class ModulesPane(Pane):
         return plan
 
     def _waiting(self, workspace: Workspace) -> set[str]:
-        """Modules whose own parameters will change, and those that were toggled."""
+        """Modules whose own parameters will change, and those that new rules are of."""
         if not workspace.pending:
             return set()
-        modules = self.tree_pane.tree_table.modules
-        toggled = {
-            module_of(command.pattern, modules)
-            for command in workspace.pending.values()
-            if isinstance(command, Freeze | Thaw)
-        }
-        after = self._read(workspace.wanted_rules)
+        rules, modules = workspace.wanted_rules, self.tree_pane.tree_table.modules
+        edited = {module_of(rule.match, modules) for rule in rules if rule not in workspace.rules}
+        after = self._read(rules)
         changing = {path for path, own in after.items() if own != self._plan.get(path)}
-        return changing | {path for path in toggled if path is not None}
+        return changing | {path for path in edited if path is not None}
 
 
 def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> str:

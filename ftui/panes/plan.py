@@ -69,8 +69,10 @@ class PlanText(Vertical):
 
     def show(self, rules: Sequence[Rule], stages: Sequence[Stage]) -> None:
         """Show a plan."""
-        self.text = planfile.dump(rules, stages)
-        self.lines.show(toml_lines(self.text, self.lines.room))
+        text = planfile.dump(rules, stages)
+        if text != self.text:
+            self.text = text
+            self.lines.show(toml_lines(text, self.lines.room))
 
     def on_resize(self, event: events.Resize) -> None:
         self.lines.show(toml_lines(self.text, self.lines.room))

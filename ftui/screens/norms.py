@@ -22,8 +22,7 @@ _FIGURE = 9
 _LONGEST_NAME = 30
 _WHAT = (
     "|gradient| / |weight| of each block: the larger, the more it would change. Auto-RGN (Lee et "
-    "al., 2022) measures it on the training data, and makes it the block's learning-rate "
-    "multiplier."
+    "al., 2022) measures it on the training data, and makes learning-rate multipliers of it."
 )
 
 

@@ -56,18 +56,17 @@ class Steering(Screen[None]):
     def send(self, commands: Sequence[c.AnyCommand]) -> None:
         """Have the open run's worker obey; commands are pending until the journal answers."""
         run = self.workspace.run
-        if run is not None and commands:
-            self.workspace.pending |= {command.id: command for command in commands}
-            self._send(run, commands)
+        for command in commands if run is not None else ():
+            self.workspace.pending[command.id] = command
+            self._send(run, command)
         self.show()
 
     @work(group="send")
-    async def _send(self, run: Run, commands: Sequence[c.AnyCommand]) -> None:
+    async def _send(self, run: Run, command: c.AnyCommand) -> None:
         try:
-            await run.send_all(commands)
+            await run.send(command)
         except UserError as error:
-            for command in commands:
-                self.workspace.pending.pop(command.id, None)
+            self.workspace.pending.pop(command.id, None)
             self.feed.changed = True
             self.tell(error)
 

@@ -24,7 +24,7 @@ from ftui.widgets.lines import Line, Lines
 
 _ROOM = 2
 """Lines below the last field, where the sentence on a wrong value finds room."""
-_KEY = 18
+_KEY = 19
 """Cells before the value."""
 _RULE = 60
 """Cells of a table's line."""

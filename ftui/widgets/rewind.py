@@ -83,8 +83,8 @@ def lines_of(found: Sequence[CheckpointSaved], evaluations: Sequence[Evaluated])
     for saved in found:
         words = f"step {saved.step:>{width},}"
         if evaluated := said.get(saved.step):
-            words += f"  epoch {evaluated.epoch}  val loss {number(evaluated.loss)}"
-            words += f"  top-1 {percent(evaluated.top1)}"
+            words += f"  epoch {evaluated.epoch:<3}  val loss {number(evaluated.loss):<6}"
+            words += f"  top-1 {percent(evaluated.top1):>7}"
         marks = ["newest"] * (saved is found[0]) + ["best"] * (saved.step == best)
         lines.append("  ".join([words, *marks]))
     return lines

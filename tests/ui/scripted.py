@@ -81,6 +81,7 @@ class ScriptedRun:
         self.model = resnet18()
         self.step = 0
         self.steps_per_epoch = 48
+        self._lowest = math.inf
         folder.mkdir(parents=True, mode=0o700)
         (folder / "config.toml").write_text(toml.dump(config))
         (folder / "events.jsonl").touch()
@@ -135,7 +136,8 @@ class ScriptedRun:
         self.tell(e.StepsTrained(self.step + 1, losses, rates, 134.0, time=self._now))
         self.step += self.steps_per_epoch
         self.evaluate(validation)
-        self.save()
+        self.save(best=validation < self._lowest)
+        self._lowest = min(validation, self._lowest)
 
     def evaluate(self, loss: float | None = None) -> None:
         epoch = max(1, math.ceil(self.step / self.steps_per_epoch))

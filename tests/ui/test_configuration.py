@@ -79,7 +79,7 @@ async def test_every_field_is_there_under_its_table_and_can_be_reached(shown: Sh
         for key in reversed(keys[:-1]):
             await pilot.press("up")
             assert form(app).list.field.key == key
-        assert row(app, "model.name") == "  name            not set"
+        assert row(app, "model.name") == "  name             not set"
         assert "── optimizer ──" in form(app).list.text
 
 
@@ -95,17 +95,17 @@ async def test_help_and_expectation_follow_the_cursor(shown: Shown) -> None:
 async def test_a_value_is_typed_in_place_and_marked_as_changed(shown: Shown) -> None:
     async with shown(None) as (app, pilot):
         await go_to(pilot, app, "optimizer.lr")
-        assert row(app, "optimizer.lr") == "  lr              0.01"
+        assert row(app, "optimizer.lr") == "  lr               0.01"
         await pilot.press("enter")
         await typed(pilot, "3e-4")
         await pilot.press("enter")
         await until(pilot, lambda: not form(app).editing)
         assert app.workspace.draft.config.optimizer.lr == 3e-4
-        assert row(app, "optimizer.lr") == "* lr              0.0003"
+        assert row(app, "optimizer.lr") == "* lr               0.0003"
         assert app.focused is form(app).list
         await pilot.press("d")
         await until(pilot, lambda: app.workspace.draft.config.optimizer.lr == 0.01)
-        assert row(app, "optimizer.lr") == "  lr              0.01"
+        assert row(app, "optimizer.lr") == "  lr               0.01"
 
 
 async def test_the_editor_opens_over_the_value(shown: Shown) -> None:
@@ -134,7 +134,7 @@ async def test_a_wrong_value_is_not_taken_and_the_sentence_stands_beside_it(show
         assert app.workspace.draft.config.data.batch_size == 32
         await pilot.press("ctrl+g")
         await until(pilot, lambda: not form(app).editing)
-        assert row(app, "data.batch_size") == "  batch_size      32"
+        assert row(app, "data.batch_size") == "  batch_size       32"
 
 
 async def test_choices_are_cycled_both_ways_and_round(shown: Shown) -> None:
@@ -150,7 +150,7 @@ async def test_choices_are_cycled_both_ways_and_round(shown: Shown) -> None:
         await go_to(pilot, app, "optimizer.nesterov")
         await pilot.press("space")
         await until(pilot, lambda: app.workspace.draft.config.optimizer.nesterov)
-        assert row(app, "optimizer.nesterov") == "* nesterov        true"
+        assert row(app, "optimizer.nesterov") == "* nesterov         true"
 
 
 async def test_the_device_cycles_through_what_is_there(shown: Shown) -> None:
@@ -263,7 +263,7 @@ async def test_a_file_is_loaded_into_the_draft_with_its_plan(shown: Shown, tmp_p
         await pilot.press("enter")
         await until(pilot, lambda: app.workspace.draft.model)
         assert app.workspace.draft.config == WHOLE
-        assert row(app, "training.epochs") == "* epochs          3"
+        assert row(app, "training.epochs") == "* epochs           3"
 
 
 async def test_a_file_that_does_not_fit_is_refused_with_its_sentence(
@@ -285,7 +285,7 @@ async def test_the_config_of_a_run_that_has_ended_is_only_shown(
     run.die()
     async with shown(run) as (app, pilot):
         await go_to(pilot, app, "training.epochs")
-        assert row(app, "training.epochs") == "  epochs          10"
+        assert row(app, "training.epochs") == "  epochs           10"
         await pilot.press("enter")
         await until(pilot, lambda: notices(app))
         assert notices(app) == ["This is the open run's config; n makes a draft of it, B forks it."]
@@ -303,16 +303,16 @@ async def test_a_living_run_takes_some_settings_and_says_which_it_does_not(
 ) -> None:
     async with shown(run) as (app, pilot):
         await go_to(pilot, app, "data.batch_size")
-        assert row(app, "data.batch_size") == "  batch_size      32"
-        assert said(app).endswith("default 32; fixed while it trains, B forks it")
+        assert row(app, "data.batch_size") == "  batch_size       32"
+        assert said(app).startswith("data.batch_size, fixed (B forks it)  Pictures")
         await pilot.press("enter", "d")
         await until(pilot, lambda: len(notices(app)) == 2)
         why = "data.batch_size is fixed while a run trains; a fork can change it."
         assert notices(app) == [why, why]
         assert not form(app).editing
         await go_to(pilot, app, "training.epochs")
-        assert row(app, "training.epochs") == "  epochs          10  live"
-        assert said(app).endswith("default 10; from the next step on")
+        assert row(app, "training.epochs") == "  epochs           10  live"
+        assert said(app).startswith("training.epochs, live  Passes")
         assert not run.commands()
 
 
@@ -327,12 +327,12 @@ async def test_a_live_setting_is_pending_until_the_worker_says_it_was_applied(
         await until(pilot, run.commands)
         (command,) = run.commands()
         assert command == c.SetOption("training.epochs", "20", id=command.id, time=command.time)
-        assert row(app, "training.epochs") == "  epochs          10  20 pending"
+        assert row(app, "training.epochs") == "  epochs           10  20 pending"
         assert "epochs 20 ..." in app.main.query_one(StatusLine).text
         assert not form(app).editing
         run.tell(e.OptionChanged(run.step, "training.epochs", "20"))
         run.apply(command)
-        await until(pilot, lambda: row(app, "training.epochs") == "* epochs          20  live")
+        await until(pilot, lambda: row(app, "training.epochs") == "* epochs           20  live")
         await until(pilot, lambda: "epochs 20 ..." not in app.main.query_one(StatusLine).text)
         assert "epoch  5/20" in app.main.query_one(StatusLine).text
 
@@ -345,7 +345,7 @@ async def test_a_live_setting_that_is_rejected_falls_back(shown: Shown, run: Scr
         (command,) = run.commands()
         run.reject(command, "Not now.")
         await until(pilot, lambda: "Not now." in notices(app))
-        await until(pilot, lambda: row(app, "data.augment") == "  augment         standard  live")
+        await until(pilot, lambda: row(app, "data.augment") == "  augment          standard  live")
 
 
 async def test_a_value_that_does_not_fit_is_not_sent(shown: Shown, run: ScriptedRun) -> None:
@@ -365,11 +365,11 @@ async def test_the_rate_of_a_living_run_is_the_one_in_force_and_has_its_own_comm
     run.tell(e.LearningRateChanged(run.step, 0.003))
     async with shown(run) as (app, pilot):
         await go_to(pilot, app, "optimizer.lr")
-        assert row(app, "optimizer.lr") == "* lr              0.003  live"
+        assert row(app, "optimizer.lr") == "* lr               0.003  live"
         await pilot.press("enter")
         await typed(pilot, "1e-3")
         await pilot.press("enter")
         await until(pilot, run.commands)
         (command,) = run.commands()
         assert command == c.SetLearningRate(0.001, id=command.id, time=command.time)
-        assert row(app, "optimizer.lr") == "* lr              0.003  0.001 pending"
+        assert row(app, "optimizer.lr") == "* lr               0.003  0.001 pending"

@@ -131,6 +131,8 @@ async def test_edits_that_wait_for_the_worker_are_built_upon(
         command = await sent(pilot, run, 2)
         assert isinstance(command, c.SetPlan)
         assert command.rules == [*PROBE, LAYER4, Rule("layer3", lora=8)]
+        assert {"layer3", "layer4", "layer4.1.conv1"} <= set(tree(app)._pending)
+        assert "layer2" not in tree(app)._pending
 
 
 async def test_what_a_living_run_has_learnt_is_not_thrown_away_by_a_slip(

@@ -12,7 +12,9 @@ from engine.contract.tree import ModelInfo
 from ftui.widgets.module_tree.node import (
     FROZEN,
     MIXED,
+    NOTHING_MORE,
     Adapter,
+    Extra,
     ModuleRow,
     Modules,
     OwnPlan,
@@ -92,9 +94,8 @@ def _own_under(rule: Rule, size: int, shape: Shape | None) -> OwnPlan:
     """What a rule that takes all of a module makes of it."""
     if rule.lora:
         return _adapted(FROZEN, Adapter(rule.lora, rule.dora), rule.lr_scale, shape)
-    return OwnPlan(
-        size if rule.train else 0, rule.lr_scale if rule.train else None, new=rule.reinit
-    )
+    extra = Extra(new=True) if rule.reinit else NOTHING_MORE
+    return OwnPlan(size, rule.lr_scale, extra) if rule.train else FROZEN._replace(extra=extra)
 
 
 def _own(
@@ -105,7 +106,7 @@ def _own(
     own = OwnPlan(
         sum(size for size, assignment in says if assignment.train),
         MIXED if len(scales) > 1 else next(iter(scales), None),
-        new=any(assignment.reinit for _, assignment in says),
+        Extra(new=True) if any(assignment.reinit for _, assignment in says) else NOTHING_MORE,
     )
     weight = plan.get(f"{prefix}weight")
     if weight is None or not weight.lora:
@@ -121,7 +122,5 @@ def _adapted(own: OwnPlan, adapter: Adapter, scale: float, shape: Shape | None) 
     return OwnPlan(
         own.trainable + beside,
         scale if own.lr_scale in (None, scale) else MIXED,
-        adapter,
-        own.new,
-        beside,
+        Extra(adapter, beside, own.extra.new),
     )

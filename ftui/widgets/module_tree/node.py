@@ -41,6 +41,19 @@ class Adapter(NamedTuple):
 NO_ADAPTER: Final = Adapter(0)
 
 
+class Extra(NamedTuple):
+    """What a plan does to a module besides training it."""
+
+    adapter: Adapter = NO_ADAPTER
+    beside: int = 0
+    """Elements of the adapter."""
+    new: bool = False
+    """Whether its parameters are drawn anew."""
+
+
+NOTHING_MORE: Final = Extra()
+
+
 class OwnPlan(NamedTuple):
     """What the plan says of a module's own parameters."""
 
@@ -48,11 +61,7 @@ class OwnPlan(NamedTuple):
     """How many elements train, those of an adapter included."""
     lr_scale: LrScale = 1.0
     """None where nothing trains, an adapter included."""
-    adapter: Adapter = NO_ADAPTER
-    new: bool = False
-    """Whether they are drawn anew."""
-    beside: int = 0
-    """Elements of the adapter."""
+    extra: Extra = NOTHING_MORE
 
 
 FROZEN: Final = OwnPlan(0, None)
@@ -73,7 +82,7 @@ class Node:
     """One module. `name` and `type_name` are safe to show; `path` is as torch names it."""
 
     __slots__ = (
-        *("adaptable", "children", "depth", "end", "index"),
+        *("adaptable", "children", "depth", "end", "index", "kind"),
         *("name", "own", "parent", "path", "type_name"),
     )
 
@@ -86,6 +95,8 @@ class Node:
         self.parent = parent
         self.children: Sequence[Node] = ()  # shared by all leaves: less for the collector to visit
         self.depth: int = 0 if parent is None else parent.depth + 1
+        self.kind = 0
+        """The same for modules of as many parameters and one shape of adapter."""
         self.index = 0
         self.end = 1
 
@@ -101,6 +112,9 @@ class Modules:
         self.by_path = _link(rows, name)
         self.root = self.by_path[""]
         self.nodes: Sequence[Node] = _pre_order(self.root)
+        kinds: dict[tuple[object, ...], int] = {}
+        for node in self.nodes:
+            node.kind = kinds.setdefault((node.own, node.adaptable), len(kinds))
         self._paths = [node.path for node in self.nodes]
         self._total = list(accumulate((node.own for node in self.nodes), initial=0))
         self.apply({})
@@ -110,11 +124,13 @@ class Modules:
         found = [plan.get(path, FROZEN) for path in self._paths]
         self._trainable: list[int] = list(accumulate(map(itemgetter(0), found), initial=0))
         self._scales: list[LrScale] = list(map(itemgetter(1), found))
-        self._adapters: list[Adapter] = list(map(itemgetter(2), found))
-        self._new: list[bool] = list(map(itemgetter(3), found))
-        self._beside: list[int] = list(accumulate(map(itemgetter(4), found), initial=0))
-        self.has_adapters = self._adapters.count(NO_ADAPTER) < len(found)
-        self.has_new = True in self._new
+        self._extras: list[Extra] = list(map(itemgetter(2), found))
+        self.has_extras = self._extras.count(NOTHING_MORE) < len(found)
+        self._beside = (
+            list(accumulate((extra.beside for extra in self._extras), initial=0))
+            if self.has_extras
+            else []
+        )
 
     def ruled(self, plan: Mapping[str, OwnPlan], path: str, own: OwnPlanOf) -> dict[str, OwnPlan]:
         """`plan` after one more rule that takes `path` and all below it, and nothing else.
@@ -123,9 +139,9 @@ class Modules:
         """
         node = self.by_path[path]
         below = self.nodes[node.index : node.end]
-        kinds = {(n.own, n.adaptable) for n in below}
-        found = {kind: own(*kind) if kind[0] else FROZEN for kind in kinds}
-        return {**plan, **{n.path: found[n.own, n.adaptable] for n in below}}
+        kinds = {n.kind: n for n in below}
+        found = {k: own(n.own, n.adaptable) if n.own else FROZEN for k, n in kinds.items()}
+        return {**plan, **{n.path: found[n.kind] for n in below}}
 
     def total(self, node: Node) -> int:
         """Parameters (elements) of the module and all below it, those of adapters left out."""
@@ -133,7 +149,8 @@ class Modules:
 
     def whole(self, node: Node) -> int:
         """The same with those of adapters."""
-        return self.total(node) + self._beside[node.end] - self._beside[node.index]
+        beside = self._beside
+        return self.total(node) + (beside[node.end] - beside[node.index] if beside else 0)
 
     def trainable(self, node: Node) -> int:
         """Those of them that train."""
@@ -147,14 +164,14 @@ class Modules:
     def adapters(self, node: Node) -> set[Adapter]:
         """Those of the layers in the subtree that can have one; empty where none can."""
         below = self.nodes[node.index : node.end]
-        found = zip(below, self._adapters[node.index : node.end], strict=True)
-        return {adapter for n, adapter in found if n.adaptable}
+        found = zip(below, self._extras[node.index : node.end], strict=True)
+        return {extra.adapter for n, extra in found if n.adaptable}
 
     def new(self, node: Node) -> set[bool]:
         """Whether the weights in the subtree are drawn anew: all, none, or both."""
         below = self.nodes[node.index : node.end]
-        found = zip(below, self._new[node.index : node.end], strict=True)
-        return {new for n, new in found if n.own}
+        found = zip(below, self._extras[node.index : node.end], strict=True)
+        return {extra.new for n, extra in found if n.own}
 
     def mark(self, node: Node) -> Mark:
         """The three-state mark, or none for a module without parameters."""

@@ -73,9 +73,9 @@ class ModuleTree(Asking, can_focus=True):
     def apply_plan(self, plan: Mapping[str, OwnPlan]) -> None:
         """Show a plan, by module path; a module that is left out is frozen."""
         with_old = self._screen_strips()
-        notes = self._has_notes
+        had_extras = self.modules.has_extras
         self.modules.apply(plan)
-        if self._has_notes != notes:
+        if self.modules.has_extras != had_extras:
             self._fit()
             self.refresh()
         self._refresh_changed(with_old)
@@ -330,11 +330,7 @@ class ModuleTree(Asking, can_focus=True):
     def _fit(self) -> None:
         self._strips.clear()
         self._fitted = self._width
-        self._columns = draw.fit(self._fitted, self._widest, self._has_notes)
-
-    @property
-    def _has_notes(self) -> bool:
-        return self.modules.has_new or self.modules.has_adapters
+        self._columns = draw.fit(self._fitted, self._widest, self.modules.has_extras)
 
     def _filter_changed(self, cursor: Node | None) -> None:
         self._rows_changed(cursor)

@@ -33,22 +33,23 @@ def lr_text(scale: LrScale) -> str:
 
 
 def note_text(node: Node, modules: Modules) -> str:
-    """What else a plan does to a module: `new`, `lora 8`; in parentheses where to a part of it."""
-    notes = []
-    if modules.has_new and True in (new := modules.new(node)):
-        notes.append("new" if len(new) == 1 else "(new)")
-    if modules.has_adapters and (text := adapters_text(modules.adapters(node))):
-        notes.append(text)
-    return " ".join(notes)
+    """What else a plan does to a module: `new`, `lora 8`; in parentheses what to a part of it."""
+    if not modules.has_extras:
+        return ""
+    whole, partly = list[str](), list[str]()
+    new, found = modules.new(node), modules.adapters(node)
+    if True in new:
+        (whole if len(new) == 1 else partly).append("new")
+    adapters = sorted(found - {NO_ADAPTER})
+    if adapters and len(found) == 1:
+        whole.append(f"{_kind(adapters[0])} {adapters[0].rank}")
+    else:
+        partly += sorted(set(map(_kind, adapters)))
+    return " ".join([*whole, *([f"({' '.join(partly)})"] if partly else [])])
 
 
-def adapters_text(found: Collection[Adapter]) -> str:
-    """What a module's adapters are called; empty where there is none."""
-    there = [adapter for adapter in found if adapter != NO_ADAPTER]
-    kinds = {"dora" if adapter.dora else "lora" for adapter in there}
-    words = [*sorted(kinds), *{str(adapter.rank) for adapter in there if len(there) == 1}]
-    text = " ".join(words)
-    return f"({text})" if text and len(found) > 1 else text
+def _kind(adapter: Adapter) -> str:
+    return "dora" if adapter.dora else "lora"
 
 
 def called(nodes: Collection[Node]) -> str:

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from itertools import chain
 from pathlib import Path
@@ -16,13 +17,13 @@ import engine
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.codec import encode
+from engine.contract.codec import decode_command, encode
 from engine.contract.config import Config, EarlyStoppingConfig, TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
-from engine.runs import store
+from engine.runs import lock, store
 from engine.runs.client import CommandRefused, Run, attach, resume, start
-from engine.runs.journal import EVENTS, event_tail
+from engine.runs.journal import COMMANDS, EVENTS, Outbox, event_tail
 from tests.engine.runs.conftest import eventually, kill, wait_until_free
 
 
@@ -104,6 +105,33 @@ async def test_many_commands_at_once_get_their_own_answers(live: Run) -> None:
     commands = [c.SetLearningRate(n / 10) for n in range(1, 9)]
     answers = await asyncio.gather(*map(live.send, commands))
     assert [a.command for a in answers] == commands
+
+
+async def test_commands_are_written_down_in_the_order_they_were_sent(
+    live: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, append = lock.look, Outbox.append
+    looked, written = threading.Event(), threading.Event()
+
+    def slow_at_first(folder: Path) -> lock.Hold:
+        if not looked.is_set():
+            looked.set()
+            written.wait(0.5)  # long enough for the second command, were it let go ahead
+        return look(folder)
+
+    def told(outbox: Outbox, command: c.AnyCommand) -> None:
+        append(outbox, command)
+        written.set()
+
+    monkeypatch.setattr(lock, "look", slow_at_first)
+    monkeypatch.setattr(Outbox, "append", told)
+    commands = [c.SetLearningRate(0.1), c.SetLearningRate(0.2)]
+    sends = [asyncio.create_task(live.send(command)) for command in commands]
+    before = (live.folder / COMMANDS).read_bytes().count(b"\n")
+    await eventually(lambda: (live.folder / COMMANDS).read_bytes().count(b"\n") == before + 2)
+    await asyncio.gather(*sends)
+    lines = (live.folder / COMMANDS).read_bytes().splitlines()
+    assert [decode_command(line) for line in lines[-2:]] == commands
 
 
 async def test_a_command_to_an_ended_run_is_a_sentence(live: Run) -> None:

@@ -8,7 +8,7 @@ from engine.contract.tree import ModelInfo, ModuleInfo, Preprocessing
 from ftui.widgets.module_tree import MIXED, Modules, OwnPlan, totals_text
 from ftui.widgets.module_tree.draw import ASCII, UNICODE, Glyphs, Look, fit, row, widest
 from ftui.widgets.module_tree.from_model import own_plan, rows_of
-from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter, ModuleRow
+from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter, Extra, ModuleRow
 from ftui.widgets.module_tree.words import count_text, lr_text, share_text
 
 
@@ -76,7 +76,7 @@ def test_every_row_is_as_wide_as_its_columns(width: int, glyphs: Glyphs, notes: 
     paths = ["", "层", "层.attention", "层.attention.a_very_long_name_of_a_module_that_goes_on"]
     modules = Modules([ModuleRow(p, "Conv" * (i + 1), 10**i, (4, 6)) for i, p in enumerate(paths)])
     adapter = Adapter(16, True) if notes else NO_ADAPTER
-    modules.apply({"层.attention": OwnPlan(3, 0.1, adapter, new=notes)})
+    modules.apply({"层.attention": OwnPlan(3, 0.1, Extra(adapter, 0, notes))})
     columns = fit(width, widest(modules), notes)
     for node in modules.nodes:
         look = Look(leaf=False, opened=True, match=False, pending=True, cursor=True)
@@ -113,4 +113,4 @@ def test_a_plan_of_the_engine_reads_by_module() -> None:
     plan["fc.bias"] = Assignment(train=False)
     assert own_plan(plan, model)["fc"] == OwnPlan(6, 0.1)
     plan["fc.weight"] = Assignment(train=False, lr_scale=0.1, lora=8)
-    assert own_plan(plan, model)["fc"] == OwnPlan(40, 0.1, Adapter(8), beside=8 * (2 + 3))
+    assert own_plan(plan, model)["fc"] == OwnPlan(40, 0.1, Extra(Adapter(8), 8 * (2 + 3)))

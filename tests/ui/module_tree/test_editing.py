@@ -5,7 +5,7 @@ import pytest
 from engine.contract.edits import Adapt, Multiply, Reinitialise, SetScale
 from ftui.widgets.module_tree import ModuleRow, OwnPlan
 from ftui.widgets.module_tree.editor import RowEditor
-from ftui.widgets.module_tree.node import Adapter
+from ftui.widgets.module_tree.node import Adapter, Extra
 from tests.ui.module_tree.test_pane import FREEZE, PLAN, ROWS, TRAIN, TreeApp, screen
 
 FITTING = [
@@ -133,7 +133,7 @@ async def test_new_weights_are_asked_for_and_taken_back() -> None:
     app = TreeApp()
     async with app.run_test(size=(80, 20)) as pilot:
         await pilot.press("G", "i")
-        app.pane.apply_plan({"head": OwnPlan(5_130, new=True)})
+        app.pane.apply_plan({"head": OwnPlan(5_130, extra=Extra(new=True))})
         await pilot.press("i", "g", "i")
         assert app.asked == [
             (Reinitialise(True), ["head"]),
@@ -146,11 +146,11 @@ async def test_adapters_are_asked_for_changed_and_taken_away() -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(80, 20)) as pilot:
         await pilot.press("G", "a", "D")
-        app.pane.apply_plan({"head": OwnPlan(192, 1.0, Adapter(16), beside=192)})
+        app.pane.apply_plan({"head": OwnPlan(192, 1.0, Extra(Adapter(16), 192))})
         await pilot.press("D", "L")
         assert editor(app).value == "16"
         await pilot.press(*"4", "enter")
-        app.pane.apply_plan({"head": OwnPlan(48, 1.0, Adapter(4, True), beside=48)})
+        app.pane.apply_plan({"head": OwnPlan(48, 1.0, Extra(Adapter(4, True), 48))})
         await pilot.press("D", "L", *"32", "enter", "a")
         await pilot.press("g", "a")  # only the head has any: none is left
         assert app.asked == [
@@ -168,7 +168,7 @@ async def test_adapters_are_asked_for_changed_and_taken_away() -> None:
 async def test_rank_0_takes_adapters_away() -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(80, 20)) as pilot:
-        app.pane.apply_plan({"head": OwnPlan(48, 1.0, Adapter(4, True), beside=48)})
+        app.pane.apply_plan({"head": OwnPlan(48, 1.0, Extra(Adapter(4, True), 48))})
         await pilot.press("G", "L", "0", "enter")
         assert app.asked == [(Adapt(0), ["head"])]
 
@@ -189,7 +189,7 @@ async def test_dora_of_several_ranks_needs_one_first() -> None:
     app = TreeApp(FITTING)
     async with app.run_test(size=(80, 20), notifications=True) as pilot:
         ranks = {"stem": Adapter(4), "head": Adapter(8)}
-        app.pane.apply_plan({p: OwnPlan(1, 1.0, a, beside=1) for p, a in ranks.items()})
+        app.pane.apply_plan({p: OwnPlan(1, 1.0, Extra(a, 1)) for p, a in ranks.items()})
         await pilot.press("D")
         assert app.asked == []
         assert notices(app) == ["These have adapters of several ranks; L gives them one."]
@@ -203,15 +203,15 @@ async def test_notes_stand_behind_names_and_say_where_they_are_of_a_part() -> No
         plain = screen(app)[0]
         app.pane.apply_plan(
             {
-                "stem": OwnPlan(5_130, new=True),
-                "layer1.0.conv": OwnPlan(96, 0.1, Adapter(8), beside=96),
-                "head": OwnPlan(192, 1.0, Adapter(16), beside=192),
+                "stem": OwnPlan(5_130, extra=Extra(new=True)),
+                "layer1.0.conv": OwnPlan(96, 0.1, Extra(Adapter(8), 96)),
+                "head": OwnPlan(192, 1.0, Extra(Adapter(16), 192)),
             }
         )
         await pilot.press("E")
         rows = [line[1:].replace("│", " ").split() for line in screen(app)[1:10]]
         text = "\n".join(" ".join(row) for row in rows)
-        assert "net (new) (lora) Net" in text  # of two ranks
+        assert "net (new lora) Net" in text
         assert "stem new Conv2d" in text
         assert "layer1 lora 8 Sequential" in text  # all of it that can have one
         assert "conv lora 8 Conv2d 1.2M <1% 0.1x" in text

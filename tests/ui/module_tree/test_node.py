@@ -15,7 +15,7 @@ from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo, ModuleInfo
 from ftui.widgets.module_tree import MIXED, Mark, ModuleRow, Modules, Node, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, own_plan, rows_of
-from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter
+from ftui.widgets.module_tree.node import NO_ADAPTER, Adapter, Extra
 from ftui.widgets.module_tree.rows import VisibleRows
 from ftui.widgets.module_tree.search import find
 
@@ -44,9 +44,7 @@ def planned(draw: st.DrawFn) -> tuple[list[ModuleRow], dict[str, OwnPlan]]:
         r.path: OwnPlan(
             draw(st.integers(0, r.parameters)),
             draw(scale),
-            draw(ADAPTERS),
-            draw(st.booleans()),
-            beside=draw(st.integers(0, 3)),
+            Extra(draw(ADAPTERS), draw(st.integers(0, 3)), draw(st.booleans())),
         )
         for r in rows
     }
@@ -71,7 +69,7 @@ def test_roll_ups_equal_sums_over_the_subtree(cases: list) -> None:
             owns = [plan[r.path] for r in subtree if r.path in plan]
             trainable = sum(own.trainable for own in owns)
             scales = {own.lr_scale for own in owns} - {None}
-            whole = total + sum(own.beside for own in owns)
+            whole = total + sum(own.extra.beside for own in owns)
             assert modules.total(node) == total
             assert modules.whole(node) == whole
             assert modules.trainable(node) == trainable
@@ -79,10 +77,10 @@ def test_roll_ups_equal_sums_over_the_subtree(cases: list) -> None:
                 None if not scales else scales.pop() if len(scales) == 1 else MIXED
             )
             assert modules.adapters(node) == {
-                plan.get(r.path, OwnPlan(0)).adapter for r in subtree if r.adaptable
+                plan.get(r.path, OwnPlan(0)).extra.adapter for r in subtree if r.adaptable
             }
             assert modules.new(node) == {
-                plan.get(r.path, OwnPlan(0)).new for r in subtree if r.parameters
+                plan.get(r.path, OwnPlan(0)).extra.new for r in subtree if r.parameters
             }
             expected = Mark.MIXED
             if whole == 0:
