@@ -35,6 +35,7 @@ class Watch:
     def take_over(self) -> None:
         """What the tensors are now is what they must be at the next look."""
         self._last = tensors(self.session.module)
+        self._held = moments(self.session).keys()
 
     def look(self) -> None:
         """Between steps: nothing moves, and what was asked for is in force."""
@@ -66,16 +67,17 @@ class Watch:
         self._kept = {
             name: state for name, state in self._moments().items() if name not in trainable
         }
-        if expected.config.optimizer.frozen_moments == "reset":
-            assert not self._kept
+        keep = expected.config.optimizer.frozen_moments == "keep"
+        assert self._kept.keys() == (self._held - trainable if keep else set())
 
     def _after_step(self) -> None:
         expected, now = self.expected, tensors(self.session.module)
         names = expected.anatomy.names
         moved = {name for name in names if not torch.equal(now[name], self._last[name])}
         assert moved == {n for n in expected.trainable if expected.multiplier(n) > 0}
-        now_kept = self._moments()
-        assert all(same(now_kept[name], state) for name, state in self._kept.items())
+        found = moments(self.session)
+        assert all(same(found[name], state) for name, state in self._kept.items())
+        self._held = found.keys()
         rate, self._last = expected.base_rate, now
         expected.step += 1
         self._stepped(rate, moved)
