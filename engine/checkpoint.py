@@ -69,6 +69,11 @@ class Checkpoint(NamedTuple):
     manifest: Manifest
 
     @property
+    def told_as(self) -> str:
+        """Its path relative to the run's folder, as the journal tells it."""
+        return f"{FOLDER}/{self.path.name}"
+
+    @property
     def size(self) -> int:
         """Bytes, without the manifest's own few."""
         return sum(stored.size for stored in self.manifest.files.values())
@@ -100,7 +105,8 @@ def save(
         partial.mkdir()
         write(partial)
         files = {path.name: _stored(path) for path in sorted(partial.iterdir())}
-        manifest = msgspec.structs.replace(manifest, files=files)
+        best = manifest.best or manifest.progress.step == _step_of_best(parent)
+        manifest = msgspec.structs.replace(manifest, files=files, best=best)
         (partial / MANIFEST).write_bytes(_seal(manifest))
         for path in [*partial.iterdir(), partial]:
             sync(path)
@@ -159,20 +165,31 @@ def until(run: Path, step: int) -> Iterator[Checkpoint]:
 def give_up_after(saved: Checkpoint) -> bool:
     """Remove the checkpoints that came after `saved`, since the run went back to it.
 
-    Returns whether the best was among them; that one is kept as `given-up-best`.
+    Where the best was among them, it is kept as `given-up-best`, and `best` is the one that was so
+    before. Returns whether that is no longer there.
     """
     parent = saved.path.parent
-    later = [name for name in _names(parent) if _order(name) > _order(saved.path.name)]
-    _point_to(saved)
     best = parent / BEST
+    later = [name for name in _names(parent) if _order(name) > _order(saved.path.name)]
     best_given_up = best.is_symlink() and best.readlink().name in later
     if best_given_up:
         shutil.rmtree(parent / GIVEN_UP_BEST, ignore_errors=True)
         (parent / best.readlink()).rename(parent / GIVEN_UP_BEST)
         best.unlink()
+    _point_to(saved)
     for name in later:
         shutil.rmtree(parent / name, ignore_errors=True)
-    return best_given_up
+    return best_given_up and not _point_to_best_of_then(saved)
+
+
+def _point_to_best_of_then(saved: Checkpoint) -> bool:
+    """Point `best` to what was the best when `saved` was; returns whether that is still there."""
+    value = saved.manifest.progress.best
+    for found in until(saved.path.parent.parent, saved.manifest.progress.step):
+        if found.manifest.best and found.manifest.progress.best == value:
+            _point(saved.path.with_name(BEST), found.path.name)
+            return True
+    return False
 
 
 def check(path: Path) -> Manifest:
@@ -252,18 +269,17 @@ def _point(link: Path, name: str) -> None:
     partial.rename(link)
 
 
+def _step_of_best(parent: Path) -> int | None:
+    best = parent / BEST
+    is_one = best.is_symlink() and _NAME.fullmatch(best.readlink().name)
+    return _order(best.readlink().name)[0] if is_one else None
+
+
 def _prune(parent: Path, keep_last: int) -> None:
     """Leave the newest `keep_last` steps and the best; of one step only the newest."""
     newest_of = {_order(name)[0]: name for name in _names(parent)}
-    best = parent / BEST
-    if best.is_symlink() and _NAME.fullmatch(best.readlink().name):
-        step = _order(best.readlink().name)[0]
-        _point(best, newest_of.get(step, best.readlink().name))
-        kept = {best.readlink().name}
-    else:
-        kept = set()
-    kept |= set(list(newest_of.values())[-keep_last:])
-    for name in set(_names(parent)) - kept:
+    steps = {_step_of_best(parent), *list(newest_of)[-keep_last:]}
+    for name in set(_names(parent)) - {newest_of[step] for step in steps if step in newest_of}:
         shutil.rmtree(parent / name, ignore_errors=True)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import gradients, l2_sp, pieces, stages
+from engine import gradients, l2_sp, pieces, snapshot, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.transforms import mix
@@ -31,6 +31,8 @@ def train(session: Session) -> Iterator[e.Event | None]:
     p = session.progress
     yield _training_started(session)
     yield session.plan_changed(change="")
+    if session.found:
+        yield snapshot.told(session, session.found, "found")
     yield from gradients.before_first_step(session)
     yield from redo(session)
     if session.handover:

@@ -41,13 +41,13 @@ def redo(session: Session) -> Iterator[e.Event]:
 
 
 def _follow_script(session: Session) -> Iterator[e.Event]:
-    """Raises `UserError` where a command can't be obeyed, which it once was."""
+    """Raises `UserError` where the run can't go back to where it once went back to."""
     while session.script and session.script[0].key <= script.key_of(session.progress):
         if (yield from settle(session)):
             continue
         line = session.script.popleft()
         if line.command:
-            yield from _effects(session, line.command)
+            yield from _once_more(session, line.command, line.step)
         else:
             yield snapshot.save(session, "fork")
             session.handover = line.config
@@ -55,19 +55,27 @@ def _follow_script(session: Session) -> Iterator[e.Event]:
 
 
 def _redo_lost(session: Session) -> Iterator[e.Event]:
-    """The steering commands of this step that a resumed run has lost.
-
-    One that can't be obeyed any more, since the config names another model, is given up for good.
-    """
+    """The steering commands of this step that a resumed run has lost."""
     while session.redo and session.redo[0].position <= session.progress.position:
         if (yield from settle(session)):
             return
         lost = session.redo.popleft()
-        try:
-            yield from _effects(session, lost.command)
-        except UserError as error:
-            session.progress.steering.append(lost.command.id)
-            yield e.Warned(message=f"{_name(lost)} could not be repeated: {error}")
+        yield from _once_more(session, lost.command, lost.step)
+
+
+def _once_more(session: Session, command: c.AnyCommand, step: int) -> Iterator[e.Event]:
+    """Obey what was obeyed after `step`.
+
+    A steering command that can't be any more is given up for good: the config may name another
+    model, or something newer may have changed the plan that it was for.
+    """
+    try:
+        yield from _effects(session, command)
+    except UserError as error:
+        if not isinstance(command, c.Steering):
+            raise
+        session.progress.steering.append(command.id)
+        yield e.Warned(message=f"{_name(command, step)} could not be repeated: {error}")
 
 
 def _give_up_overtaken(session: Session, newer: Obeyed) -> Iterator[e.Event]:
@@ -75,12 +83,12 @@ def _give_up_overtaken(session: Session, newer: Obeyed) -> Iterator[e.Event]:
     void = overtaken(session.redo, newer)
     if void:
         session.redo = deque(item for item in session.redo if item not in void)
-        names = ", ".join(map(_name, void))
+        names = ", ".join(_name(item.command, item.step) for item in void)
         yield e.Warned(message=f"Not repeated, since '{_plain(newer.command)}' is newer: {names}.")
 
 
-def _name(obeyed: Obeyed) -> str:
-    return f"'{_plain(obeyed.command)}' of step {obeyed.step}"
+def _name(command: c.AnyCommand, step: int) -> str:
+    return f"'{_plain(command)}' of step {step}"
 
 
 def _plain(command: c.AnyCommand) -> str:

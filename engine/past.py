@@ -49,6 +49,8 @@ class Past:
     """CPU threads that the run was trained with, unless the config asks for others now."""
     finished_at: int | None = None
     """The step at which the run was last finished."""
+    checkpoints: set[str] = field(default_factory=set)
+    """Paths of those that the journal tells of."""
     skipped: set[str] = field(default_factory=set)
     """Paths of the files that are known to be unusable."""
 
@@ -71,6 +73,8 @@ class Past:
                 self.answered.add(command.id)
             case e.TrainingStarted(threads=threads):
                 self.threads = threads
+            case e.CheckpointSaved(path=path):
+                self.checkpoints.add(path)
             case e.FileSkipped(path=path):
                 self.skipped.add(path)
             case e.RunFinished(step=step):

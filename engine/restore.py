@@ -34,6 +34,7 @@ def begin(
     """
     p = session.progress
     session.redo = deque(past.to_redo(p))
+    session.found = saved if saved and saved.told_as not in past.checkpoints else None
     session.script = deque(script.still_to_come(p) if script else [])
     torch.manual_seed(session.config.training.seed)
     if origin.wanted(session.config.regularisation):

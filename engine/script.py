@@ -117,12 +117,22 @@ def of_fork(folder: Path, step: int, epoch: int, config: Config) -> Script:
 def of_replay(folder: Path, end: Progress) -> Script:
     """All of the past of the run in `folder`, up to its checkpoint `end`.
 
-    Raises `UserError` where the journal can't tell.
+    What was obeyed there once it was saved is left out. Raises `UserError` where the journal can't
+    tell.
     """
     told = _Telling(folder)
     key = key_of(end)
-    lines = [*(x for x in told.lines() if x.key <= key), Line(*key, command=c.Stop())]
+    lines = [
+        line
+        for line in told.lines()
+        if line.key <= key and not (line.key == key and _steers_after(line.command, end))
+    ]
+    lines.append(Line(*key, command=c.Stop()))
     return told.script(end.step, lines, replay=True)
+
+
+def _steers_after(command: c.AnyCommand | None, saved: Progress) -> bool:
+    return isinstance(command, c.Steering) and command.id not in saved.steering
 
 
 class _Telling:
@@ -188,10 +198,10 @@ class _Telling:
                 self._told_at[command.id] = number
             case e.CheckpointSaved(step=step, epoch=epoch, reason=reason):
                 self._epochs[step] = epoch
-                if reason in ("command", "stop"):  # a rewind may go there
+                if reason in ("start", "command", "stop", "found"):  # a rewind may go there
                     self._add(number, step, epoch, command=c.Checkpoint())
             case e.Rewound():
-                self._keep()
+                self._keep(until=(event.from_step, event.from_epoch))
                 if not event.by_guard:  # the guard sees it again by itself
                     back = c.Rewind(event.step)
                     self._add(number, event.from_step, event.from_epoch, command=back)
@@ -207,7 +217,7 @@ class _Telling:
             self._add(number, *place, config=event.config)
 
     def _keep(self, until: tuple[int, int] | None = None) -> None:
-        """What `Past` holds now did happen, and nothing to come makes it void."""
+        """What `Past` holds now, up to a place, did happen, and nothing to come makes it void."""
         for item in self._past.steering:
             if item.command.id not in self._kept and (until is None or item.position <= until):
                 self._kept.add(item.command.id)

@@ -86,6 +86,8 @@ class Session:
     """Commands that a crash lost, to be repeated when the run is where they were obeyed."""
     script: deque[Line] = field(default_factory=deque)
     """What the run is still to repeat of another one."""
+    found: Checkpoint | None = None
+    """The checkpoint that the run goes on from, where the journal does not tell of it yet."""
     handover: Config | None = None
     """The config that the run goes on with from here, in another session."""
     paused: bool = False

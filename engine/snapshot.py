@@ -16,7 +16,7 @@ from engine.contract.text import plain
 from engine.files import refusals
 from engine.session import Session
 
-Reason = Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork"]
+Reason = Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork", "found"]
 
 
 def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSaved:
@@ -41,13 +41,18 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
         ) from error
     finally:
         session.pending.restart_clock()
+    return told(session, last, reason)
+
+
+def told(session: Session, saved: Checkpoint, reason: Reason) -> CheckpointSaved:
+    """The event of a checkpoint at the place where the session is."""
     return CheckpointSaved(
         step=session.progress.step,
         epoch=session.progress.epoch,
-        path=str(last.path.relative_to(session.folder)),
+        path=saved.told_as,
         reason=reason,
-        best=last.manifest.best,
-        size=last.size,
+        best=saved.manifest.best,
+        size=saved.size,
     )
 
 

@@ -217,17 +217,20 @@ class Worker:
 
     def _listen(self, session: "Session") -> None:
         """Obey what has come, and wait while the run is paused."""
+        self.obey(session)
+        while session.paused and not session.stopping:
+            time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)
+            self.obey(session)
+
+    def obey(self, session: "Session") -> None:
+        """Obey what has come."""
         from engine.obey import obey
 
-        while True:
-            self.waiting += self.inbox.drain()
-            while self.waiting and not session.stopping:
-                for event in obey(session, self.waiting[0]):
-                    self.tell(event)
-                del self.waiting[0]  # not before it is answered: an error leaves that to `_end`
-            if session.stopping or not session.paused:
-                return
-            time.sleep(_SECONDS_BETWEEN_LOOKS_PAUSED)
+        self.waiting += self.inbox.drain()
+        while self.waiting and not session.stopping:
+            for event in obey(session, self.waiting[0]):
+                self.tell(event)
+            del self.waiting[0]  # not before it is answered: an error leaves that to `_end`
 
     def _save_and_end(self, session: "Session") -> None:
         from engine.saving import save, settle

@@ -168,7 +168,8 @@ class CheckpointSaved(Event, frozen=True):
     step: int
     path: str
     """Relative to the run's folder."""
-    reason: Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork"]
+    reason: Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork", "found"]
+    """found: by a worker that goes on from it, since the one before died too soon to tell."""
     best: bool
     size: int
     """Bytes."""

@@ -9,7 +9,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from engine import checkpoint, device, restore, tasks
+from engine import checkpoint, device, restore, script, tasks
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Augment, Config, DataConfig, GuardConfig, ModelConfig, Sampling
@@ -126,6 +126,7 @@ def session(
     past: Past | None = None,
     saved: checkpoint.Checkpoint | None = None,
     tell: Callable[[e.Event], None] = lambda _: None,
+    follows: script.Script | None = None,
 ) -> Session:
     """A session that is ready to train, begun or resumed."""
     asked = asked or config()
@@ -146,7 +147,7 @@ def session(
     )
     past = past or Past()
     past.follow(asked)
-    for warning in restore.begin(made, past, saved):
+    for warning in restore.begin(made, past, saved, follows):
         tell(e.Warned(message=warning))
     return made
 
