@@ -57,8 +57,8 @@ class Manifest(Struct, frozen=True):
     config: Config
     classes: list[str]
     best: bool
-    pictures: str = ""
-    """`DataIndex.digest` of the data it was trained on."""
+    samples: str = ""
+    """`Index.digest` of the data it was trained on."""
     files: dict[str, Stored] = {}
 
 

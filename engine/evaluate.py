@@ -1,5 +1,6 @@
 """The validation data run through the model."""
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Literal
@@ -8,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from engine import pieces
-from engine.contract.config import Metric
 from engine.contract.errors import UserError
 from engine.contract.events import Evaluated
+from engine.data.batch import Batch, in_parts
 from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
-from engine.session import Batch, Session
+from engine.session import Session
 from engine.tasks import Figures
 
 Reason = Literal["epoch", "command"]
@@ -31,11 +32,11 @@ def evaluate_all(session: Session, reason: Reason) -> list[Evaluated] | None:
     return None if averaged is None else [raw, averaged]
 
 
-def value_of(evaluated: Iterable[Evaluated], metric: Metric) -> float | None:
+def value_of(evaluated: Iterable[Evaluated], metric: str) -> float | None:
     """What `metric` is in an evaluation; None where it is not finite."""
     weights, _, figure = metric.partition("_")
     (judged,) = (x for x in evaluated if x.weights == ("ema" if weights == "ema" else "raw"))
-    return judged.loss if figure == "loss" else judged.top1
+    return judged.value(figure)
 
 
 def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Evaluated | None:
@@ -57,9 +58,8 @@ def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Eval
         epoch=min(session.progress.epoch, session.config.training.epochs),
         reason=reason,
         loss=found.loss,
-        top1=found.top1,
-        top5=found.top5,
-        images=found.images,
+        figures=found.figures,
+        samples=found.samples,
         seconds=time.monotonic() - began,
         weights=weights,
     )
@@ -71,21 +71,22 @@ def figures(session: Session, module: nn.Module) -> Figures | None:
     None and `UserError` as of `evaluate`.
     """
     sums: list[Tensor] = []
-    images = 0
+    samples = 0
     generators = session.device.rng_state()
     try:
         for batch in session.val_data:
             if session.stopping:
                 return None
             session.pending.add_skipped(batch.skipped)
-            if len(batch.labels) > 0:
+            if len(batch) > 0:
                 sums.append(_sums(session, module, batch))
-                images += len(batch.labels)
+                samples += len(batch)
     finally:
         session.device.set_rng_state(generators)
-    if images == 0:
-        raise UserError("data.path: no validation picture could be read, so nothing is measured.")
-    return session.task.figures(torch.stack(sums).tolist(), images, len(session.classes))
+    if samples == 0:
+        raise UserError("data.path: no validation sample could be read, so nothing is measured.")
+    columns = zip(*torch.stack(sums).tolist(), strict=True)
+    return session.objective.figures([math.fsum(column) for column in columns], samples)
 
 
 def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
@@ -100,11 +101,10 @@ def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def _sums_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Tensor:
-    device, count = session.device, session.pieces_of(len(batch.labels))
-    parts = zip(batch.images.tensor_split(count), batch.labels.tensor_split(count), strict=True)
+    device, objective = session.device, session.objective
     sums: list[Tensor] = []
-    for images, labels in parts:
+    for inputs, targets in in_parts(batch.inputs, batch.targets, session.pieces_of(len(batch))):
         with device.autocast():
-            logits = module(device.send(images))
-        sums.append(session.task.sums(logits, device.send(labels)))
-    return sums[0] if count == 1 else torch.stack(sums).sum(0)
+            outputs = objective.outputs(module, device.send_all(inputs))
+        sums.append(objective.sums(outputs, device.send(targets)))
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)

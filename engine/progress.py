@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from engine.contract.config import EarlyStoppingConfig
 from engine.contract.rules import Rule, Stage
+from engine.contract.tasks import falls
 
 
 class Progress(Struct):
@@ -91,5 +92,5 @@ _LEARNT_FOR_GOOD = ("rewinds", "rollbacks", "rolled_back_to", "pieces")
 
 
 def _better(value: float | None, best: float | None, config: EarlyStoppingConfig) -> bool:
-    sign = -1.0 if config.metric.endswith("_loss") else 1.0
+    sign = -1.0 if falls(config.metric) else 1.0
     return value is not None and (best is None or sign * (value - best) > config.min_delta)

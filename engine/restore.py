@@ -87,7 +87,7 @@ def _follow_config(session: Session, saved: Manifest) -> list[str]:
         p.rules = plan.effective(config.trainable, session.info)
     if config.early_stopping.metric != then.early_stopping.metric:
         p.best, p.stale = None, 0  # the two can't be compared
-    if session.pictures != saved.pictures:
+    if session.samples != saved.samples:
         return _follow_data(session, "The training pictures are not those of before")
     if _order(config) != _order(then):
         return _follow_data(session, "The data is read otherwise than before")

@@ -24,7 +24,7 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
 
     What is pending must have been flushed. Raises `UserError` where the disk refuses.
     """
-    manifest = Manifest(session.progress, session.asked, session.classes, best, session.pictures)
+    manifest = Manifest(session.progress, session.asked, session.classes, best, session.samples)
     keep_last = session.config.checkpoints.keep_last
     progress = msgspec.json.encode(session.progress)
     last, saved_progress = session.last_saved

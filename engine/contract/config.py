@@ -4,6 +4,8 @@ Each field's description is its help text in the app's form, in `ftui train --he
 the docs; each owner of a table is named by the table. `engine.contract.toml` reads and writes it.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,13 +13,19 @@ from msgspec import Meta, field
 
 from engine.contract.paths import expand
 from engine.contract.rules import Rule, Stage, Table
+from engine.contract.tasks import METRICS, TASKS
 
 Auto = Literal["auto"]
-Task = Literal["image-classification"]
-Metric = Literal["val_loss", "val_top1", "ema_loss", "ema_top1"]
 Augment = Literal["none", "standard", "trivial", "randaugment"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
+
+
+def _one_of(names: Iterable[str], description: str) -> Meta:
+    """For a string that is one of `names`, which a registry decides."""
+    pattern = "|".join(re.escape(name) for name in names)
+    return Meta(pattern=f"^({pattern})$", description=description, extra={"choices": (*names,)})
+
 
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
@@ -251,7 +259,7 @@ class RegularisationConfig(Table, frozen=True):
 
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
-        Metric, Meta(description="What 'best' means, for stopping and for the best checkpoint.")
+        str, _one_of(METRICS, "What 'best' means, for stopping and for the best checkpoint.")
     ] = "val_loss"
     patience: Annotated[
         int,
@@ -308,7 +316,7 @@ class CheckpointConfig(Table, frozen=True):
 class Config(Table, frozen=True):
     """A whole run, as asked for."""
 
-    task: Annotated[Task, Meta(description="What the model learns to do.")]
+    task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
     trainable: Annotated[

@@ -23,7 +23,7 @@ LAYER_DECAY = 0.75
 """Between the 0.65 of BEiT's large and the 0.9 of its small models."""
 ULMFIT_DIVISOR = 2.6
 ADAPTER_RANK = 8
-LP_FT_SCALE = 0.1
+LP_FT_SCALE = 0.01
 """Of the fine-tuning that follows a linear probe, which should only adjust what is there."""
 
 

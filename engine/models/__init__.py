@@ -6,11 +6,11 @@ from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
-from engine.models.source import LoadedModel, ModelSource, Tell
+from engine.models.source import LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
 
-__all__ = ["SOURCES", "LoadedModel", "ModelSource", "catalogue", "describe", "load"]
+__all__ = ["SOURCES", "LoadedModel", "ModelSource", "Wanted", "catalogue", "describe", "load"]
 
 SOURCES: dict[str, ModelSource] = {
     source.name: source for source in (TorchvisionSource(), TimmSource())
@@ -25,10 +25,15 @@ def catalogue() -> Catalogue:
     )
 
 
-def describe(model_name: str, weights: str = "DEFAULT", classes: int | None = None) -> ModelInfo:
+def describe(
+    model_name: str,
+    weights: str = "DEFAULT",
+    classes: int | None = None,
+    task: str = "image-classification",
+) -> ModelInfo:
     """The tree of SOURCE/NAME; `classes` None keeps the published head. Raises `UserError`."""
     source, name = _find(model_name)
-    return source.describe(name, weights, classes)
+    return source.describe(Wanted(name, weights, task, classes))
 
 
 def load(config: Config, classes: int, tell: Tell, structure_only: bool = False) -> LoadedModel:
@@ -40,8 +45,9 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     """
     source, name = _find(config.model.name)
     size, asked = config.data.image_size, config.regularisation
-    weights, fitted = config.model.weights, None if size == "auto" else size
-    loaded = source.load(name, weights, classes, tell, fitted, structure_only)
+    fitted = None if size == "auto" else size
+    wanted = Wanted(name, config.model.weights, config.task, classes or None, fitted)
+    loaded = source.load(wanted, tell, structure_only)
     own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
     dropout.override(loaded.module, own, asked)
     return loaded

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -15,14 +15,32 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which model, and for what."""
+
+    name: str
+    """As the source knows it, without the source's own name."""
+    weights: str = "DEFAULT"
+    task: str = "image-classification"
+    classes: int | None = None
+    """Outputs of the head; None keeps the published head."""
+    image_size: int | None = None
+    """Side of the square that it is to take, in pixels; None for what its weights were trained
+    for."""
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A network on the CPU, its weights in it and its head made for the data."""
 
     module: nn.Module
-    """Takes (B, 3, H, W) float32, gives logits (B, classes), in training and evaluation alike."""
+    """Takes what the task's data gives, and gives what its objective takes, in training and
+    evaluation alike."""
     info: ModelInfo
     weights: str
     """Where the weights came from, in words."""
+    tokenizer: Any = None
+    """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
 
 
 class ModelSource(Protocol):
@@ -35,27 +53,19 @@ class ModelSource(Protocol):
         """Every model on offer, by name; nothing is built or downloaded."""
         ...
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        """The tree of a model built without memory; `classes` None keeps the published head.
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        """The tree of a model built without memory.
 
-        Raises `UserError` on an unknown model or weight. Nothing is downloaded or read.
+        Raises `UserError` on an unknown model or weight. No weights are downloaded or read.
         """
         ...
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
         """The model with its weights; a new head follows torch's global seed.
 
-        `image_size` in pixels, None for what the weights were trained for. With `structure_only`
-        the weights are random, and `weights` says no more than what they were trained for. Raises
-        `UserError` where the weights can't be had or don't fit, or the model can't take the size.
+        With `structure_only` the weights are random, and `wanted.weights` says no more than what
+        they were trained for. Raises `UserError` where the weights can't be had or don't fit, or
+        the model can't take the size.
         """
         ...
 

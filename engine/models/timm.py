@@ -21,7 +21,7 @@ from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
-from engine.models.source import LoadedModel, Tell
+from engine.models.source import LoadedModel, Tell, Wanted
 from engine.models.weights import fill, new_head, read_state
 
 _PUBLISHED_CLASSES = 1000
@@ -41,22 +41,15 @@ class TimmSource:
             return []
         return [self._entry(name) for name in _timm().list_models()]
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        chosen = _Choice(name, weights)
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        chosen = _Choice(wanted.name, wanted.weights)
         with LayersOnMeta():
-            module = chosen.build(classes or chosen.config.num_classes or _PUBLISHED_CLASSES)
+            module = chosen.build(wanted.classes or chosen.config.num_classes or _PUBLISHED_CLASSES)
         return chosen.info(module, chosen.preprocessing)
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
-        chosen = _Choice(name, weights)
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
+        weights, image_size = wanted.weights, wanted.image_size
+        chosen, classes = _Choice(wanted.name, weights), wanted.classes or _PUBLISHED_CLASSES
         preprocessing = chosen.preprocessing
         if structure_only or weights == "none":
             module, origin = chosen.build(classes), "none: random"

@@ -20,7 +20,7 @@ from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, last_layer, model_info
 from engine.models.download import UnreachableError, download
 from engine.models.packaged import PREFIX, packaged
-from engine.models.source import LoadedModel, Tell
+from engine.models.source import LoadedModel, Tell, Wanted
 from engine.models.weights import StateDict, fill, read_state
 
 _PUBLISHED_CLASSES = 1000
@@ -43,24 +43,18 @@ class TorchvisionSource:
     def catalogue(self) -> list[CatalogueEntry]:
         return [_entry(name) for name in _names()]
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        preprocessing = _preprocessing(name, weights)
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        name = wanted.name
+        preprocessing = _preprocessing(name, wanted.weights)
         with LayersOnMeta():
-            module = _build(name, classes or _PUBLISHED_CLASSES, preprocessing.image_size)
+            module = _build(name, wanted.classes or _PUBLISHED_CLASSES, preprocessing.image_size)
         return model_info(self._full(name), module, [last_layer(module)], preprocessing)
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
+        name, weights, classes = wanted.name, wanted.weights, wanted.classes or _PUBLISHED_CLASSES
         preprocessing = _preprocessing(name, weights)
-        if image_size is not None:
-            preprocessing = preprocessing.at(image_size)
+        if wanted.image_size is not None:
+            preprocessing = preprocessing.at(wanted.image_size)
         size = preprocessing.image_size
         if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"

@@ -1,21 +1,10 @@
 """What a model can learn to do: a registry by the name that `task` takes in a config."""
 
-from collections.abc import Callable, Sequence
+from typing import Any
 
-from engine.contract.config import Config
 from engine.tasks.image_classification import ImageClassification
-from engine.tasks.task import Figures, Task
+from engine.tasks.task import Feeding, Figures, Index, Objective, Task, TrainData, ValData
 
-__all__ = ["TASKS", "Figures", "Task", "build"]
+__all__ = ["TASKS", "Feeding", "Figures", "Index", "Objective", "Task", "TrainData", "ValData"]
 
-TASKS: dict[str, Callable[[Config, Sequence[int]], Task]] = {
-    "image-classification": ImageClassification
-}
-
-
-def build(config: Config, counts: Sequence[int]) -> Task:
-    """The task that a config asks for, with so many training pictures of each class.
-
-    Raises `UserError` where settings contradict each other.
-    """
-    return TASKS[config.task](config, counts)
+TASKS: dict[str, Task[Any]] = {"image-classification": ImageClassification()}

@@ -21,7 +21,7 @@ from engine.runs import store
 from engine.runs.inspect import Inspector
 from ftui.cli import follow
 from ftui.cli.options import app_options, interactive, open_app, runs_dir_option
-from ftui.format import percent, short
+from ftui.format import best_main, short
 
 _UNLIMITED = 10_000
 """Columns where there is no terminal; a table takes what it needs of them."""
@@ -71,13 +71,12 @@ def _runs_table(runs: list[store.RunSummary]) -> Table:
     for name in ("state", "epoch", "step", "best", "model"):
         table.add_column(name, justify="right" if name in ("epoch", "step") else "left")
     for run in runs:
-        best = run.best.get("val_top1")
         table.add_row(
             Text(plain(run.name)),
             run.state,
             f"{run.epoch}/{run.epochs}",
             f"{run.step}/{run.total_steps}",
-            f"top-1 {percent(best)}" if best is not None else "",
+            best_main(run),
             Text(plain(run.model)),
         )
     return table

@@ -9,7 +9,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from engine import checkpoint, device, restore, script, tasks
+from engine import checkpoint, device, restore, script
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Augment, Config, DataConfig, GuardConfig, ModelConfig, Sampling
@@ -23,6 +23,7 @@ from engine.models.describe import model_info
 from engine.obey import obey
 from engine.past import Past
 from engine.session import Session
+from engine.tasks.classifying import Classifying
 
 ALL = [Rule(match="*")]
 UNGUARDED = GuardConfig(rollbacks=0)
@@ -142,7 +143,7 @@ def session(
         _train_tensors(asked) if data is None else data,
         batches(4, 3) if val_data is None else val_data,
         device.choose(replace(asked.training, device="cpu")),
-        tasks.build(asked, COUNTS),
+        Classifying(asked, COUNTS),
         restore.progress(asked, info, saved),
     )
     past = past or Past()

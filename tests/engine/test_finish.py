@@ -313,8 +313,16 @@ class TestInterpolation:
             chosen.module.load_state_dict(blend(start, tuned, x.alpha))
             found = figures(made, chosen.module)
             assert found
-            assert (x.loss, x.top1, x.step) == (found.loss, found.top1, told.step)
-        by = (lambda x: (-x.loss, x.alpha)) if metric == "val_loss" else lambda x: (x.top1, x.alpha)
+            assert (x.loss, x.figures["top1"], x.step) == (
+                found.loss,
+                found.figures["top1"],
+                told.step,
+            )
+        by = (
+            (lambda x: (-x.loss, x.alpha))
+            if metric == "val_loss"
+            else lambda x: (x.figures["top1"], x.alpha)
+        )
         best = max(blends, key=by).alpha
         assert told.weights == f"{chosen.words}, WiSE-FT {best:g}"
         assert same(written(made), blend(start, tuned, best))

@@ -47,7 +47,7 @@ def test_the_loss_curve_stays_what_it_was(tmp_path: Path, accumulate: int) -> No
         events = run(made)
         curves.append(fold([started(asked), *events]).loss.values)
         weights.append(tensors(made.module)["head.weight"])
-        told.append([(x.step, x.pieces, x.images) for x in of(e.MicroBatchHalved, events)])  # type: ignore[attr-defined]
+        told.append([(x.step, x.pieces, x.samples) for x in of(e.MicroBatchHalved, events)])  # type: ignore[attr-defined]
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
     assert torch.allclose(*weights, rtol=1e-4, atol=1e-6)
     assert told == [[], [(0, 2, 4), (0, 4, 2)]]
@@ -75,8 +75,8 @@ def test_an_evaluation_is_cut_too(tmp_path: Path) -> None:
         made.val_data = batches(8, 5)
         made.module.fits = fits  # type: ignore[assignment]
         (evaluated,) = evaluate_all(made, "command") or []
-        figures.append((evaluated.loss, evaluated.top1))
-        told = [(x.pieces, x.images) for x in made.pending.flush()]  # type: ignore[attr-defined]
+        figures.append((evaluated.loss, evaluated.figures["top1"]))
+        told = [(x.pieces, x.samples) for x in made.pending.flush()]  # type: ignore[attr-defined]
     assert figures[1] == pytest.approx(figures[0], rel=1e-6)
     assert told == [(2, 4), (4, 2)]
 

@@ -117,9 +117,13 @@ def result(worker: ToyWorker) -> dict[str, object]:
         "rates": state.lr.values.tolist(),
         "plan": (state.rules, state.base_lr, state.trainable),
         "markers": sorted(x for x in state.markers if x.label not in ("pause", "resume")),
-        "evaluations": [(x.step, x.loss, x.top1) for x in state.evaluations if x.reason == "epoch"],
-        "averaged": [(x.step, x.loss, x.top1) for x in state.averaged if x.reason == "epoch"],
-        "blends": [(x.step, x.alpha, x.loss, x.top1) for x in state.interpolations],
+        "evaluations": [
+            (x.step, x.loss, x.figures["top1"]) for x in state.evaluations if x.reason == "epoch"
+        ],
+        "averaged": [
+            (x.step, x.loss, x.figures["top1"]) for x in state.averaged if x.reason == "epoch"
+        ],
+        "blends": [(x.step, x.alpha, x.loss, x.figures["top1"]) for x in state.interpolations],
         "model": state.saved_model and (state.saved_model.step, state.saved_model.weights),
         "end": (state.phase, state.early_stopped is not None),
     }

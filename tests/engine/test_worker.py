@@ -310,8 +310,8 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(
     expected, got = weights(calm.folder), weights(struck.folder)
     assert expected.keys() == got.keys()
     assert all(np.array_equal(expected[name], got[name]) for name in expected)
-    figures = {(x.step, x.loss, x.top1) for x in calm.of(e.Evaluated)}
-    assert figures == {(x.step, x.loss, x.top1) for x in struck.of(e.Evaluated)}
+    figures = {(x.step, x.loss, x.figures["top1"]) for x in calm.of(e.Evaluated)}
+    assert figures == {(x.step, x.loss, x.figures["top1"]) for x in struck.of(e.Evaluated)}
 
 
 def test_a_finished_run_goes_on_with_more_epochs(life: Callable[..., Life]) -> None:

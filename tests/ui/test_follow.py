@@ -172,8 +172,7 @@ def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:
         epoch=epoch,
         reason="epoch",
         loss=loss,
-        top1=top1,
-        top5=None,
-        images=10,
+        figures={"top1": top1},
+        samples=10,
         seconds=1.0,
     )

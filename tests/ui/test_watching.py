@@ -517,7 +517,7 @@ async def test_the_banner_tells_what_the_guard_did(shown: Shown, run: ScriptedRu
 
 
 async def test_the_banner_tells_that_memory_is_short(shown: Shown, run: ScriptedRun) -> None:
-    run.tell(e.MicroBatchHalved(step=200, pieces=4, images=8))
+    run.tell(e.MicroBatchHalved(step=200, pieces=4, samples=8))
     async with shown(run) as (app, _):
         assert "each batch goes through in 4 pieces" in banner(app)
 

@@ -39,9 +39,8 @@ def evaluated(number: int, loss: float | None) -> e.Evaluated:
         epoch=number,
         reason="epoch",
         loss=loss,
-        top1=0.5,
-        top5=None,
-        images=100,
+        figures={"top1": 0.5},
+        samples=100,
         seconds=1.0,
     )
 

@@ -10,6 +10,7 @@ from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters, with_rules
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
+from engine.models.source import Wanted
 from engine.models.torchvision import TorchvisionSource
 
 CLASSES = 10
@@ -176,7 +177,7 @@ WITH_ATTENTION = {"vit_b_16", "swin_t"}
 @pytest.fixture(scope="module")
 def infos() -> dict[str, ModelInfo]:
     source = TorchvisionSource()
-    return {name: source.describe(name, "none", CLASSES) for name in NETS}
+    return {name: source.describe(Wanted(name, "none", classes=CLASSES)) for name in NETS}
 
 
 @pytest.mark.parametrize("name", NETS)

