@@ -487,12 +487,12 @@ async def test_the_palette_has_them_all(shown: Shown, early: ScriptedRun) -> Non
 
 async def test_the_moving_average_has_series_of_its_own(shown: Shown, run: ScriptedRun) -> None:
     average = run.evaluated(4, 0.5)
-    run.tell(e.Evaluated(192, 4, "epoch", 0.5, 0.7, None, 250, 2.0, weights="ema"))
+    run.tell(e.Evaluated(192, 4, "epoch", 0.5, {"top1": 0.7}, 250, 2.0, weights="ema"))
     assert average.weights == "raw"
     async with shown(run) as (app, pilot):
         assert plot(app).startswith("loss  ━ train  ● val  ◆ val ema")
         await pilot.press("f")
-        assert plot(app).startswith("accuracy  ● top-1  ◆ top-1 ema")
+        assert plot(app).startswith("metrics  ● top-1  ◆ top-1 ema")
 
 
 async def test_what_was_changed_is_marked(shown: Shown, run: ScriptedRun) -> None:
