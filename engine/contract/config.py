@@ -103,6 +103,33 @@ class DataConfig(Table, frozen=True):
     ] = "auto"
 
 
+class TextConfig(Table, frozen=True):
+    text_column: Annotated[
+        str, Meta(min_length=1, description="Of CSV, TSV and JSONL: where the text stands.")
+    ] = "text"
+    label_column: Annotated[
+        str, Meta(min_length=1, description="Of CSV, TSV and JSONL: where the class stands.")
+    ] = "label"
+    max_length: Annotated[
+        Annotated[int, Meta(ge=2, le=2**20)] | Auto,
+        Meta(
+            description="Tokens of a text at most; of language modelling, of each block. 'auto': "
+            "as many as the model takes and the data makes sensible.",
+            extra={"expected": 'a whole number from 2 to 1048576, or "auto"'},
+        ),
+    ] = "auto"
+    sample_prompt: Annotated[
+        str,
+        Meta(
+            description="Language modelling: what the text begins with that is generated at each "
+            "evaluation; empty takes the first words of the validation text."
+        ),
+    ] = ""
+    sample_tokens: Annotated[
+        int, Meta(ge=0, le=4096, description="Tokens of that text; 0 generates none.")
+    ] = 40
+
+
 class OptimizerConfig(Table, frozen=True):
     name: Annotated[Literal["sgd", "adamw"], Meta(description="SGD with momentum, or AdamW.")] = (
         "sgd"
@@ -325,6 +352,9 @@ class Config(Table, frozen=True):
     stages: Annotated[
         list[Stage], Meta(description="What joins the plan later, stage after stage.")
     ] = field(default_factory=list)
+    text: Annotated[TextConfig, Meta(description="Texts, and how they are read.")] = field(
+        default_factory=TextConfig
+    )
     optimizer: Annotated[OptimizerConfig, Meta(description="How weights are updated.")] = field(
         default_factory=OptimizerConfig
     )

@@ -49,6 +49,20 @@ TASKS = {
             ),
         },
     ),
+    "causal-lm": TaskWords(
+        "causal language modelling",
+        "block",
+        "blocks/s",
+        {
+            "perplexity": Figure(
+                "perplexity",
+                "Exponential of the loss: among how many tokens the model wavers.",
+                falls=True,
+                share=False,
+            ),
+            "token_accuracy": Figure("next token", "Share of tokens that are the first guess."),
+        },
+    ),
 }
 """By the name that `task` takes in a config."""
 
