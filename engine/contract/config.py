@@ -34,9 +34,10 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z]+/.+$",
-            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18"},
+            pattern=r"^([a-z]+|\.{0,2}|~[^/]*)/.+$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
+            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'.",
+            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER"},
         ),
     ]
     weights: Annotated[
@@ -376,6 +377,11 @@ class Config(Table, frozen=True):
     checkpoints: Annotated[CheckpointConfig, Meta(description="What is saved, and when.")] = field(
         default_factory=CheckpointConfig
     )
+
+
+def is_folder(model_name: str) -> bool:
+    """Whether `model.name` is a path rather than SOURCE/NAME."""
+    return model_name.startswith(("/", "./", "../", "~"))
 
 
 def weights_file(weights: str) -> Path | None:

@@ -34,7 +34,11 @@ class LayersOnMeta(TorchFunctionMode):
 
 
 def model_info(
-    name: str, module: nn.Module, head: Sequence[str], preprocessing: Preprocessing
+    name: str,
+    module: nn.Module,
+    head: Sequence[str],
+    preprocessing: Preprocessing | None = None,
+    positions: int | None = None,
 ) -> ModelInfo:
     """The tree of `module`, in the order of `named_modules`; buffers are left out.
 
@@ -54,7 +58,7 @@ def model_info(
         for path, child in module.named_modules()
         if path
     ]
-    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}))
+    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}), positions)
 
 
 def _adaptable(layer: nn.Module) -> tuple[int, int] | None:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 HELPER = "engine.inspector"
 
 _LONGEST_ANSWER = 64 * 1024 * 1024
-_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm")
+_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm", "transformers")
 _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 
 
