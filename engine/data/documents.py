@@ -120,13 +120,14 @@ def _documents(path: Path, column: str) -> Iterator[Document]:
         return
     rows = _json_rows(path, text) if kind == ".jsonl" else _csv_rows(path, text, kind)
     for number, row in rows:
-        if not isinstance(row.get(column), str):
+        cell = row.get(column)
+        if not isinstance(cell, str):
             columns = ", ".join(_quoted(name) for name in row)
             raise UserError(
                 f"text.text_column: line {number:,} of {_quoted(path)} has no text in a column "
                 f"{_quoted(column)}; its columns are {columns or 'none'}."
             )
-        yield Document(f"{shown}:{number}", row[column])
+        yield Document(f"{shown}:{number}", cell)
 
 
 def _decoded(path: Path) -> str:

@@ -7,11 +7,21 @@ from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
 from engine.models.hf import HfSource
-from engine.models.source import LoadedModel, ModelSource, Tell, Wanted
+from engine.models.source import Language, LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
 
-__all__ = ["SOURCES", "LoadedModel", "ModelSource", "Wanted", "catalogue", "describe", "load"]
+__all__ = [
+    "SOURCES",
+    "Language",
+    "LoadedModel",
+    "ModelSource",
+    "Wanted",
+    "catalogue",
+    "describe",
+    "language",
+    "load",
+]
 
 SOURCES: dict[str, ModelSource] = {
     source.name: source for source in (TorchvisionSource(), TimmSource(), HfSource())
@@ -52,6 +62,20 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
     dropout.override(loaded.module, own, asked)
     return loaded
+
+
+def language(config: Config, tell: Tell) -> Language:
+    """How the language model reads that a config asks for; its weights are not read.
+
+    Raises `UserError` where it is none, or its tokenizer can't be had.
+    """
+    source, name = _find(config.model.name)
+    if not isinstance(source, HfSource):
+        raise UserError(
+            f"model.name: {plain(config.model.name)} reads no text; take a language model, "
+            "hf/ORG/NAME or a folder in Transformers' format."
+        )
+    return source.language(Wanted(name, config.model.weights, config.task), tell)
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:

@@ -23,7 +23,7 @@ from engine.models.describe import model_info
 from engine.models.hf_catalogue import catalogue
 from engine.models.hub import cache_folder
 from engine.models.packaged import PREFIX, packaged, packaged_path
-from engine.models.source import LoadedModel, Tell, Wanted
+from engine.models.source import Language, LoadedModel, Tell, Wanted
 from engine.models.weights import new_head, read_state
 
 _AUTO = {
@@ -66,6 +66,13 @@ class HfSource:
         if module.config.pad_token_id is None:  # a batch of several texts needs it
             module.config.pad_token_id = tokenizer.pad_token_id
         return LoadedModel(module.train(), chosen.info(module), origin, tokenizer)
+
+    def language(self, wanted: Wanted, tell: Tell) -> Language:
+        """The tokenizer, and what is to be known of the model before it is loaded."""
+        chosen = _Choice(wanted, whole=True, tell=tell)
+        tokenizer = chosen.tokenizer()
+        with torch.device("meta"):
+            return Language(tokenizer, _positions(chosen.build()))
 
     def drop_rates(self, name: str, module: nn.Module) -> dict[str, float]:
         return {}

@@ -17,8 +17,16 @@ from engine.tasks.task import (
 )
 
 __all__ = [
-    *("TASKS", "Feeding", "Figures", "Generative", "Index", "Objective", "Said", "Task"),
-    *("TrainData", "ValData"),
+    "TASKS",
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "TrainData",
+    "ValData",
 ]
 
 TASKS: dict[str, Task[Any]] = {

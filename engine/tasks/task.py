@@ -14,8 +14,16 @@ from engine.device import Device
 from engine.models.source import LoadedModel, Tell
 
 __all__ = [
-    *("Feeding", "Figures", "Generative", "Index", "Objective", "Said", "Task", "Tell"),
-    *("TrainData", "ValData"),
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "Tell",
+    "TrainData",
+    "ValData",
 ]
 
 
