@@ -1,6 +1,7 @@
 """Small language models from the disk, trained by the real worker's parts."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ from tests.engine.language import KINDS, POSITIONS, TEXT, tokenizer, written
 from tests.engine.sessions import ALL, fold, of, run, same, tensors
 
 
-def config(model: Path, text: Path, **tables: Table | list[Rule]) -> Config:
+def config(model: Path, text: Path, /, **tables: Table | list[Rule]) -> Config:
     plain = Config(
         task="causal-lm",
         model=ModelConfig(str(model)),
@@ -95,7 +96,7 @@ def test_perplexity_falls_under_that_of_frequencies(
     assert state.data.baseline
     assert last.figures["perplexity"] < first.figures["perplexity"] < state.data.baseline.value
     assert last.figures["perplexity"] == pytest.approx(math.exp(last.loss or 0))
-    assert last.figures["token_accuracy"] > 0.5
+    assert last.figures["token_accuracy"] > first.figures["token_accuracy"]
     assert said.prompt
     assert said.text
 
@@ -108,14 +109,10 @@ def test_the_finished_model_opens_in_transformers(model: Path, text: Path, tmp_p
     """Its tied weights are one tensor there, too."""
     made, _ = session(tmp_path / "run", config(model, text))
     run(made)
-    auto = transformers.AutoModelForCausalLM.from_pretrained(
-        None,
-        config=transformers.AutoConfig.from_pretrained(model),
-        state_dict=load_file(tmp_path / "run" / "model.safetensors"),
-    )
+    shutil.copy(tmp_path / "run" / "model.safetensors", model)
+    found = transformers.AutoModelForCausalLM.from_pretrained(model)
     ids = torch.arange(10)[None]
-    ours = _best(made, tmp_path / "run", ids)
-    assert torch.equal(auto.eval()(input_ids=ids).logits, ours)
+    assert torch.equal(found.eval()(input_ids=ids).logits, _best(made, tmp_path / "run", ids))
 
 
 def _best(made: Session, folder: Path, ids: Tensor) -> Tensor:
@@ -140,11 +137,17 @@ def test_a_frozen_table_of_tokens_is_a_frozen_head(small: Path, text: Path, tmp_
     )
 
 
+NOT_FOR = [("gpt2", "lora"), ("gpt2", "dora"), ("llama", "bitfit")]
+"""GPT-2's layers are Conv1D, which have no adapters; Llama has no biases."""
+
+
 @pytest.mark.parametrize("name", methods.METHODS)
 def test_methods_make_plans_that_train(model: Path, text: Path, tmp_path: Path, name: str) -> None:
-    if model.name == "gpt2" and name in ("lora", "dora"):
-        pytest.skip("its layers are Conv1D, which have no adapters here")
     made, _ = session(tmp_path / "run", config(model, text))
+    if (model.name, name) in NOT_FOR:
+        with pytest.raises(UserError, match="outside its head"):
+            methods.METHODS[name].rules(made.info)
+        return
     rules = methods.METHODS[name].rules(made.info)
     assert plan.trainable_parameters(plan.resolve(rules, made.info), made.info) > 0
     made.set_plan(rules)
@@ -165,7 +168,7 @@ def test_last_blocks_are_those_of_the_transformer(model: Path, text: Path, tmp_p
 def test_killed_at_every_step(model: Path, tmp_path: Path) -> None:
     """Also where a plan changed and a moving average runs along."""
     text = tmp_path / "short.txt"
-    text.write_text(TEXT[:3000])
+    text.write_text(TEXT[:2200])
     asked = config(
         model,
         text,
@@ -176,7 +179,7 @@ def test_killed_at_every_step(model: Path, tmp_path: Path) -> None:
     steer = (3, c.Freeze(layer))
     calm, told = session(tmp_path / "calm", asked)
     calm_events = run(calm, [steer])
-    assert calm.progress.step > 6
+    assert calm.progress.step > 4
     for stop in range(1, calm.progress.step):
         folder = tmp_path / f"struck-{stop}"
         made, journal = session(folder, asked)
