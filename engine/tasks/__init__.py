@@ -4,7 +4,11 @@ from typing import Any
 
 from engine.tasks.image_classification import ImageClassification
 from engine.tasks.task import Feeding, Figures, Index, Objective, Task, TrainData, ValData
+from engine.tasks.text_classification import TextClassification
 
 __all__ = ["TASKS", "Feeding", "Figures", "Index", "Objective", "Task", "TrainData", "ValData"]
 
-TASKS: dict[str, Task[Any]] = {"image-classification": ImageClassification()}
+TASKS: dict[str, Task[Any]] = {
+    "image-classification": ImageClassification(),
+    "text-classification": TextClassification(),
+}
