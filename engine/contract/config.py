@@ -56,7 +56,8 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split.",
+            "a class, which is then split. Of texts: a .csv, .tsv or .jsonl file to be split, "
+            "a folder with train and val files, or folders of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -106,17 +107,18 @@ class DataConfig(Table, frozen=True):
 
 class TextConfig(Table, frozen=True):
     text_column: Annotated[
-        str, Meta(min_length=1, description="Of CSV, TSV and JSONL: where the text stands.")
+        str, Meta(min_length=1, description="Column of the texts, in a CSV, TSV or JSONL file.")
     ] = "text"
     label_column: Annotated[
-        str, Meta(min_length=1, description="Of CSV, TSV and JSONL: where the class stands.")
+        str, Meta(min_length=1, description="Column of the labels, in such a file.")
     ] = "label"
     max_length: Annotated[
-        Annotated[int, Meta(ge=2, le=2**20)] | Auto,
+        Annotated[int, Meta(ge=4, le=2**20)] | Auto,
         Meta(
-            description="Tokens of a text at most; of language modelling, of each block. 'auto': "
-            "as many as the model takes and the data makes sensible.",
-            extra={"expected": 'a whole number from 2 to 1048576, or "auto"'},
+            description="Tokens after which a text is cut, and of each block of language "
+            "modelling; 'auto' takes as many as the model has positions, but not over 512 (of "
+            "blocks 1024, and fewer for little text).",
+            extra={"expected": 'a whole number of 4 or more, or "auto"'},
         ),
     ] = "auto"
     sample_prompt: Annotated[
@@ -347,6 +349,9 @@ class Config(Table, frozen=True):
     task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
+    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
+        default_factory=TextConfig
+    )
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)

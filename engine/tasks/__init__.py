@@ -15,6 +15,7 @@ from engine.tasks.task import (
     TrainData,
     ValData,
 )
+from engine.tasks.text_classification import TextClassification
 
 __all__ = [
     "TASKS",
@@ -32,4 +33,5 @@ __all__ = [
 TASKS: dict[str, Task[Any]] = {
     "image-classification": ImageClassification(),
     "causal-lm": CausalLM(),
+    "text-classification": TextClassification(),
 }
