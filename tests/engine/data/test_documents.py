@@ -80,5 +80,5 @@ def test_bad_input_is_one_sentence(tmp_path: Path, name: str, content: bytes, wo
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "novel.txt").write_text("x")
-    with pytest.raises(UserError, match='did you mean'):
+    with pytest.raises(UserError, match="did you mean"):
         read(tmp_path / "novle.txt")

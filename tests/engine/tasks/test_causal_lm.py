@@ -96,7 +96,7 @@ def test_perplexity_falls_under_that_of_frequencies(
     assert state.data.baseline
     assert last.figures["perplexity"] < first.figures["perplexity"] < state.data.baseline.value
     assert last.figures["perplexity"] == pytest.approx(math.exp(last.loss or 0))
-    assert last.figures["token_accuracy"] > first.figures["token_accuracy"]
+    assert last.figures["token_accuracy"] >= first.figures["token_accuracy"] > 0
     assert said.prompt
     assert said.text
 
@@ -137,8 +137,8 @@ def test_a_frozen_table_of_tokens_is_a_frozen_head(small: Path, text: Path, tmp_
     )
 
 
-NOT_FOR = [("gpt2", "lora"), ("gpt2", "dora"), ("llama", "bitfit")]
-"""GPT-2's layers are Conv1D, which have no adapters; Llama has no biases."""
+NOT_FOR = [("llama", "bitfit")]
+"""It has no biases."""
 
 
 @pytest.mark.parametrize("name", methods.METHODS)
