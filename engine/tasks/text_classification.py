@@ -135,6 +135,6 @@ def _truncation(longest: int, *parts: Tokens) -> list[str]:
     middle, most = (int(q) for q in np.percentile(lengths, [50, 95]))
     return [
         f"{cut:,} of {len(lengths):,} texts are cut to {longest} tokens "
-        f"({cut / len(lengths):.1%}); the median is {middle:,}, 95% have up to {most:,}, the longest has {lengths.max():,} "
-        "(text.max_length)."
+        f"({cut / len(lengths):.1%}); the median is {middle:,}, 95% have up to {most:,}, the "
+        f"longest has {lengths.max():,} (text.max_length)."
     ]
