@@ -66,11 +66,16 @@ class Inspector:
         return found
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of the model `name` (SOURCE/NAME); `classes` None keeps the published head."""
         return await self._ask(
-            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes), ModelInfo
+            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes, task=task),
+            ModelInfo,
         )
 
     async def devices(self) -> list[Device]:
