@@ -358,9 +358,6 @@ class Config(Table, frozen=True):
     stages: Annotated[
         list[Stage], Meta(description="What joins the plan later, stage after stage.")
     ] = field(default_factory=list)
-    text: Annotated[TextConfig, Meta(description="Texts, and how they are read.")] = field(
-        default_factory=TextConfig
-    )
     optimizer: Annotated[OptimizerConfig, Meta(description="How weights are updated.")] = field(
         default_factory=OptimizerConfig
     )
