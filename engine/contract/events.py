@@ -172,6 +172,16 @@ class Evaluated(Event, frozen=True):
         return self.loss if figure == "loss" else self.figures.get(figure)
 
 
+class TextGenerated(Event, frozen=True):
+    """What a language model goes on with after a prompt, at an evaluation."""
+
+    step: int
+    epoch: int
+    prompt: str
+    text: str
+    """Lines may be several; each is safe to show."""
+
+
 class CheckpointSaved(Event, frozen=True):
     step: int
     path: str
@@ -359,6 +369,7 @@ AnyEvent = (
     | StepsTrained
     | NonFiniteLoss
     | Evaluated
+    | TextGenerated
     | CheckpointSaved
     | LearningRateChanged
     | OptionChanged

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
@@ -41,6 +41,15 @@ class LoadedModel:
     """Where the weights came from, in words."""
     tokenizer: Any = None
     """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
+
+
+class Language(NamedTuple):
+    """How a language model reads."""
+
+    tokenizer: Any
+    """A `transformers.PreTrainedTokenizerBase`."""
+    positions: int | None
+    """As of `ModelInfo`."""
 
 
 class ModelSource(Protocol):

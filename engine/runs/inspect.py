@@ -32,7 +32,7 @@ T = TypeVar("T")
 HELPER = "engine.inspector"
 
 _LONGEST_ANSWER = 64 * 1024 * 1024
-_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm")
+_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm", "transformers")
 _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 
 
@@ -66,11 +66,16 @@ class Inspector:
         return found
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of the model `name` (SOURCE/NAME); `classes` None keeps the published head."""
         return await self._ask(
-            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes), ModelInfo
+            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes, task=task),
+            ModelInfo,
         )
 
     async def devices(self) -> list[Device]:

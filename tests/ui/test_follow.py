@@ -176,3 +176,8 @@ def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:
         samples=10,
         seconds=1.0,
     )
+
+
+def test_generated_texts_are_told_on_a_line_that_can_not_steer_the_terminal() -> None:
+    said = e.TextGenerated(step=5, epoch=1, prompt="the\ncat", text="sat\x1b[2J on\n[b]it[/b]")
+    assert follow.said_line(said) == "text: the cat | sat on [b]it[/b]"
