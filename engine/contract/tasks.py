@@ -58,7 +58,9 @@ TASKS = {
                 "mean IoU",
                 "Intersection over union of what is found and what there is, mean of the classes.",
             ),
-            "miou_foreground": Figure("fg IoU", "The same without the first class, the background."),
+            "miou_foreground": Figure(
+                "fg IoU", "The same without the first class, the background."
+            ),
             "dice": Figure("Dice", "Overlap as F1 of the pixels, mean of the classes."),
             "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
         },

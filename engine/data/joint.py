@@ -146,17 +146,19 @@ def _moved(
         "shift_y": (0.0, [0, shift], [0.0, 0.0], None),
         "turn": (-signed * extremes.turn, [0, 0], [0.0, 0.0], None),
     }[name]
-    return F.affine(image, angle, translate, 1.0, shears, how, fill, center)
+    moved: Image.Image = F.affine(image, angle, translate, 1.0, shears, how, fill, center)
+    return moved
 
 
 def _repainted(name: str, share: float, extremes: _Extremes, image: Image.Image) -> Image.Image:
+    """`identity` leaves it as it is."""
     match name:
         case "posterize":
-            return F.posterize(image, 8 - round(share * extremes.bits))
+            image = F.posterize(image, 8 - round(share * extremes.bits))
         case "solarize":
-            return F.solarize(image, 255 * (1 - share))
+            image = F.solarize(image, 255 * (1 - share))
         case "autocontrast":
-            return F.autocontrast(image)
+            image = F.autocontrast(image)
         case "equalize":
-            return F.equalize(image)
+            image = F.equalize(image)
     return image

@@ -181,8 +181,8 @@ def _matched(images: Path, masks_: Path) -> list[MaskedPicture]:
             more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
             raise UserError(
                 f"data.path: {_quoted(images)} has {len(of_images)} pictures and {_quoted(masks_)} "
-                f"{len(of_masks)} masks: the {kind} {_quoted(alone[0].name)}{more} has no {missing} "
-                "of the same name; add or remove."
+                f"{len(of_masks)} masks: the {kind} {_quoted(alone[0].name)}{more} has no "
+                f"{missing} of the same name; add or remove."
             )
     return [MaskedPicture(path, of_masks[stem]) for stem, path in of_images.items()]
 
@@ -269,10 +269,10 @@ def _check(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> None:
                     f"{coding.unknown(value, found.are_colours)}."
                 )
     if len(coding.classes) < 2:
+        alone = "".join(coding.classes) or "nothing"
         raise UserError(
-            f"data.path: the masks hold one class only, {''.join(coding.classes) or 'none'}, beside "
-            f"{ignore_index}, which segmentation.ignore_index leaves out; set it to -1 where that "
-            "is a class."
+            f"data.path: the masks hold {alone} alone beside {ignore_index}, which "
+            "segmentation.ignore_index leaves out; set it to -1 where that is a class."
         )
     if len(coding.classes) > _MOST_CLASSES:
         raise UserError(

@@ -67,7 +67,8 @@ class Coding:
         if wrong.any():
             value = int(values.array[wrong][0])
             raise picture.Unreadable(self.unknown(value, values.are_colours))
-        return np.array([known[int(key)] for key in keys], np.int16)[places]
+        meanings: NDArray[np.int16] = np.array([known[int(key)] for key in keys], np.int16)[places]
+        return meanings
 
     def unknown(self, value: int, is_colour: bool) -> str:
         """Says of a mask that it holds a value without a meaning."""

@@ -124,15 +124,15 @@ def _preprocessing(name: str, weights: str) -> Preprocessing:
 
 
 def _entry(name: str) -> CatalogueEntry:
-    offered = offered(name)
-    best = offered[0]
+    there = offered(name)
+    best = there[0]
     return CatalogueEntry(
         name=f"torchvision/{name}",
         parameters=best.meta["num_params"],
         image_size=best.transforms().crop_size[0],
         accuracy=best.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
         download_size=round(best.meta["_file_size"] * _MB),
-        weights=[w.name for w in offered],
+        weights=[w.name for w in there],
         weights_file=file_name(best),
     )
 

@@ -73,9 +73,7 @@ def _build(name: str, classes: int) -> nn.Module:
     """The network with torchvision's random weights."""
     options = {} if name.startswith("lraspp") else {"aux_loss": True}
     builder = get_model_builder(name)
-    module: nn.Module = builder(
-        weights=None, weights_backbone=None, num_classes=classes, **options
-    )
+    module: nn.Module = builder(weights=None, weights_backbone=None, num_classes=classes, **options)
     return module
 
 

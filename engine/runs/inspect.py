@@ -32,6 +32,8 @@ T = TypeVar("T")
 HELPER = "engine.inspector"
 
 _LONGEST_ANSWER = 64 * 1024 * 1024
+_KIND = "entries with tasks"
+"""Of the catalogue; caches of another are not read."""
 _KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm")
 _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 
@@ -66,11 +68,16 @@ class Inspector:
         return found
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of the model `name` (SOURCE/NAME); `classes` None keeps the published head."""
         return await self._ask(
-            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes), ModelInfo
+            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes, task=task),
+            ModelInfo,
         )
 
     async def devices(self) -> list[Device]:
@@ -142,7 +149,7 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
 
 def _catalogue_key() -> str:
     """What a catalogue depends on: the libraries, and where their weights lie."""
-    parts = [f"{name} {_version(name)}" for name in _KNOWS_MODELS]
+    parts = [_KIND, *(f"{name} {_version(name)}" for name in _KNOWS_MODELS)]
     parts += [f"{name}={os.environ.get(name)}" for name in _MOVES_WEIGHTS]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 
