@@ -132,7 +132,10 @@ def _only_train(root: Path) -> None:
     ("spoil", "words"),
     [
         (_without_masks, "but no folder"),
-        (_one_too_few, 'has 3 pictures and "{root}/masks" 2 masks: the picture "b.png" has no mask'),
+        (
+            _one_too_few,
+            'has 3 pictures and "{root}/masks" 2 masks: the picture "b.png" has no mask',
+        ),
         (_one_too_many, 'the mask "b.png" has no picture of the same name'),
         (_another_size, 'the mask "{root}/masks/b.png" has 3×4 pixels and its picture 32×32;'),
         (_a_class_too_many, "it holds 2, but classes.txt has the classes 0 to 1"),

@@ -30,7 +30,9 @@ def grey_png(path: Path, bits: int, rows: list[list[int]]) -> None:
     lines = b""
     for row in rows:
         text = "".join(f"{value:0{bits}b}" for value in row)
-        lines += b"\0" + int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8))
+        lines += b"\0" + int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(
+            -(-len(text) // 8)
+        )
     head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), bits, 0, 0, 0, 0)
     parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
