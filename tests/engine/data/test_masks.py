@@ -81,7 +81,7 @@ def test_colours_by_the_class_file(tmp_path: Path) -> None:
     assert named.decode(read).tolist() == [[0, 1, IGNORED]]
     pixels[0, 0] = 1, 2, 4
     Image.fromarray(pixels).save(tmp_path / "odd.png")
-    with pytest.raises(picture.Unreadable, match="the colour 1,2,4, which is not in classes.csv"):
+    with pytest.raises(picture.Unreadable, match=r"the colour 1,2,4, which is not in classes\.csv"):
         named.decode(masks.read(tmp_path / "odd.png", named))
 
 
