@@ -69,6 +69,7 @@ def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Eval
         samples=found.samples,
         seconds=time.monotonic() - began,
         weights=weights,
+        by_class=found.by_class,
     )
 
 

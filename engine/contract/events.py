@@ -82,7 +82,8 @@ class DataIndexed(Event, frozen=True):
     classes: list[str]
     """Empty where the task has none."""
     train_counts: list[int]
-    """Training samples of each class; of a task without classes all in one number."""
+    """Training samples of each class; of a task without classes all in one number. Of segmentation
+    the pictures that show each class, so that one picture may count several times."""
     val_counts: list[int]
     baseline: Baseline | None = None
 
@@ -166,6 +167,8 @@ class Evaluated(Event, frozen=True):
     seconds: float
     weights: Literal["raw", "ema"] = "raw"
     """Whether the weights are those that train, or their moving average."""
+    by_class: list[float | None] = []
+    """Of segmentation the IoU of each class, None where it is nowhere; empty for other tasks."""
 
     def value(self, figure: str) -> float | None:
         """Of a figure, or of the loss; None where it is not defined."""

@@ -72,6 +72,22 @@ TASKS = {
             "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
         },
     ),
+    "semantic-segmentation": TaskWords(
+        "semantic segmentation",
+        "picture",
+        "img/s",
+        {
+            "miou": Figure(
+                "mean IoU",
+                "Intersection over union of what is found and what there is, mean of the classes.",
+            ),
+            "miou_foreground": Figure(
+                "fg IoU", "The same without the first class, the background."
+            ),
+            "dice": Figure("Dice", "Overlap as F1 of the pixels, mean of the classes."),
+            "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
+        },
+    ),
 }
 """By the name that `task` takes in a config."""
 

@@ -33,6 +33,8 @@ HELPER = "engine.inspector"
 
 _LONGEST_ANSWER = 64 * 1024 * 1024
 _KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm", "transformers")
+_KIND = "entries with tasks"
+"""Of the catalogue; caches of another are not read."""
 _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 
 
@@ -147,7 +149,7 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
 
 def _catalogue_key() -> str:
     """What a catalogue depends on: the libraries, and where their weights lie."""
-    parts = [f"{name} {_version(name)}" for name in _KNOWS_MODELS]
+    parts = [_KIND, *(f"{name} {_version(name)}" for name in _KNOWS_MODELS)]
     parts += [f"{name}={os.environ.get(name)}" for name in _MOVES_WEIGHTS]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 

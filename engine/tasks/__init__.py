@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.tasks.causal_lm import CausalLM
 from engine.tasks.image_classification import ImageClassification
+from engine.tasks.semantic_segmentation import SemanticSegmentation
 from engine.tasks.task import (
     Feeding,
     Figures,
@@ -34,4 +35,5 @@ TASKS: dict[str, Task[Any]] = {
     "image-classification": ImageClassification(),
     "causal-lm": CausalLM(),
     "text-classification": TextClassification(),
+    "semantic-segmentation": SemanticSegmentation(),
 }

@@ -2,8 +2,6 @@
 
 from engine import data
 from engine.contract.config import Config
-from engine.contract.errors import UserError
-from engine.contract.text import plain
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader
 from engine.data.pictures import LabelledPictures
 from engine.models.source import LoadedModel
@@ -20,11 +18,7 @@ class ImageClassification:
     def data(
         self, config: Config, index: DataIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        size, pre = config.data.image_size, model.info.preprocessing
-        if pre is None:
-            raise UserError(f"model.name: {plain(model.info.name)} takes no pictures.")
-        pre = pre if size == "auto" else pre.at(size)
-        seed = config.training.seed
+        pre, seed = model.preprocessing(config), config.training.seed
         return (
             TrainLoader(
                 LabelledPictures(index.train, pre, seed),

@@ -1,7 +1,7 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ class Figures:
     """Mean, None where not finite."""
     figures: dict[str, float]
     samples: int
+    by_class: list[float | None] = field(default_factory=list)
 
     def value(self, figure: str) -> float | None:
         """Of a figure, or of the loss; None where it is not defined."""

@@ -212,7 +212,7 @@ class MainScreen(Steering):
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:
         if self.workspace.run is None:
-            self.workspace.set_model(event.model, event.weights)
+            self.workspace.set_model(event.model, event.weights, event.task)
             self.show()
 
     @on(FieldForm.Entered)
