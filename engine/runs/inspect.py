@@ -147,7 +147,7 @@ def _catalogue_key() -> str:
     parts = [f"{name} {_version(name)}" for name in _KNOWS_MODELS]
     parts += [f"{name}={os.environ.get(name)}" for name in _MOVES_WEIGHTS]
     with suppress(OSError):
-        parts += sorted(os.listdir(_hub_cache()))
+        parts += sorted(path.name for path in _hub_cache().iterdir())
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
