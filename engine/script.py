@@ -62,7 +62,7 @@ class Script(Struct, frozen=True, kw_only=True):
     def config_at(self, p: Progress | None) -> Config | None:
         """The config in force at a place, and at the start without one; None behind the last that
         the script knows of, where `config.toml` has it."""
-        key = key_of(p) if p else (0, 0, 0)
+        key = key_of(p) if p else (0, 0, 1)
         configs = [line for line in self.lines if line.config]
         if not configs or key >= configs[-1].key:
             return None

@@ -1,0 +1,89 @@
+"""Runs made of the past of another, in memory: what a fork or a replay takes over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract import toml
+from engine.contract.config import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
+from engine.runs import fork, store
+from engine.runs.journal import Outbox, event_tail
+from tests.engine.driven import Driven
+from tests.engine.sessions import config, fold, of, tiny_net
+
+pytestmark = pytest.mark.usefixtures("one_thread", "unhindered")
+
+
+def asked(root: Path, epochs: int = 2, **tables: Any) -> Config:
+    """Five steps an epoch, of which only the last checkpoint stays."""
+    return config(
+        data=DataConfig(path=str(root), batch_size=4),
+        training=TrainingConfig(epochs=epochs, threads=1),
+        schedule=ScheduleConfig("constant"),
+        **{
+            "optimizer": OptimizerConfig(lr=0.05),
+            "checkpoints": CheckpointConfig(keep_last=1),
+            **tables,
+        },
+    )
+
+
+def live(
+    folder: Path,
+    config: Config,
+    until: float = float("inf"),
+    commands: Sequence[tuple[int, c.AnyCommand]] = (),
+) -> None:
+    """One life of a run, which is killed at the boundary of a step; commands go by steps."""
+    left = list(commands)
+    driven = Driven(tiny_net, 18, folder)
+    try:
+        for _ in driven.life(config):
+            if driven.session.progress.step >= until:  # type: ignore[union-attr]
+                break
+            while left and left[0][0] <= driven.session.progress.step:  # type: ignore[union-attr]
+                Outbox(folder).append(left.pop(0)[1])
+    finally:
+        driven.close()
+
+
+def made(root: Path, config: Config, **how: Any) -> Path:
+    """A run that was begun, and its folder."""
+    folder = store.create(config, root / "runs")
+    live(folder, config, **how)
+    return folder
+
+
+def repeated(folder: Path) -> list[e.AnyEvent]:
+    """All that a fork or a replay tells."""
+    driven = Driven(tiny_net, 18, folder)
+    driven.run(toml.load(folder / store.CONFIG))
+    driven.close()
+    return event_tail(folder).read()
+
+
+def test_a_fork_at_the_start_has_its_own_rate(tmp_path: Path) -> None:
+    """The checkpoint of the start is gone."""
+    parent = made(tmp_path, asked(tmp_path))
+    state = fold(repeated(fork.create_fork(parent, 0, ["optimizer.lr=0.001"], tmp_path)))
+    assert state.base_lr == 0.001
+    assert set(state.lr.values.tolist()) == {0.001}
+
+
+def test_a_replay_follows_a_config_that_was_changed_at_the_start(tmp_path: Path) -> None:
+    parent = made(tmp_path, asked(tmp_path), until=3)
+    other = asked(tmp_path, optimizer=OptimizerConfig(lr=0.001))
+    live(parent, other)
+    (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
+    assert compared.different == []  # type: ignore[attr-defined]
