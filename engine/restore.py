@@ -47,8 +47,7 @@ def begin(
     forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
     if forked_here and saved.manifest.config != session.asked:
         _begin_as_asked(session)
-    followed = _follow_config(session, saved.manifest)
-    warnings = tensors_and_plan(session, saved) + followed
+    warnings = checkpointed(session, saved)
     if saved.manifest.config == session.asked:
         session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
     if past.finished_at == p.step and p.exhausted(session.config.early_stopping):
@@ -56,15 +55,17 @@ def begin(
     return warnings
 
 
-def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
+def checkpointed(session: Session, saved: Checkpoint) -> list[str]:
     """Put a checkpoint's tensors back, and settings and plan of the session's progress into force.
 
-    Returns warnings, in sentences. Raises `UserError` where they don't go together.
+    What was changed in the config since the checkpoint wins over the progress. Returns warnings,
+    in sentences. Raises `UserError` where they don't go together.
     """
+    followed = _follow_config(session, saved.manifest)
     session.set_options(session.progress.options)
     warnings = snapshot.read(session, saved)
     session.set_plan(session.progress.rules)
-    return warnings
+    return warnings + followed
 
 
 def _begin_as_asked(session: Session) -> None:

@@ -57,7 +57,7 @@ def _go_back(
         p.rollbacks, p.rolled_back_to = p.rollbacks + 1, p.step
         p.base_lr *= session.config.guard.lr_factor
     session.redo.clear()
-    for warning in restore.tensors_and_plan(session, saved):
+    for warning in restore.checkpointed(session, saved):
         yield e.Warned(message=warning)
     session.reopen_data()
     if checkpoint.give_up_after(saved):
@@ -71,6 +71,7 @@ def _go_back(
         options=dict(p.options),
         reason=reason,
         by_guard=by_guard,
+        ahead=p.ahead,
     )
     yield session.plan_changed(change="")
     try:

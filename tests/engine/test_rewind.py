@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from engine import checkpoint, pending
@@ -13,8 +14,11 @@ from engine.contract import events as e
 from engine.contract.config import (
     CheckpointConfig,
     Config,
+    DataConfig,
+    EarlyStoppingConfig,
     GuardConfig,
     OptimizerConfig,
+    ScheduleConfig,
     TrainingConfig,
 )
 from engine.contract.errors import UserError
@@ -201,3 +205,26 @@ def test_fp16_may_overflow_now_and_then() -> None:
     p.not_finite = 11
     guard.watch(11, float("inf"), GuardConfig())
     assert guard.alarm
+
+
+def test_what_the_config_says_now_wins_over_a_checkpoint_of_before(tmp_path: Path) -> None:
+    """As on a resume: rate, batches, optimizer, and what the best is judged by."""
+    worker = toy(tmp_path / "run", (12, c.Rewind(8)), schedule=ScheduleConfig("constant"))
+    worker.live(steps=10)
+    worker.asked = replace(
+        worker.asked,
+        optimizer=OptimizerConfig(name="adamw", lr=0.002),
+        data=DataConfig(path="pictures", batch_size=9),
+        early_stopping=EarlyStoppingConfig(metric="val_top1"),
+    )
+    worker.live()
+    (back,) = of(e.Rewound, worker.journal)
+    assert (back.step, back.epoch, back.lr) == (6, 2, 0.002)  # type: ignore[attr-defined]
+    state = fold(worker.journal)
+    assert [x.step for x in state.evaluations] == [5, 8, 10], "epochs of two steps from then on"
+    assert state.total_steps == state.step == 10
+    best = worker.session.progress.best
+    assert best == max(x.figures["top1"] for x in state.evaluations[1:])
+    counters = {int(x["step"]) for x in worker.session.optimizer.state.values()}
+    assert counters == {4}, "AdamW began at the rewind"
+    assert checkpoint.best(worker.folder).manifest.progress.best == best
