@@ -25,7 +25,18 @@ from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.guard import Guard
 from engine.progress import Progress
-from tests.engine.sessions import Script, ToyWorker, config, fold, of, run, same, session, tensors
+from tests.engine.sessions import (
+    Script,
+    ToyWorker,
+    config,
+    fold,
+    of,
+    run,
+    same,
+    session,
+    tensors,
+    tiny_net,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -142,10 +153,33 @@ def test_a_loss_that_is_not_finite_goes_back_and_lowers_the_rate(
     back = of(e.Rewound, worker.journal)
     assert [(x.step, x.by_guard) for x in back] == [(9, True), (6, True)]  # type: ignore[attr-defined]
     assert all("the loss became" in x.reason for x in back)  # type: ignore[attr-defined]
-    assert state.base_lr == 5e-5, "half of what it was at the good checkpoint"
+    assert state.base_lr == 5e-5, "half of what it was at the good checkpoint, which is lower"
     assert all(torch.isfinite(x).all() for x in worker.session.module.state_dict().values())
     assert state.phase == "finished"
     assert Rule("head.bias", train=False) in state.rules
+
+
+def test_the_guard_takes_back_nothing_that_was_steered_while_live(tmp_path: Path) -> None:
+    """The rate is lower than at the checkpoint of step 6, and is lowered from there."""
+    script: Script = [(7, c.SetLearningRate(1e-5)), (7, c.Freeze("head.bias"))]
+    script = [*script, (7, c.SetOption("training.epochs", "4"))]
+    worker = toy(tmp_path / "run", *script, optimizer=OptimizerConfig(lr=0.1))
+
+    def spoilt(module: nn.Module, _: object, logits: torch.Tensor) -> torch.Tensor:
+        p = worker.session.progress
+        return logits * float("nan") if p.step == 7 and not p.rollbacks else logits
+
+    def build() -> nn.Module:
+        module = tiny_net()
+        module.head.register_forward_hook(spoilt)  # type: ignore[union-attr,arg-type]
+        return module
+
+    worker.model = build
+    worker.live()
+    state, (back,) = fold(worker.journal), of(e.Rewound, worker.journal)
+    assert (back.step, back.lr) == (6, 5e-6)  # type: ignore[attr-defined]
+    assert (state.base_lr, state.rules[-1]) == (5e-6, Rule("head.bias", train=False))
+    assert state.step == 20
 
 
 def test_the_guard_gives_up_at_its_limit(tmp_path: Path) -> None:
