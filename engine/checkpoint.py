@@ -154,6 +154,11 @@ def best(run: Path) -> Checkpoint:
     return Checkpoint(path.resolve(), check(path))
 
 
+def has_best(run: Path) -> bool:
+    """Whether `best` points to a checkpoint."""
+    return (run / FOLDER / BEST).exists()
+
+
 def until(run: Path, step: int) -> Iterator[Checkpoint]:
     """The intact checkpoints at or before `step`, newest first."""
     for name in reversed(_names(run / FOLDER)):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
+from engine import checkpoint
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
@@ -13,14 +15,16 @@ from engine.contract.config import (
     CheckpointConfig,
     Config,
     DataConfig,
+    EarlyStoppingConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainingConfig,
 )
+from engine.contract.errors import UserError
 from engine.runs import fork, store
 from engine.runs.journal import Outbox, event_tail
 from tests.engine.driven import Driven
-from tests.engine.sessions import config, fold, of, tiny_net
+from tests.engine.sessions import config, fold, of, same, tiny_net
 
 pytestmark = pytest.mark.usefixtures("one_thread", "unhindered")
 
@@ -87,3 +91,46 @@ def test_a_replay_follows_a_config_that_was_changed_at_the_start(tmp_path: Path)
     live(parent, other)
     (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
     assert compared.different == []  # type: ignore[attr-defined]
+
+
+FIRST_IS_BEST = EarlyStoppingConfig(min_delta=1e5)
+
+
+def test_a_fork_keeps_the_best_of_before(tmp_path: Path) -> None:
+    parent = made(tmp_path, asked(tmp_path, epochs=4, early_stopping=FIRST_IS_BEST))
+    folder = fork.create_fork(parent, 17, (), tmp_path)
+    (saved,) = of(e.ModelSaved, repeated(folder))
+    assert saved.weights == "best, epoch 1"  # type: ignore[attr-defined]
+    assert same(*(load_file(x / "model.safetensors") for x in (parent, folder)))
+
+
+def test_a_best_that_came_later_is_not_the_forks(tmp_path: Path) -> None:
+    judged = EarlyStoppingConfig(restore_best=True)
+    kept = CheckpointConfig(keep_last=9)
+    parent = made(tmp_path, asked(tmp_path, 4, early_stopping=judged, checkpoints=kept))
+    best = checkpoint.best(parent).manifest.progress.step
+    folder = fork.create_fork(parent, best - 1, (), tmp_path)
+    events = repeated(folder)
+    assert fold(events).phase == "finished"
+    assert of(e.Warned, events) == []
+    assert checkpoint.best(folder).manifest.progress.step >= best
+
+
+def test_a_fork_at_the_end_of_an_early_stopped_run_goes_on(tmp_path: Path) -> None:
+    judged = EarlyStoppingConfig(min_delta=1e5, patience=2)
+    parent = made(tmp_path, asked(tmp_path, epochs=10, early_stopping=judged))
+    folder = fork.create_fork(parent, 15, ["optimizer.lr=0.001"], tmp_path)
+    state = fold(repeated(folder))
+    assert state.early_stopped
+    assert state.step == 25, "patient anew"
+
+
+@pytest.mark.parametrize("step", [0, 7])
+@pytest.mark.parametrize("override", ["l2_sp=0.1", "wise_ft=true"])
+def test_a_fork_has_no_start_to_go_back_to_that_was_not_kept(
+    tmp_path: Path, step: int, override: str
+) -> None:
+    kept = CheckpointConfig(keep_last=9)
+    parent = made(tmp_path, asked(tmp_path, checkpoints=kept))
+    with pytest.raises(UserError, match="did not keep the weights that it began with"):
+        fork.create_fork(parent, step, [f"regularisation.{override}"], tmp_path)
