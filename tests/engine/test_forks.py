@@ -21,10 +21,12 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.errors import UserError
+from engine.contract.rules import Rule
 from engine.runs import fork, store
 from engine.runs.journal import Outbox, event_tail
 from tests.engine.driven import Driven
 from tests.engine.sessions import config, fold, of, same, tiny_net
+from tests.engine.watch import differing, stored
 
 pytestmark = pytest.mark.usefixtures("one_thread", "unhindered")
 
@@ -91,6 +93,21 @@ def test_a_replay_follows_a_config_that_was_changed_at_the_start(tmp_path: Path)
     live(parent, other)
     (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
     assert compared.different == []  # type: ignore[attr-defined]
+
+
+def test_a_replay_changes_the_config_before_what_was_lost_is_obeyed_once_more(
+    tmp_path: Path,
+) -> None:
+    """The checkpoint of the resume has the moments that a freeze behind it drops."""
+    parent = made(tmp_path, asked(tmp_path), until=6, commands=[(5, c.Freeze("head"))])
+    live(parent, asked(tmp_path, trainable=[Rule("*", lr_scale=0.5)]))
+    folder = fork.create_replay(parent, tmp_path)
+    (compared,) = of(e.ReplayCompared, repeated(folder))
+    assert compared.different == []  # type: ignore[attr-defined]
+    (theirs, _), (ours, _) = map(checkpoint.newest, (parent, folder))
+    assert theirs
+    assert ours
+    assert differing(stored(theirs), stored(ours)) == []
 
 
 FIRST_IS_BEST = EarlyStoppingConfig(min_delta=1e5)
