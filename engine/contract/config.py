@@ -290,6 +290,11 @@ class RegularisationConfig(Table, frozen=True):
         ),
     ] = "natural"
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether a run will go back to the weights that it began with."""
+        return self.l2_sp > 0 or self.wise_ft
+
 
 class SegmentationConfig(Table, frozen=True):
     loss: Annotated[

@@ -253,6 +253,8 @@ class Rewound(Event, frozen=True):
     reason: str
     """Why, in a few words: a command, or what the guard saw."""
     by_guard: bool
+    ahead: int = 0
+    """As `TrainingStarted.ahead`."""
 
 
 class MicroBatchHalved(Event, frozen=True):

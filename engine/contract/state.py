@@ -289,7 +289,7 @@ class RunState:
         self._forget_after(event.step)
         if event.by_guard:
             self.rollbacks.append(event)
-        self.epoch, self.base_lr = event.epoch, event.lr
+        self.epoch, self.base_lr, self.ahead = event.epoch, event.lr, event.ahead
         self.config = self.asked
         self._set_options(event.options)
         self._mark(event.step, f"rewound: {event.reason}")
