@@ -34,9 +34,11 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z]+/.+$",
-            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18"},
+            pattern=r"^([a-z]+/.+|.+\.py:\w+)$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'. Or "
+            "'path/to/file.py:factory', which runs your own code: a function that returns an "
+            "nn.Module and may take classes or num_classes.",
+            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18, or FILE.py:FUNCTION"},
         ),
     ]
     weights: Annotated[
@@ -44,7 +46,8 @@ class ModelConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="Where training starts: 'DEFAULT' (the library's best), a weight the "
-            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'.",
+            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'. A module of "
+            "your own is as its function gives it.",
         ),
     ] = "DEFAULT"
 
@@ -348,8 +351,15 @@ class Config(Table, frozen=True):
     )
 
 
+def own_module(name: str) -> tuple[Path, str] | None:
+    """The file and the function that `model.name` names, or None where it names no code."""
+    file, colon, factory = name.rpartition(":")
+    return (expand(file), factory) if colon and file.endswith(".py") else None
+
+
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
     path = expand(weights)
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
+    is_file = is_file or path.name.endswith(".safetensors.index.json")
     return path if is_file and not weights.startswith("pypi:") else None

@@ -1,11 +1,12 @@
 """Where models come from: a registry of sources, and three functions over all of them."""
 
 from engine.contract.catalogue import Catalogue
-from engine.contract.config import Config
+from engine.contract.config import Config, own_module
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
+from engine.models.own import OwnSource
 from engine.models.source import LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
@@ -13,7 +14,7 @@ from engine.models.torchvision import TorchvisionSource
 __all__ = ["SOURCES", "LoadedModel", "ModelSource", "Wanted", "catalogue", "describe", "load"]
 
 SOURCES: dict[str, ModelSource] = {
-    source.name: source for source in (TorchvisionSource(), TimmSource())
+    source.name: source for source in (TorchvisionSource(), TimmSource(), OwnSource())
 }
 
 
@@ -54,6 +55,8 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:
+    if own_module(model_name):
+        return SOURCES["own"], model_name
     source, _, name = model_name.partition("/")
     if source not in SOURCES:
         hint = did_you_mean(source, SOURCES) or f"; there are {' and '.join(SOURCES)}."

