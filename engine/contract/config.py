@@ -58,7 +58,8 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split.",
+            "a class, which is then split; or a list of files, as .csv, .tsv or .jsonl; or a data "
+            "set of torchvision, such as torchvision/FashionMNIST.",
         ),
     ]
     image_size: Annotated[
@@ -102,6 +103,34 @@ class DataConfig(Table, frozen=True):
             description="Processes that read pictures; 0 reads in the training process, 'auto' "
             "uses some for a GPU and none for a CPU.",
             extra={"expected": 'a whole number from 0 to 128, or "auto"'},
+        ),
+    ] = "auto"
+
+
+class ImagesConfig(Table, frozen=True):
+    file_column: Annotated[
+        str, Meta(min_length=1, description="Column of a list that names the pictures' files.")
+    ] = "file"
+    label_column: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Column that has the label; several stand apart by | or ; or spaces, or "
+            "are a JSON list.",
+        ),
+    ] = "label"
+    split_column: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Column that says train or val; a list without it is split.",
+        ),
+    ] = "split"
+    root: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Folder of torchvision's data sets; 'auto' is datasets/ in TORCH_HOME.",
         ),
     ] = "auto"
 
@@ -322,6 +351,9 @@ class Config(Table, frozen=True):
     task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
+    images: Annotated[
+        ImagesConfig, Meta(description="Where pictures are not in folders of classes.")
+    ] = field(default_factory=ImagesConfig)
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)

@@ -49,6 +49,16 @@ TASKS = {
             ),
         },
     ),
+    "multi-label-classification": TaskWords(
+        "multi-label classification",
+        "picture",
+        "img/s",
+        {
+            "map": Figure("mAP", "Mean over the classes of the average precision."),
+            "f1": Figure("macro F1", "Mean of each class's F1, saying what is likelier than not."),
+            "exact": Figure("exact", "Share of pictures all of whose labels are right."),
+        },
+    ),
 }
 """By the name that `task` takes in a config."""
 

@@ -15,6 +15,9 @@ from engine.contract.paths import expand
 from engine.contract.text import plain
 
 
+_LISTS = (".csv", ".tsv", ".jsonl")
+
+
 def ready(config: Config, resumed: bool = False) -> Config:
     """`config` with absolute paths, so that the run can be resumed from anywhere.
 
@@ -51,6 +54,8 @@ def _data_folder(named: str) -> Path:
     folder = _absolute(named, "data.path")
     if not folder.exists():
         raise UserError(f"data.path: there is no folder {plain(folder)}.")
+    if folder.is_file() and folder.suffix.lower() in _LISTS:
+        return folder
     if not folder.is_dir():
         raise UserError(f"data.path: {plain(folder)} is a file, not a folder of class folders.")
     if not os.access(folder, os.R_OK | os.X_OK):

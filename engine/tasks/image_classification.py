@@ -2,7 +2,7 @@
 
 from engine import data
 from engine.contract.config import Config
-from engine.data import DataIndex, Feeding, TrainLoader, ValLoader
+from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
 from engine.data.pictures import LabelledPictures
 from engine.models.source import LoadedModel
 from engine.tasks.classifying import Classifying
@@ -13,6 +13,8 @@ class ImageClassification:
     """A folder a class, a network that gives logits."""
 
     def index(self, config: Config, tell: Tell) -> DataIndex:
+        if lists.is_list(config.data.path):
+            return lists.index_list(config, tell)
         return data.index_folder(config.data, tell)
 
     def data(
