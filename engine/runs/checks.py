@@ -32,7 +32,9 @@ def ready(config: Config, resumed: bool = False) -> Config:
         raise UserError(NEEDS_PEFT)
     file = weights_file(config.model.weights)
     try:
-        data = replace(config.data, path=str(_data_folder(config.data.path)))
+        data = config.data
+        if not _is_known_set(data.path):
+            data = replace(data, path=str(_data_folder(data.path)))
         weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
         raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
@@ -48,6 +50,11 @@ def _model_name(name: str) -> str:
     if not file.is_file():
         raise UserError(f"model.name: there is no file {plain(file)}.")
     return f"{file}:{own[1]}"
+
+
+def _is_known_set(path: str) -> bool:
+    """Whether it names a data set of torchvision, and no folder."""
+    return path.startswith("torchvision/") and not expand(path).exists()
 
 
 def _data_folder(named: str) -> Path:
