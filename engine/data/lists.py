@@ -63,9 +63,7 @@ def index_list(config: Config, tell: Callable[[str], None]) -> DataIndex:
     return DataIndex([plain(name) for name in names], *samples, skipped)
 
 
-def usable(
-    config: Config, tell: Callable[[str], None]
-) -> tuple[list[Listed], list[FileSkipped]]:
+def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], list[FileSkipped]]:
     """The lines whose pictures can be read, and the other pictures. Raises `UserError`."""
     path = expand(config.data.path)
     tell(f"checking the pictures of {plain(path)}")

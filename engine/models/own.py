@@ -217,7 +217,9 @@ def _words(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{kind}: {plain(error.msg)} (line {error.lineno})"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-    where = f" ({plain(Path(frames[-1].filename).name)}, line {frames[-1].lineno})" if frames else ""
+    where = (
+        f" ({plain(Path(frames[-1].filename).name)}, line {frames[-1].lineno})" if frames else ""
+    )
     return f"{kind}: {said}{where}" if said else kind + where
 
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
-from engine.contract.config import weights_file
+from engine.contract.config import own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
@@ -91,6 +91,8 @@ class ModelPane(Pane):
         self._width = 0
         self._chosen: Pair = ("", "")
         """Of the draft."""
+        self._untold = True
+        """Whether the draft lacks its model's tree."""
         self._describing: Pair | None = None
         self._answered: Pair | None = None
         """Described, while the draft doesn't have the tree yet."""
@@ -134,10 +136,13 @@ class ModelPane(Pane):
         if not self._asked_catalogue:
             self._read_catalogue()
         pair = (draft.config.model.name, draft.config.model.weights)
+        self._untold = draft.model is None
         if pair != self._chosen:
             self._chosen, self._lines = pair, {}
             self._fill()
         asked = self._describing or pair == self._answered or pair in self._failed
+        if own_module(pair[0]):
+            asked = True  # it runs the user's code, which r allows
         if pair[0] and draft.model is None and not asked:
             self._describe(*pair)
 
@@ -170,6 +175,11 @@ class ModelPane(Pane):
         if name in self._on_disk:
             return ", on disk"
         return f", {download_text(entry)} to download" if entry.download_size else ""
+
+    @property
+    def _waits_for_consent(self) -> bool:
+        """Whether the draft's model is the user's own code, not run yet."""
+        return own_module(self._chosen[0]) is not None and self._untold
 
     @property
     def _entries(self) -> Sequence[CatalogueEntry]:
@@ -219,6 +229,8 @@ class ModelPane(Pane):
             return f"describing {plain(self._describing[0])} ...", ".warn"
         if self._error:
             return f"{self._error} (r tries again)", ".bad"
+        if self._waits_for_consent:
+            return f"r runs {plain(self._chosen[0])}, your own code, to draw its tree", ".warn"
         if self._catalogue is None:
             return "reading the catalogue of models ...", ".muted"
         if not self._found:
@@ -273,7 +285,7 @@ class ModelPane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "retry":
-            return bool(self._error)
+            return bool(self._error) or self._waits_for_consent
         if action in ("search", "weights"):
             typing = isinstance(self.screen.focused, Input)
             return self._catalogue is not None and self.has_class("-choosing") and not typing
@@ -283,6 +295,9 @@ class ModelPane(Pane):
         self.screen.set_focus(self._search)
 
     def action_retry(self) -> None:
+        if own_module(self._chosen[0]):
+            self._choose(*self._chosen)
+            return
         self._failed.clear()
         self._error = ""
         if self._catalogue is None:

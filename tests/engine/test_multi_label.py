@@ -38,7 +38,9 @@ def test_figures_do_not_depend_on_batches() -> None:
     objective = MultiLabel(config(), 3)
     logits, targets = torch.randn(10, 3), (torch.rand(10, 3) < 0.4).float()
     whole = objective.figures(objective.sums(logits, targets), 10)
-    parts = torch.cat([objective.sums(logits[:3], targets[:3]), objective.sums(logits[3:], targets[3:])])
+    parts = torch.cat(
+        [objective.sums(logits[:3], targets[:3]), objective.sums(logits[3:], targets[3:])]
+    )
     assert objective.figures(parts, 10) == whole
     assert whole.loss == pytest.approx(float(objective.loss(logits, targets)), rel=1e-6)
     said = logits > 0

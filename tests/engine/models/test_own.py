@@ -89,7 +89,9 @@ def test_any_of_these_gives_logits(file: Path, factory: str) -> None:
 
 
 def test_a_head_of_other_classes_is_replaced_and_told(file: Path) -> None:
-    assert load(file, "make").weights == "as net.py:make gives them, fc new for 3 classes (it had 10)"
+    assert (
+        load(file, "make").weights == "as net.py:make gives them, fc new for 3 classes (it had 10)"
+    )
     assert load(file, "with_classes").weights == "as net.py:with_classes gives them"
     assert torch.equal(load(file, "make").module.fc.weight, load(file, "make").module.fc.weight)
 

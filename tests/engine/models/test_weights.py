@@ -174,7 +174,9 @@ def test_code_in_a_file_never_runs(tmp_path: Path, plain_pickle: bool) -> None:
         assert touched.exists()
 
 
-@pytest.mark.parametrize("content", [network(), {"model": {"x": torch.ones(1)}, "args": Fraction(1, 2)}])
+@pytest.mark.parametrize(
+    "content", [network(), {"model": {"x": torch.ones(1)}, "args": Fraction(1, 2)}]
+)
 def test_what_is_more_than_weights_is_named(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"x\.pth holds more than weights \([\w.]+\) .*state_dict"):
