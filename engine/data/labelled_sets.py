@@ -90,11 +90,11 @@ def index_sets(config: Config, tell: Callable[[str], None]) -> SetIndex:
             f"{plain(config.data.path)}; a label that occurs once can't be learned, remove it."
         )
     number = {name: position for position, name in enumerate(names)}
-    samples = [
+    trained, held_out = (
         [SetSample(x.path, tuple(sorted(number[name] for name in labels[x.path]))) for x in some]
         for some in (train, val)
-    ]
-    return SetIndex([plain(name) for name in names], *samples, skipped)
+    )
+    return SetIndex([plain(name) for name in names], trained, held_out, skipped)
 
 
 def _split_labels(listed: Sequence[lists.Listed]) -> dict[Path, set[str]]:

@@ -59,8 +59,10 @@ def index_list(config: Config, tell: Callable[[str], None]) -> DataIndex:
     train, val = divided(config, listed, by=lambda line: str(line.labels))
     _check_trained(config, names, {str(line.labels) for line in train})
     label = {name: number for number, name in enumerate(names)}
-    samples = [[Sample(x.path, label[str(x.labels)]) for x in some] for some in (train, val)]
-    return DataIndex([plain(name) for name in names], *samples, skipped)
+    trained, held_out = (
+        [Sample(line.path, label[str(line.labels)]) for line in some] for some in (train, val)
+    )
+    return DataIndex([plain(name) for name in names], trained, held_out, skipped)
 
 
 def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], list[FileSkipped]]:
@@ -145,11 +147,11 @@ def _lines(path: Path, config: Config) -> Iterator[Listed]:
                 f"{plain(', '.join(map(str, columns)))}{hint}"
             )
     for number, row in enumerate(rows, start=1):
-        file = row.get(asked.file_column)
-        if not isinstance(file, str) or not file:
+        name = row.get(asked.file_column)
+        if not isinstance(name, str) or not name:
             raise UserError(f"data.path: entry {number} of {plain(path)} names no file.")
         yield Listed(
-            path.absolute().parent / expand(file),
+            path.absolute().parent / expand(name),
             _labels(row.get(asked.label_column)),
             _split(row.get(asked.split_column), number, path, asked.split_column),
         )

@@ -60,7 +60,7 @@ def fill(
         name in state and state[name].shape == expected[name].shape for name in own_head
     )
     odd = [n for n in state if n in expected and state[n].shape != expected[n].shape]
-    heads_shapes = [n for n in odd if n.startswith(in_head)]
+    heads_shapes = [n for n in own_head if n in odd]
     odd = [n for n in odd if not n.startswith(in_head)]
     given = {
         name: _own_copy(tensor)
@@ -79,9 +79,12 @@ def fill(
             f"{what}: it is a checkpoint of another architecture, as only {loaded} of the "
             f"{len(backbone)} tensors before the head are in it{most_like(state)}."
         )
-    _draw_rest(module, build)
+    many_left = 4 * len(left_over) > len(backbone)  # a deeper network has all of a shallower one
+    if own_file and many_left and (looks := most_like(state)):
+        raise UserError(f"{what}: it is a checkpoint of another architecture, as {wrong}{looks}.")
     if not kept:
         new_head(module, head)
+    _draw_rest(module, build)
     if not own_file:
         return Filled(kept, "")
     told = [_of_head(kept, heads_shapes, own_head, state, expected), wrong]
@@ -125,7 +128,7 @@ def _draw_rest(module: nn.Module, build: Callable[[], nn.Module] | None) -> None
     with torch.random.fork_rng(devices=[]):  # a new head must not depend on what is missing
         drawn = build().state_dict()
     rest = {name: drawn[name] for name, t in module.state_dict().items() if t.is_meta}
-    module.load_state_dict(rest, strict=False, assign=True)
+    _assign(module, rest)
 
 
 def _own_copy(tensor: Tensor) -> Tensor:

@@ -156,9 +156,8 @@ def _like(old: nn.Linear | nn.Conv2d, outputs: int) -> nn.Module:
     with torch.device(old.weight.device):
         if isinstance(old, nn.Linear):
             return nn.Linear(old.in_features, outputs, bias)
-        return nn.Conv2d(
-            old.in_channels, outputs, old.kernel_size, old.stride, old.padding, bias=bias
-        )
+        size: Any = {key: getattr(old, key) for key in ("kernel_size", "stride", "padding")}
+        return nn.Conv2d(old.in_channels, outputs, bias=bias, **size)
 
 
 def _preprocessing(name: str, module: nn.Module) -> Preprocessing:

@@ -25,7 +25,7 @@ INDEX = ".safetensors.index.json"
 # prefers; Lightning; scripts by hand; torchvision's references.
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model_ema", "model", "module")
 # Those of timm and Lightning also hold arguments and paths, which run no code as they are read.
-_HARMLESS = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
+_HARMLESS: list[Any] = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
 
 
 def read_state(path: Path, advice: str = "") -> StateDict:

@@ -1,6 +1,6 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 

@@ -72,7 +72,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='"FashonMNIST" .* did you mean "FashionMNIST"'):
+    with pytest.raises(UserError, match=r'"FashonMNIST" .* did you mean "FashionMNIST"'):
         index_known(config(tmp_path, "FashonMNIST"), lambda _: None)
 
 

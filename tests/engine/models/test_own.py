@@ -139,6 +139,7 @@ def test_what_lies_beside_the_file_can_be_imported(file: Path) -> None:
     (file.parent / "beside_it_here.py").write_text("from torch import nn\nLAST = nn.Linear(4, 3)")
     (file.parent / "two.py").write_text(
         "from beside_it_here import LAST\nfrom torch import nn\n"
-        "def make(): return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4), LAST)"
+        "def make(): return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+        "nn.Linear(3, 4), LAST)"
     )
     assert load(file.parent / "two.py", "make").info.head == ["3"]
