@@ -14,7 +14,6 @@ from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
 
-
 _LISTS = (".csv", ".tsv", ".jsonl")
 
 
