@@ -106,8 +106,8 @@ def divided(
     for part, what in zip(parts, ("train", "validate"), strict=True):
         if not part:
             raise UserError(
-                f"data.path: {plain(config.data.path)} leaves no picture to {what} on; add some, or "
-                f'correct its column "{plain(config.images.split_column)}".'
+                f"data.path: {plain(config.data.path)} leaves no picture to {what} on; add some, "
+                f'or correct its column "{plain(config.images.split_column)}".'
             )
     return parts[0], parts[1]
 

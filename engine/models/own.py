@@ -52,8 +52,8 @@ class OwnSource:
         file = weights_file(weights)
         if file is None and weights not in ("DEFAULT", "none"):
             raise UserError(
-                'model.weights: a module of your own takes "DEFAULT" or "none", which both leave it '
-                f'as it was made, or a file, not "{plain(weights)}".'
+                'model.weights: a module of your own takes "DEFAULT" or "none", which leave it as '
+                f'it was made, or a file, not "{plain(weights)}".'
             )
         tell(f"running {plain(name)}, your own code")
         module = _made(name, _factory(name), wanted.classes)

@@ -111,7 +111,7 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
 class _Arrays(pickle.Unpickler):
     """Reads numpy arrays, and calls nothing but what makes them."""
 
-    _KNOWN = {"_reconstruct", "ndarray", "dtype"}
+    _KNOWN = ("_reconstruct", "ndarray", "dtype")
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] != "numpy" or name not in self._KNOWN:
