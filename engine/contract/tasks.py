@@ -88,6 +88,16 @@ TASKS = {
             "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
         },
     ),
+    "multi-label-classification": TaskWords(
+        "multi-label classification",
+        "picture",
+        "img/s",
+        {
+            "map": Figure("mAP", "Mean over the classes of the average precision."),
+            "f1": Figure("macro F1", "Mean of each class's F1, saying what is likelier than not."),
+            "exact": Figure("exact", "Share of pictures all of whose labels are right."),
+        },
+    ),
 }
 """By the name that `task` takes in a config."""
 

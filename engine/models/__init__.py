@@ -1,12 +1,13 @@
 """Where models come from: a registry of sources, and three functions over all of them."""
 
 from engine.contract.catalogue import Catalogue
-from engine.contract.config import Config, is_folder
+from engine.contract.config import Config, is_folder, own_module
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
 from engine.models.hf import HfSource
+from engine.models.own import OwnSource
 from engine.models.source import Language, LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 SOURCES: dict[str, ModelSource] = {
-    source.name: source for source in (TorchvisionSource(), TimmSource(), HfSource())
+    source.name: source for source in (TorchvisionSource(), TimmSource(), HfSource(), OwnSource())
 }
 
 
@@ -79,6 +80,8 @@ def language(config: Config, tell: Tell) -> Language:
 
 
 def _find(model_name: str) -> tuple[ModelSource, str]:
+    if own_module(model_name):
+        return SOURCES["own"], model_name
     if is_folder(model_name):
         return SOURCES["hf"], model_name
     source, _, name = model_name.partition("/")

@@ -20,11 +20,12 @@ from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from engine.models import repository
 from engine.models.describe import model_info
+from engine.models.filling import new_head
 from engine.models.hf_catalogue import catalogue
 from engine.models.hub import cache_folder
 from engine.models.packaged import PREFIX, packaged, packaged_path
 from engine.models.source import Language, LoadedModel, Tell, Wanted
-from engine.models.weights import new_head, read_state
+from engine.models.weights import read_state
 
 _AUTO = {
     "text-classification": "AutoModelForSequenceClassification",

@@ -64,6 +64,8 @@ class LoadedModel:
     """Where the weights came from, in words."""
     tokenizer: Any = None
     """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
+    code: str = ""
+    """Digest of the user's own code that made it."""
 
     def preprocessing(self, config: Config) -> Preprocessing:
         """How pictures become its inputs, at the size that a config asks for.

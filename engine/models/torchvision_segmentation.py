@@ -14,9 +14,10 @@ from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
+from engine.models.filling import fill
 from engine.models.source import LoadedModel, Tell, Wanted
 from engine.models.torchvision_weights import file_name, named, offered, state_of
-from engine.models.weights import StateDict, fill
+from engine.models.weights import StateDict
 
 TASK = "semantic-segmentation"
 NAMES = list(list_models(module=segmentation))
@@ -58,14 +59,15 @@ def load(wanted: Wanted, tell: Tell, structure_only: bool) -> LoadedModel:
         state, origin = _state(name, weights, classes, tell)
         with LayersOnMeta():
             module = _build(name, classes)
-        kept = fill(
+        filled = fill(
             module,
             state,
             head=_head(module, weights),
             what=f"{origin} does not fit torchvision/{name}",
-            keep_head=weights_file(weights) is not None,
+            own_file=weights_file(weights) is not None,
+            build=lambda: _build(name, classes),
         )
-        origin += ", head included" if kept else ""
+        origin += filled.words
     return LoadedModel(module, _info(wanted, module, preprocessing), origin)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.tasks.causal_lm import CausalLM
 from engine.tasks.image_classification import ImageClassification
+from engine.tasks.multi_label import MultiLabelClassification
 from engine.tasks.semantic_segmentation import SemanticSegmentation
 from engine.tasks.task import (
     Feeding,
@@ -36,4 +37,5 @@ TASKS: dict[str, Task[Any]] = {
     "causal-lm": CausalLM(),
     "text-classification": TextClassification(),
     "semantic-segmentation": SemanticSegmentation(),
+    "multi-label-classification": MultiLabelClassification(),
 }

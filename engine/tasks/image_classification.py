@@ -1,8 +1,11 @@
 """Pictures to one of several classes."""
 
+from typing import Any
+
 from engine import data
 from engine.contract.config import Config
-from engine.data import DataIndex, Feeding, TrainLoader, ValLoader
+from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
+from engine.data.known_sets import KnownIndex, KnownPictures, index_known, known_set
 from engine.data.pictures import LabelledPictures
 from engine.models.source import LoadedModel
 from engine.tasks.classifying import Classifying
@@ -10,25 +13,34 @@ from engine.tasks.task import Tell
 
 
 class ImageClassification:
-    """A folder a class, a network that gives logits."""
+    """A folder a class, a list or a data set of torchvision; a network that gives logits."""
 
-    def index(self, config: Config, tell: Tell) -> DataIndex:
+    def index(self, config: Config, tell: Tell) -> DataIndex | KnownIndex:
+        if known_set(config.data.path):
+            return index_known(config, tell)
+        if lists.is_list(config.data.path):
+            return lists.index_list(config, tell)
         return data.index_folder(config.data, tell)
 
     def data(
-        self, config: Config, index: DataIndex, model: LoadedModel, feeding: Feeding
+        self, config: Config, index: DataIndex | KnownIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
         pre, seed = model.preprocessing(config), config.training.seed
+
+        def pictures(part: Any) -> LabelledPictures | KnownPictures:
+            known = isinstance(index, KnownIndex)
+            return (KnownPictures if known else LabelledPictures)(part, pre, seed)
+
         return (
             TrainLoader(
-                LabelledPictures(index.train, pre, seed),
+                pictures(index.train),
                 config.data,
                 seed,
                 feeding,
                 config.regularisation.sampling,
             ),
-            ValLoader(LabelledPictures(index.val, pre, seed), config.data, feeding),
+            ValLoader(pictures(index.val), config.data, feeding),
         )
 
-    def objective(self, config: Config, index: DataIndex) -> Classifying:
+    def objective(self, config: Config, index: DataIndex | KnownIndex) -> Classifying:
         return Classifying(config, index.counts(index.train))

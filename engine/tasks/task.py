@@ -1,6 +1,6 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -59,11 +59,12 @@ class Objective(Protocol):
         ...
 
     def sums(self, outputs: Any, targets: Tensor) -> Tensor:
-        """What an evaluation adds up, of one batch; shape (sums,), on the outputs' device."""
+        """What an evaluation adds up, of one batch; shape (sums,), on the outputs' device. Or
+        rows of shape (B, any), which it keeps, for figures that are no sum over samples."""
         ...
 
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
-        """What these come to, added up over `samples` > 0 of them."""
+    def figures(self, sums: Any, samples: int) -> Figures:
+        """What these come to, added up over `samples` > 0 of them: floats, or all rows."""
         ...
 
 

@@ -185,6 +185,8 @@ class _Lines:
                 click.echo(f"skipped {plain(event.path)}: {plain(event.reason)}")
             case e.Warned():
                 click.echo(f"warning: {plain(event.message)}")
+            case e.ModelLoaded():
+                click.echo(f"weights {plain(event.weights)}")
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -211,6 +213,9 @@ class _Bar:
         match event:
             case e.PreparationAdvanced():
                 self._progress.update(self._task, description=plain(event.stage))
+            case e.ModelLoaded():
+                words = f"weights {plain(event.weights)}"
+                self._progress.console.print(words, markup=False, highlight=False)
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
-from engine.contract.config import weights_file
+from engine.contract.config import own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
@@ -92,6 +92,8 @@ class ModelPane(Pane):
         self._width = 0
         self._chosen: Choice = ("", "", "")
         """Of the draft."""
+        self._untold = True
+        """Whether the draft lacks its model's tree."""
         self._describing: Choice | None = None
         self._answered: Choice | None = None
         """Described, while the draft doesn't have the tree yet."""
@@ -135,10 +137,13 @@ class ModelPane(Pane):
         if not self._asked_catalogue:
             self._read_catalogue()
         choice = (draft.config.model.name, draft.config.model.weights, draft.config.task)
+        self._untold = draft.model is None
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
             self._fill()
         asked = self._describing or choice == self._answered or choice in self._failed
+        if own_module(choice[0]):
+            asked = True  # it runs the user's code, which r allows
         if choice[0] and draft.model is None and not asked:
             self._describe(*choice)
 
@@ -171,6 +176,11 @@ class ModelPane(Pane):
         if name in self._on_disk:
             return ", on disk"
         return f", {download_text(entry)} to download" if entry.download_size else ""
+
+    @property
+    def _waits_for_consent(self) -> bool:
+        """Whether the draft's model is the user's own code, not run yet."""
+        return own_module(self._chosen[0]) is not None and self._untold
 
     @property
     def _entries(self) -> Sequence[CatalogueEntry]:
@@ -220,6 +230,8 @@ class ModelPane(Pane):
             return f"describing {plain(self._describing[0])} ...", ".warn"
         if self._error:
             return f"{self._error} (r tries again)", ".bad"
+        if self._waits_for_consent:
+            return f"r runs {plain(self._chosen[0])}, your own code, to draw its tree", ".warn"
         if self._catalogue is None:
             return "reading the catalogue of models ...", ".muted"
         if not self._found:
@@ -280,7 +292,7 @@ class ModelPane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "retry":
-            return bool(self._error)
+            return bool(self._error) or self._waits_for_consent
         if action in ("search", "weights"):
             typing = isinstance(self.screen.focused, Input)
             return self._catalogue is not None and self.has_class("-choosing") and not typing
@@ -290,6 +302,9 @@ class ModelPane(Pane):
         self.screen.set_focus(self._search)
 
     def action_retry(self) -> None:
+        if own_module(self._chosen[0]):
+            self._choose(*self._chosen[:2])
+            return
         self._failed.clear()
         self._error = ""
         if self._catalogue is None:

