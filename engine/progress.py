@@ -41,7 +41,8 @@ class Progress(Struct):
     """Those still to come."""
     stages_begun: int = 0
     stage_epoch: int = 1
-    """When the newest stage began, or the run: the epoch then under way or about to begin."""
+    """From when the next stage counts, the beginning of the newest one or of the run, or when the
+    stages were changed live: the epoch then under way or about to begin."""
     stage_step: int = 0
     stage_best: float | None = None
     """Best value since then of the early-stopping metric."""
@@ -76,6 +77,11 @@ class Progress(Struct):
         else:
             self.stage_stale += 1
         return better
+
+    def count_stages_from(self, step: int, epoch: int) -> None:
+        """Start the clock of the next stage."""
+        self.stage_step, self.stage_epoch = step, epoch
+        self.stage_best, self.stage_stale = None, 0
 
     def exhausted(self, config: EarlyStoppingConfig) -> bool:
         """Whether early stopping ends the run."""

@@ -92,7 +92,9 @@ def _calm_down(session: Session, before: Progress) -> None:
     p.steering = before.steering
     session.set_options(before.options)
     if p.stages_begun == before.stages_begun:
-        p.stages = before.stages
+        p.stages, clock = before.stages, (before.stage_step, before.stage_epoch)
+        if clock != (p.stage_step, p.stage_epoch):
+            p.count_stages_from(*clock)
         session.set_plan(before.rules)
 
 

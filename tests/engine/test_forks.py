@@ -49,16 +49,16 @@ def live(
     folder: Path,
     config: Config,
     until: float = float("inf"),
-    commands: Sequence[tuple[int, c.AnyCommand]] = (),
+    commands: Sequence[tuple[tuple[int, int], c.AnyCommand]] = (),
 ) -> None:
-    """One life of a run, which is killed at the boundary of a step; commands go by steps."""
+    """One life of a run, which is killed at the boundary of a step; commands go by positions."""
     left = list(commands)
     driven = Driven(tiny_net, 18, folder)
     try:
         for _ in driven.life(config):
             if driven.session.progress.step >= until:  # type: ignore[union-attr]
                 break
-            while left and left[0][0] <= driven.session.progress.step:  # type: ignore[union-attr]
+            while left and left[0][0] <= driven.session.progress.position:  # type: ignore[union-attr]
                 Outbox(folder).append(left.pop(0)[1])
     finally:
         driven.close()
@@ -99,7 +99,7 @@ def test_a_replay_changes_the_config_before_what_was_lost_is_obeyed_once_more(
     tmp_path: Path,
 ) -> None:
     """The checkpoint of the resume has the moments that a freeze behind it drops."""
-    parent = made(tmp_path, asked(tmp_path), until=6, commands=[(5, c.Freeze("head"))])
+    parent = made(tmp_path, asked(tmp_path), until=6, commands=[((5, 2), c.Freeze("head"))])
     live(parent, asked(tmp_path, trainable=[Rule("*", lr_scale=0.5)]))
     folder = fork.create_replay(parent, tmp_path)
     (compared,) = of(e.ReplayCompared, repeated(folder))

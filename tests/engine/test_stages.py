@@ -95,6 +95,18 @@ def test_stages_to_come_are_called_off_and_changed_live(tmp_path: Path) -> None:
     ]
 
 
+def test_stages_that_are_sent_late_count_from_then(tmp_path: Path) -> None:
+    """Epochs from the one under way, or about to begin; steps from the last one."""
+    for when, after, due in ((10, "2 epochs", 20), (12, "1 epoch", 15), (12, "2 steps", 14)):
+        folder = tmp_path / f"{when} {after}"
+        folder.mkdir()
+        sent = c.SetStages([Stage(after, [Rule("body")])])
+        script: Script = [(when + 0.5 * (when % 5 == 0), sent)]
+        worker = ToyWorker(folder, asked(epochs=6), script)
+        worker.live()
+        assert plans(worker.journal)[1][:2] == (due, "stage 1")
+
+
 def test_a_stage_that_would_train_nothing_is_passed_over(tmp_path: Path) -> None:
     stage = Stage("1 epoch", [Rule("head", train=False)])
     events = run(session(tmp_path, asked(stage)))
