@@ -2,6 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
+# what is not a test module itself shall say as much when an assertion fails
+pytest.register_assert_rewrite("tests.engine.steered", "tests.engine.twins", "tests.engine.watch")
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
