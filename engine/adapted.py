@@ -24,22 +24,18 @@ def adapt(layer: nn.Module, kind: Kind) -> Adapted:
     A is drawn as torch draws a layer, B is zero, and alpha is the rank, so that it scales nothing.
     """
     rank, dora = kind
-    config = LoraConfig(r=rank, lora_alpha=rank, use_dora=dora)
-    is_conv = isinstance(layer, nn.Conv2d)
-    made: Any
     turned = type(layer).__name__ == "Conv1D"
-    if is_conv:
-        made = _AdaptedConv2d(layer, NAME, config=config, r=rank, lora_alpha=rank)  # type: ignore[no-untyped-call]
-    else:
-        made = _AdaptedLinear(
-            layer, NAME, config=config, r=rank, lora_alpha=rank, fan_in_fan_out=turned
-        )
+    config = LoraConfig(r=rank, lora_alpha=rank, use_dora=dora, fan_in_fan_out=turned)
+    is_conv = isinstance(layer, nn.Conv2d)
+    made = (_AdaptedConv2d if is_conv else _AdaptedLinear)(
+        layer, NAME, config=config, r=rank, lora_alpha=rank
+    )
     if dora:
         magnitude = (_MagnitudeConv2d if is_conv else _Magnitude)(fan_in_fan_out=turned)
         a, b = made.lora_A[NAME].weight, made.lora_B[NAME].weight
         magnitude.update_layer(base_layer=layer, lora_A=a, lora_B=b, scaling=1)
         made.lora_magnitude_vector[NAME] = magnitude
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 class _Effective(Adapted):

@@ -26,6 +26,7 @@ from engine.contract.config import (
     TextConfig,
     TrainingConfig,
 )
+from engine.contract.events import Evaluated
 from engine.contract.plan import TRAIN_ALL
 
 TRAIN = 1400
@@ -64,8 +65,9 @@ def configuration(folder: Path, method: str, epochs: int, max_length: int, lr: f
 async def train(config: Config, runs: Path) -> str:
     began = time.monotonic()
     run = await engine.start(config, runs)
-    async for _ in run.events():
-        pass
+    async for event in run.events():
+        if isinstance(event, Evaluated):
+            print(f"  epoch {event.epoch}: {event.figures}", flush=True)
     if run.state.phase != "finished":
         raise SystemExit(f"{run.folder}: {run.state.error}")
     best = max(run.state.evaluations, key=lambda found: found.figures["accuracy"])
@@ -78,6 +80,7 @@ async def train(config: Config, runs: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--methods", nargs="+", default=["head", "full"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--head-epochs", type=int, default=4)
@@ -88,7 +91,8 @@ def main() -> None:
         folder = Path(place)
         counts = write_data(folder, given.seed)
         print("{:,} texts to train on, {:,} to evaluate on".format(*counts), flush=True)
-        for method, (epochs, lr) in asked.items():
+        for method in given.methods:
+            epochs, lr = asked[method]
             config = configuration(folder, method, epochs, given.max_length, lr)
             print(f"{method:5} {asyncio.run(train(config, folder / 'runs'))}", flush=True)
 

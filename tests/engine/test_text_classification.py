@@ -20,6 +20,7 @@ from engine.contract.config import (
     ModelConfig,
     OptimizerConfig,
     RegularisationConfig,
+    ScheduleConfig,
     TextConfig,
     TrainingConfig,
 )
@@ -56,6 +57,7 @@ def asked(tmp_path: Path) -> Config:
         data=DataConfig(str(tmp_path / "films.csv"), batch_size=6, workers=0),
         trainable=[Rule("*")],
         optimizer=OptimizerConfig(name="adamw", lr=3e-3),
+        schedule=ScheduleConfig("constant"),
         training=TrainingConfig(epochs=2, device="cpu"),
         early_stopping=EarlyStoppingConfig(metric="val_accuracy", restore_best=False),
     )

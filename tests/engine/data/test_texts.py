@@ -122,10 +122,10 @@ def test_what_is_no_data_set_is_said(tmp_path: Path, content: str, words: str) -
 def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         indexed(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="no table .* and no folders"):
+    with pytest.raises(UserError, match=r"no table .* and no folders"):
         indexed(tmp_path)
     write(tmp_path / "data.csv", separated(ROWS))
-    with pytest.raises(UserError, match="data.csv but no train.csv"):
+    with pytest.raises(UserError, match=r"data.csv but no train.csv"):
         indexed(tmp_path)
     write(tmp_path / "train.csv", separated(ROWS))
     write(tmp_path / "val.csv", separated([("x", "aa")]))

@@ -54,6 +54,8 @@ def test_five_families_and_llama(family: str, tmp_path: Path) -> None:
     assert logits.shape == (2, 3)
     published = load_file(folder / "model.safetensors")
     mine = model.module.base_model.state_dict()
+    if family == "roberta":  # classified without the pooler
+        published = {n: t for n, t in published.items() if not n.startswith("pooler")}
     assert all(torch.equal(mine[name], tensor) for name, tensor in published.items())
 
 
