@@ -36,9 +36,10 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z]+/.+$",
-            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18"},
+            pattern=r"^([a-z]+|\.{0,2}|~[^/]*)/.+$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
+            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'.",
+            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER"},
         ),
     ]
     weights: Annotated[
@@ -58,7 +59,9 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split. For segmentation: one with images/ and masks/.",
+            "a class, which is then split. For segmentation: with images/ and masks/. Of texts: a "
+            ".csv, .tsv or .jsonl file to be split, a folder with train and val files, or folders "
+            "of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -104,6 +107,34 @@ class DataConfig(Table, frozen=True):
             extra={"expected": 'a whole number from 0 to 128, or "auto"'},
         ),
     ] = "auto"
+
+
+class TextConfig(Table, frozen=True):
+    text_column: Annotated[
+        str, Meta(min_length=1, description="Column of the texts, in a CSV, TSV or JSONL file.")
+    ] = "text"
+    label_column: Annotated[
+        str, Meta(min_length=1, description="Column of the labels, in such a file.")
+    ] = "label"
+    max_length: Annotated[
+        Annotated[int, Meta(ge=4, le=2**20)] | Auto,
+        Meta(
+            description="Tokens after which a text is cut, and of each block of language "
+            "modelling; 'auto' takes as many as the model has positions, but not over 512 (of "
+            "blocks 1024, and fewer for little text).",
+            extra={"expected": 'a whole number of 4 or more, or "auto"'},
+        ),
+    ] = "auto"
+    sample_prompt: Annotated[
+        str,
+        Meta(
+            description="Language modelling: what the text begins with that is generated at each "
+            "evaluation; empty takes the first words of the validation text."
+        ),
+    ] = ""
+    sample_tokens: Annotated[
+        int, Meta(ge=0, le=4096, description="Tokens of that text; 0 generates none.")
+    ] = 40
 
 
 class OptimizerConfig(Table, frozen=True):
@@ -259,6 +290,11 @@ class RegularisationConfig(Table, frozen=True):
         ),
     ] = "natural"
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether a run will go back to the weights that it began with."""
+        return self.l2_sp > 0 or self.wise_ft
+
 
 class SegmentationConfig(Table, frozen=True):
     loss: Annotated[
@@ -337,6 +373,9 @@ class Config(Table, frozen=True):
     task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
+    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
+        default_factory=TextConfig
+    )
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
@@ -367,6 +406,11 @@ class Config(Table, frozen=True):
     checkpoints: Annotated[CheckpointConfig, Meta(description="What is saved, and when.")] = field(
         default_factory=CheckpointConfig
     )
+
+
+def is_folder(model_name: str) -> bool:
+    """Whether `model.name` is a path rather than SOURCE/NAME."""
+    return model_name.startswith(("/", "./", "../", "~"))
 
 
 def weights_file(weights: str) -> Path | None:

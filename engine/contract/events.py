@@ -175,6 +175,16 @@ class Evaluated(Event, frozen=True):
         return self.loss if figure == "loss" else self.figures.get(figure)
 
 
+class TextGenerated(Event, frozen=True):
+    """What a language model goes on with after a prompt, at an evaluation."""
+
+    step: int
+    epoch: int
+    prompt: str
+    text: str
+    """Lines may be several; each is safe to show."""
+
+
 class CheckpointSaved(Event, frozen=True):
     step: int
     path: str
@@ -243,6 +253,8 @@ class Rewound(Event, frozen=True):
     reason: str
     """Why, in a few words: a command, or what the guard saw."""
     by_guard: bool
+    ahead: int = 0
+    """As `TrainingStarted.ahead`."""
 
 
 class MicroBatchHalved(Event, frozen=True):
@@ -362,6 +374,7 @@ AnyEvent = (
     | StepsTrained
     | NonFiniteLoss
     | Evaluated
+    | TextGenerated
     | CheckpointSaved
     | LearningRateChanged
     | OptionChanged

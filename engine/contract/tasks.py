@@ -49,6 +49,29 @@ TASKS = {
             ),
         },
     ),
+    "causal-lm": TaskWords(
+        "causal language modelling",
+        "block",
+        "blocks/s",
+        {
+            "perplexity": Figure(
+                "perplexity",
+                "Exponential of the loss: among how many tokens the model wavers.",
+                falls=True,
+                share=False,
+            ),
+            "token_accuracy": Figure("next token", "Share of tokens that are the first guess."),
+        },
+    ),
+    "text-classification": TaskWords(
+        "text classification",
+        "text",
+        "texts/s",
+        {
+            "accuracy": Figure("accuracy", "Share of texts whose first guess is right."),
+            "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
+        },
+    ),
     "semantic-segmentation": TaskWords(
         "semantic segmentation",
         "picture",

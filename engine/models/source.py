@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
 from engine.contract.catalogue import CatalogueEntry
+from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
 from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
@@ -62,6 +64,25 @@ class LoadedModel:
     """Where the weights came from, in words."""
     tokenizer: Any = None
     """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
+
+    def preprocessing(self, config: Config) -> Preprocessing:
+        """How pictures become its inputs, at the size that a config asks for.
+
+        Raises `UserError` where it takes no pictures.
+        """
+        own, size = self.info.preprocessing, config.data.image_size
+        if own is None:
+            raise UserError(f"model.name: {plain(self.info.name)} takes no pictures.")
+        return own if size == "auto" else own.at(size)
+
+
+class Language(NamedTuple):
+    """How a language model reads."""
+
+    tokenizer: Any
+    """A `transformers.PreTrainedTokenizerBase`."""
+    positions: int | None
+    """As of `ModelInfo`."""
 
 
 class ModelSource(Protocol):

@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from engine.contract import consistency, toml
 from engine.contract.adapters import NEEDS_PEFT
-from engine.contract.config import Config, weights_file
+from engine.contract.config import Config, is_folder, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
+
+_LISTS = (".csv", ".tsv", ".jsonl", ".txt", ".md")
+"""Files that are a whole data set."""
 
 
 def ready(config: Config, resumed: bool = False) -> Config:
@@ -33,13 +36,21 @@ def ready(config: Config, resumed: bool = False) -> Config:
         weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
         raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
-    return replace(config, data=data, model=replace(config.model, weights=weights))
+    model = replace(config.model, name=_model_name(config.model.name), weights=weights)
+    return replace(config, data=data, model=model)
+
+
+def _model_name(name: str) -> str:
+    """SOURCE/NAME as it is; a folder by its absolute path."""
+    return str(_absolute(name, "model.name")) if is_folder(name) else name
 
 
 def _data_folder(named: str) -> Path:
     folder = _absolute(named, "data.path")
     if not folder.exists():
         raise UserError(f"data.path: there is no folder {plain(folder)}.")
+    if folder.is_file() and folder.suffix.lower() in _LISTS:
+        return folder
     if not folder.is_dir():
         raise UserError(f"data.path: {plain(folder)} is a file, not a folder of class folders.")
     if not os.access(folder, os.R_OK | os.X_OK):

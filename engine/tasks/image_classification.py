@@ -18,9 +18,7 @@ class ImageClassification:
     def data(
         self, config: Config, index: DataIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        size, pre = config.data.image_size, model.info.preprocessing
-        pre = pre if size == "auto" else pre.at(size)
-        seed = config.training.seed
+        pre, seed = model.preprocessing(config), config.training.seed
         return (
             TrainLoader(
                 LabelledPictures(index.train, pre, seed),

@@ -19,9 +19,7 @@ class SemanticSegmentation:
     def data(
         self, config: Config, index: MaskIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        size, pre = config.data.image_size, model.info.preprocessing
-        pre = pre if size == "auto" else pre.at(size)
-        seed = config.training.seed
+        pre, seed = model.preprocessing(config), config.training.seed
         train, val = (
             MaskedPictures(pairs, index.coding, pre, seed) for pairs in (index.train, index.val)
         )

@@ -116,7 +116,8 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
         found = {
             "model": info.name,
             "total_parameters": info.total_parameters,
-            "image_size": info.preprocessing.image_size,
+            "image_size": info.preprocessing and info.preprocessing.image_size,
+            "positions": info.positions,
             "head": info.head,
             "modules": modules,
         }

@@ -341,15 +341,20 @@ class ModelPane(Pane):
             self._choose(self._wants_file, event.value.strip())
 
 
+def _input(model: ModelInfo) -> list[str | tuple[str, str]]:
+    if model.preprocessing:
+        return [f"{model.preprocessing.image_size} ", ("px, ", ".muted")]
+    return [f"{model.positions:,} ", ("tokens, ", ".muted")] if model.positions else []
+
+
 def _shape(model: ModelInfo, classes: int | None) -> Content:
     """Parameters, input and head on one line."""
     head = ", ".join(map(plain, model.head))
     made_for = f": {classes:,} classes" if classes else ""
-    side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",
         ("params, ", ".muted"),
-        f"{side} ",
-        ("px, head ", ".muted"),
+        *_input(model),
+        ("head ", ".muted"),
         f"{head}{made_for}",
     )

@@ -328,6 +328,8 @@ class MainScreen(Steering):
             return self.workspace.ended
         if action in ("fork", "norms"):
             return self.workspace.run is not None
+        if action == "texts":
+            return bool(self.workspace.state and self.workspace.state.generated)
         if action in ("start", "draft"):
             return (self.workspace.run is None) == (action == "start")
         return True
