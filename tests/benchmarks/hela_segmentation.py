@@ -7,8 +7,8 @@ validate on. Then it trains, from random weights as no published ones are at han
 prints the IoU of the foreground on the later frames beside that of one global threshold by Otsu
 (1979). Nothing of the package is run.
 
-MobileNetV3's norms average their statistics with a momentum of 0.01, so that from random weights the
-first few hundred steps evaluate as if nothing had been learnt.
+MobileNetV3's norms average their statistics with a momentum of 0.01, so that from random weights
+the first few hundred steps evaluate as if nothing had been learnt.
 """
 
 import argparse
