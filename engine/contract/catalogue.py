@@ -18,10 +18,10 @@ class CatalogueEntry(Struct, frozen=True):
     """Bytes of the default weights."""
     weights: list[str] = []
     """Names that `model.weights` takes, the default first."""
-    tasks: tuple[str, ...] = ("image-classification",)
-    """What it can learn; the first is what it is taken for."""
     weights_file: str | None = None
     """File name of the default weights in the source's cache folder."""
+    tasks: tuple[str, ...] = ("image-classification",)
+    """What it can learn; the first is what it is taken for."""
 
 
 class Catalogue(Struct, frozen=True):
