@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -10,31 +10,38 @@ from torch import Tensor, nn
 
 from engine import pieces
 from engine.contract.errors import UserError
-from engine.contract.events import Evaluated
+from engine.contract.events import Evaluated, Event, TextGenerated
 from engine.data.batch import Batch, in_parts
 from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
 from engine.session import Session
-from engine.tasks import Figures
+from engine.tasks import Figures, Generative
 
 Reason = Literal["epoch", "command"]
 Weights = Literal["raw", "ema"]
 
 
-def evaluate_all(session: Session, reason: Reason) -> list[Evaluated] | None:
-    """Evaluate the weights, and where there is one their moving average; as `evaluate`."""
+def evaluate_all(session: Session, reason: Reason) -> list[Event] | None:
+    """Evaluate the weights, and where there is one their moving average; as `evaluate`.
+
+    A language model also generates a text.
+    """
     raw = evaluate(session, reason)
-    if raw is None or session.average is None:
-        return None if raw is None else [raw]
+    if raw is None:
+        return None
+    told: list[Event] = [raw, *_text(session)]
+    if session.average is None:
+        return told
     with lent(session.module, session.average.by_name(session.module)):
         averaged = evaluate(session, reason, "ema")
-    return None if averaged is None else [raw, averaged]
+    return None if averaged is None else [*told, averaged]
 
 
-def value_of(evaluated: Iterable[Evaluated], metric: str) -> float | None:
+def value_of(told: Iterable[Event], metric: str) -> float | None:
     """What `metric` is in an evaluation; None where it is not finite."""
     weights, _, figure = metric.partition("_")
+    evaluated = (x for x in told if isinstance(x, Evaluated))
     (judged,) = (x for x in evaluated if x.weights == ("ema" if weights == "ema" else "raw"))
     return judged.value(figure)
 
@@ -62,6 +69,7 @@ def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Eval
         samples=found.samples,
         seconds=time.monotonic() - began,
         weights=weights,
+        by_class=found.by_class,
     )
 
 
@@ -94,6 +102,24 @@ def _added_up(sums: list[Tensor]) -> list[float] | Tensor:
         return torch.cat(sums)
     columns = zip(*torch.stack(sums).tolist(), strict=True)
     return [math.fsum(column) for column in columns]
+
+
+def _text(session: Session) -> Iterator[TextGenerated]:
+    """What a language model has to say; weights, modes and generators are left as they were."""
+    objective, p = session.objective, session.progress
+    if not isinstance(objective, Generative):
+        return
+    generators = session.device.rng_state()
+    session.module.eval()
+    try:
+        with torch.no_grad(), session.device.autocast():
+            said = objective.generate(session.module, session.device, p.step)
+    finally:
+        set_modes(session.module)
+        session.device.set_rng_state(generators)
+    if said:
+        epoch = min(p.epoch, session.config.training.epochs)
+        yield TextGenerated(step=p.step, epoch=epoch, prompt=said.prompt, text=said.text)
 
 
 def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:

@@ -137,6 +137,7 @@ def _write(
 ) -> Generator[e.Event | None, None, bool]:
     path = session.folder / FILE
     metadata = {
+        "format": "pt",  # Transformers insists on it
         "model": session.info.name,
         "classes": "\n".join(session.classes),
         "step": str(step),

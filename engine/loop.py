@@ -17,6 +17,10 @@ from engine.oom import is_out_of_memory
 from engine.saving import pause_for_room, save, settle
 from engine.session import Session
 
+_NO_MEMORY_TO_UPDATE = (
+    "At step {} there was not enough memory for the optimizer's own tensors: freeze more of the "
+    "model, or use adapters (lora)."
+)
 _MIXING = 1
 """Sets the seeds of mixing apart from those of the order and of augmentation."""
 
@@ -130,7 +134,12 @@ def take_step(session: Session) -> bool:
         return False
     samples = sum(sizes)
     lr = session.update_lr()
-    _update_weights(session, grad_scale=1.0 if count == 1 else planned / samples)
+    try:
+        _update_weights(session, grad_scale=1.0 if count == 1 else planned / samples)
+    except Exception as error:  # part of the weights may have moved: smaller pieces can't mend it
+        if is_out_of_memory(error):
+            raise UserError(_NO_MEMORY_TO_UPDATE.format(p.step + 1)) from error
+        raise
     p.step += 1
     session.pending.add_step(_mean(losses, sizes), lr, samples)
     return True

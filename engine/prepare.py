@@ -66,7 +66,9 @@ def prepare(
         tell(Warned(message=message))
 
     stage(f"moving the model to {chosen.name}")
-    train_data, val_data = task.data(config, index, loaded, _feeding(config, chosen, close_fds))
+    train_data, val_data = task.data(
+        config, index, loaded, _feeding(config, chosen, close_fds, tell)
+    )
     session = Session(
         config,
         folder,
@@ -100,7 +102,7 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
         tell(Warned(message=message))
 
 
-def _feeding(config: Config, chosen: Device, close_fds: Sequence[int]) -> Feeding:
+def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:
     asked, kind = config.data.workers, chosen.torch_device.type
     workers = auto_workers(kind) if asked == "auto" else asked
-    return Feeding(workers, pin_memory=kind == "cuda", close_fds=close_fds)
+    return Feeding(workers, pin_memory=kind == "cuda", close_fds=close_fds, tell=tell)

@@ -102,6 +102,7 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     if session.average:
         session.average.load(session.module, training.get("average"))
     if saved.manifest.config.optimizer.name != session.config.optimizer.name:
+        session.optimizer.state.clear()
         return ["The optimizer is another one than before, so its moments start from zero."]
     optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
     return []

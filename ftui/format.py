@@ -29,10 +29,10 @@ def measured(figure: Figure, value: float | None) -> str:
     return percent(value)
 
 
-def main_figure(task: TaskWords, evaluated: Evaluated) -> str:
-    """The task's first figure with its name: top-1 79.0 %."""
+def main_figure(task: TaskWords, evaluated: Evaluated, width: int = 0) -> str:
+    """The task's first figure with its name: top-1 79.0 %; `width` cells are for the value."""
     main = task.figures[task.main]
-    return f"{main.label} {measured(main, evaluated.value(task.main))}"
+    return f"{main.label} {measured(main, evaluated.value(task.main)):>{width}}"
 
 
 def best_main(run: RunSummary) -> str:

@@ -18,7 +18,7 @@ class CatalogueEntry(Struct, frozen=True):
     """Bytes of the default weights."""
     weights: list[str] = []
     """Names that `model.weights` takes, the default first."""
-    tasks: tuple[str, ...] = ("image-classification",)
+    tasks: tuple[str, ...] = ("image-classification", "multi-label-classification")
     """What it can learn; the first is what it is taken for."""
     weights_file: str | None = None
     """File name of the default weights in the source's cache folder."""

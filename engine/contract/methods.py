@@ -75,7 +75,8 @@ def attention_only(model: ModelInfo) -> list[Rule]:
     """The head and the attention layers: Touvron et al. 2022, arXiv:2203.09795, section 4.
 
     Attention layers are the innermost modules whose type says so, with all that they hold: the
-    projections, and Swin's tables of relative positions. Raises `UserError` on a model without.
+    projections, and Swin's tables of relative positions; and the output projection of the BERT
+    family, which stands beside it (BertSelfOutput). Raises `UserError` on a model without.
     """
     named = [m for m in model.modules if "Attention" in m.type]
     around = {above for module in named for above in ancestors(module.path)}
@@ -85,7 +86,8 @@ def attention_only(model: ModelInfo) -> list[Rule]:
         raise UserError(
             f"{plain(model.name)} has no attention layers; this method is for transformers."
         )
-    return [*head_only(model), *_of_types(m.type for m in layers)]
+    beside = [m for m in model.modules if m.type.endswith("SelfOutput")]
+    return [*head_only(model), *_of_types(m.type for m in [*layers, *beside])]
 
 
 def low_rank(model: ModelInfo, dora: bool = False) -> list[Rule]:

@@ -29,7 +29,7 @@ class Marker(NamedTuple):
     label: str
 
 
-At = TypeVar("At", Marker, e.Evaluated)
+At = TypeVar("At", Marker, e.Evaluated, e.TextGenerated)
 
 
 @dataclass
@@ -87,6 +87,7 @@ class RunState:
     evaluations: list[e.Evaluated] = field(default_factory=list)
     averaged: list[e.Evaluated] = field(default_factory=list)
     """Those of the moving average of the weights."""
+    generated: list[e.TextGenerated] = field(default_factory=list)
     interpolations: list[e.InterpolationEvaluated] = field(default_factory=list)
     saved_model: e.ModelSaved | None = None
     comparison: e.ReplayCompared | None = None
@@ -130,6 +131,8 @@ class RunState:
                 _replace(self.averaged, event, lambda x: x.reason)
             case e.Evaluated():
                 _replace(self.evaluations, event, lambda x: x.reason)
+            case e.TextGenerated():
+                _replace(self.generated, event, lambda _: "")
             case e.CheckpointSaved():
                 self.checkpoints.append(event)
             case e.LearningRateChanged():
@@ -286,7 +289,7 @@ class RunState:
         self._forget_after(event.step)
         if event.by_guard:
             self.rollbacks.append(event)
-        self.epoch, self.base_lr = event.epoch, event.lr
+        self.epoch, self.base_lr, self.ahead = event.epoch, event.lr, event.ahead
         self.config = self.asked
         self._set_options(event.options)
         self._mark(event.step, f"rewound: {event.reason}")
@@ -298,6 +301,7 @@ class RunState:
             series.cut(step)
         self.evaluations = [x for x in self.evaluations if x.step <= step]
         self.averaged = [x for x in self.averaged if x.step <= step]
+        self.generated = [x for x in self.generated if x.step <= step]
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
 

@@ -55,8 +55,47 @@ TASKS = {
         "img/s",
         {
             "map": Figure("mAP", "Mean over the classes of the average precision."),
-            "f1": Figure("macro F1", "Mean of each class's F1, saying what is likelier than not."),
+            "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
             "exact": Figure("exact", "Share of pictures all of whose labels are right."),
+        },
+    ),
+    "causal-lm": TaskWords(
+        "causal language modelling",
+        "block",
+        "blocks/s",
+        {
+            "perplexity": Figure(
+                "perplexity",
+                "Exponential of the loss: among how many tokens the model wavers.",
+                falls=True,
+                share=False,
+            ),
+            "token_accuracy": Figure("next token", "Share of tokens that are the first guess."),
+        },
+    ),
+    "text-classification": TaskWords(
+        "text classification",
+        "text",
+        "texts/s",
+        {
+            "accuracy": Figure("accuracy", "Share of texts whose first guess is right."),
+            "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
+        },
+    ),
+    "semantic-segmentation": TaskWords(
+        "semantic segmentation",
+        "picture",
+        "img/s",
+        {
+            "miou": Figure(
+                "mean IoU",
+                "Intersection over union of what is found and what there is, mean of the classes.",
+            ),
+            "miou_foreground": Figure(
+                "fg IoU", "The same without the first class, the background."
+            ),
+            "dice": Figure("Dice", "Overlap as F1 of the pixels, mean of the classes."),
+            "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
         },
     ),
 }

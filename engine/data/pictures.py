@@ -1,7 +1,6 @@
 """Pictures with a label each, as batches."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from engine.contract.text import plain
 from engine.data import picture, transforms
 from engine.data.batch import Batch
 from engine.data.loader import Key
+from engine.data.packed import PackedPaths
 from engine.data.samples import Sample
 from engine.data.transforms import Augmentation
 
@@ -20,10 +20,7 @@ class LabelledPictures:
     """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
 
     def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
-        # Flat arrays: forked readers would copy a list of objects, page by page, as they touch it.
-        paths = [str(sample.path).encode(errors="surrogateescape") for sample in samples]
-        self._paths = b"".join(paths)
-        self._ends = np.cumsum([0, *map(len, paths)])
+        self._paths = PackedPaths(sample.path for sample in samples)
         self.labels = np.array([sample.label for sample in samples])
         self._pre, self._seed = pre, seed
         self._to_input = transforms.ToInput(pre)
@@ -41,7 +38,7 @@ class LabelledPictures:
         skipped = []
         for draw in draws:
             position = draw % len(self.labels)
-            path = self._path(position)
+            path = self._paths[position]
             try:
                 image = picture.read(path, at_least=2 * self._pre.resize_size)
             except picture.Unreadable as error:
@@ -61,7 +58,3 @@ class LabelledPictures:
         if augmentation not in self._transforms:
             self._transforms[augmentation] = transforms.train_transform(self._pre, augmentation)
         return self._transforms[augmentation]
-
-    def _path(self, position: int) -> Path:
-        start, end = self._ends[position : position + 2]
-        return Path(self._paths[start:end].decode(errors="surrogateescape"))

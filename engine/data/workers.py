@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from engine.contract.errors import UserError
+from engine.contract.events import Event
 
 Key = TypeVar("Key")
 KeyIn = TypeVar("KeyIn", contravariant=True)
@@ -53,6 +54,8 @@ class Feeding:
     pin_memory: bool = False
     close_fds: Sequence[int] = ()
     """Closed in the processes that read: they must not hold a run's lock."""
+    tell: Callable[[Event], None] = lambda _: None
+    """Hears what goes on while data is made ready for the model."""
 
 
 class Keyed(Protocol[KeyIn, BatchOut]):

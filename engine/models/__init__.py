@@ -1,20 +1,31 @@
 """Where models come from: a registry of sources, and three functions over all of them."""
 
 from engine.contract.catalogue import Catalogue
-from engine.contract.config import Config, own_module
+from engine.contract.config import Config, is_folder, own_module
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
+from engine.models.hf import HfSource
 from engine.models.own import OwnSource
-from engine.models.source import LoadedModel, ModelSource, Tell, Wanted
+from engine.models.source import Language, LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
 
-__all__ = ["SOURCES", "LoadedModel", "ModelSource", "Wanted", "catalogue", "describe", "load"]
+__all__ = [
+    "SOURCES",
+    "Language",
+    "LoadedModel",
+    "ModelSource",
+    "Wanted",
+    "catalogue",
+    "describe",
+    "language",
+    "load",
+]
 
 SOURCES: dict[str, ModelSource] = {
-    source.name: source for source in (TorchvisionSource(), TimmSource(), OwnSource())
+    source.name: source for source in (TorchvisionSource(), TimmSource(), HfSource(), OwnSource())
 }
 
 
@@ -32,7 +43,7 @@ def describe(
     classes: int | None = None,
     task: str = "image-classification",
 ) -> ModelInfo:
-    """The tree of SOURCE/NAME; `classes` None keeps the published head. Raises `UserError`."""
+    """The tree of a model; `classes` None keeps the published head. Raises `UserError`."""
     source, name = _find(model_name)
     return source.describe(Wanted(name, weights, task, classes))
 
@@ -54,9 +65,25 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     return loaded
 
 
+def language(config: Config, tell: Tell) -> Language:
+    """How the language model reads that a config asks for; its weights are not read.
+
+    Raises `UserError` where it is none, or its tokenizer can't be had.
+    """
+    source, name = _find(config.model.name)
+    if not isinstance(source, HfSource):
+        raise UserError(
+            f"model.name: {plain(config.model.name)} reads no text; take a language model, "
+            "hf/ORG/NAME or a folder in Transformers' format."
+        )
+    return source.language(Wanted(name, config.model.weights, config.task), tell)
+
+
 def _find(model_name: str) -> tuple[ModelSource, str]:
     if own_module(model_name):
         return SOURCES["own"], model_name
+    if is_folder(model_name):
+        return SOURCES["hf"], model_name
     source, _, name = model_name.partition("/")
     if source not in SOURCES:
         hint = did_you_mean(source, SOURCES) or f"; there are {' and '.join(SOURCES)}."

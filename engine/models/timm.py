@@ -22,7 +22,7 @@ from engine.models.describe import LayersOnMeta, model_info
 from engine.models.filling import fill, new_head
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
-from engine.models.source import LoadedModel, Tell, Wanted
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
 from engine.models.weights import read_state
 
 _PUBLISHED_CLASSES = 1000
@@ -43,12 +43,14 @@ class TimmSource:
         return [self._entry(name) for name in _timm().list_models()]
 
     def describe(self, wanted: Wanted) -> ModelInfo:
+        self._check(wanted)
         chosen = _Choice(wanted.name, wanted.weights)
         with LayersOnMeta():
             module = chosen.build(wanted.classes or chosen.config.num_classes or _PUBLISHED_CLASSES)
         return chosen.info(module, chosen.preprocessing)
 
     def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
+        self._check(wanted)
         weights, image_size = wanted.weights, wanted.image_size
         chosen, classes = _Choice(wanted.name, weights), wanted.classes or _PUBLISHED_CLASSES
         preprocessing = chosen.preprocessing
@@ -74,6 +76,9 @@ class TimmSource:
 
     def cache_folder(self) -> Path:
         return cache_folder()
+
+    def _check(self, wanted: Wanted) -> None:
+        require_task(f"{self.name}/{wanted.name}", wanted.task, ON_PICTURES)
 
     def _entry(self, name: str) -> CatalogueEntry:
         full, configs = f"{self.name}/{name}", _configs(name)

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from engine.contract import consistency, toml
 from engine.contract.adapters import NEEDS_PEFT
-from engine.contract.config import Config, own_module, weights_file
+from engine.contract.config import Config, is_folder, own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
 
-_LISTS = (".csv", ".tsv", ".jsonl")
+_LISTS = (".csv", ".tsv", ".jsonl", ".txt", ".md")
+"""Files that are a whole data set."""
 
 
 def ready(config: Config, resumed: bool = False) -> Config:
@@ -42,13 +43,13 @@ def ready(config: Config, resumed: bool = False) -> Config:
 
 
 def _model_name(name: str) -> str:
-    """SOURCE/NAME as it is; a file of the user's own code by its absolute path."""
-    if (own := own_module(name)) is None:
-        return name
-    file = _absolute(str(own[0]), "model.name")
-    if not file.is_file():
-        raise UserError(f"model.name: there is no file {plain(file)}.")
-    return f"{file}:{own[1]}"
+    """SOURCE/NAME as it is; a folder, or a file of the user's own code, by its absolute path."""
+    if own := own_module(name):
+        file = _absolute(str(own[0]), "model.name")
+        if not file.is_file():
+            raise UserError(f"model.name: there is no file {plain(file)}.")
+        return f"{file}:{own[1]}"
+    return str(_absolute(name, "model.name")) if is_folder(name) else name
 
 
 def _is_known_set(path: str) -> bool:

@@ -2,13 +2,40 @@
 
 from typing import Any
 
+from engine.tasks.causal_lm import CausalLM
 from engine.tasks.image_classification import ImageClassification
 from engine.tasks.multi_label import MultiLabelClassification
-from engine.tasks.task import Feeding, Figures, Index, Objective, Task, TrainData, ValData
+from engine.tasks.semantic_segmentation import SemanticSegmentation
+from engine.tasks.task import (
+    Feeding,
+    Figures,
+    Generative,
+    Index,
+    Objective,
+    Said,
+    Task,
+    TrainData,
+    ValData,
+)
+from engine.tasks.text_classification import TextClassification
 
-__all__ = ["TASKS", "Feeding", "Figures", "Index", "Objective", "Task", "TrainData", "ValData"]
+__all__ = [
+    "TASKS",
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "TrainData",
+    "ValData",
+]
 
 TASKS: dict[str, Task[Any]] = {
     "image-classification": ImageClassification(),
     "multi-label-classification": MultiLabelClassification(),
+    "causal-lm": CausalLM(),
+    "text-classification": TextClassification(),
+    "semantic-segmentation": SemanticSegmentation(),
 }

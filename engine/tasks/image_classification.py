@@ -25,9 +25,7 @@ class ImageClassification:
     def data(
         self, config: Config, index: DataIndex | KnownIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        size, pre = config.data.image_size, model.info.preprocessing
-        pre = pre if size == "auto" else pre.at(size)
-        seed = config.training.seed
+        pre, seed = model.preprocessing(config), config.training.seed
 
         def pictures(part: Any) -> LabelledPictures | KnownPictures:
             known = isinstance(index, KnownIndex)

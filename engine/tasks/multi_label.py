@@ -26,9 +26,8 @@ class MultiLabelClassification:
     def data(
         self, config: Config, index: SetIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        size, pre = config.data.image_size, model.info.preprocessing
-        pre = pre if size == "auto" else pre.at(size)
-        seed, classes = config.training.seed, len(index.classes)
+        pre, seed = model.preprocessing(config), config.training.seed
+        classes = len(index.classes)
         return (
             TrainLoader(
                 PicturesWithSets(index.train, classes, pre, seed), config.data, seed, feeding
@@ -82,7 +81,7 @@ class MultiLabel:
         said = logits > 0
         found = {
             "map": mean_average_precision(logits, targets),
-            "f1": macro_f1(said, targets),
+            "macro_f1": macro_f1(said, targets),
             "exact": float((said == targets).all(1).double().mean()),
         }
         known = {key: value for key, value in found.items() if math.isfinite(value)}
@@ -106,10 +105,10 @@ def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
 
 
 def macro_f1(said: Tensor, targets: Tensor) -> float:
-    """Mean of each class's F1, (N, classes) both; 0 for one that is never said, or never there."""
+    """Mean of each class's F1, (N, classes) both, over those that are said or there."""
     right = (said & targets).sum(0).double()
     both = (said.sum(0) + targets.sum(0)).double()
-    return float((2 * right / both.clamp(min=1)).mean())
+    return float((2 * right / both)[both > 0].mean())
 
 
 def _refuse(key: str, only: str) -> None:

@@ -1,8 +1,8 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -10,9 +10,21 @@ from engine.contract.config import Augment, Config
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.data.batch import Batch, Inputs
 from engine.data.workers import Feeding
+from engine.device import Device
 from engine.models.source import LoadedModel, Tell
 
-__all__ = ["Feeding", "Figures", "Index", "Objective", "Task", "Tell", "TrainData", "ValData"]
+__all__ = [
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "Tell",
+    "TrainData",
+    "ValData",
+]
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Figures:
     """Mean, None where not finite."""
     figures: dict[str, float]
     samples: int
+    by_class: list[float | None] = field(default_factory=list)
 
     def value(self, figure: str) -> float | None:
         """Of a figure, or of the loss; None where it is not defined."""
@@ -52,6 +65,23 @@ class Objective(Protocol):
 
     def figures(self, sums: Any, samples: int) -> Figures:
         """What these come to, added up over `samples` > 0 of them: floats, or all rows."""
+        ...
+
+
+class Said(NamedTuple):
+    """A text that was generated, safe to show."""
+
+    prompt: str
+    text: str
+    """What follows on it; lines may be several."""
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """An objective whose models generate text."""
+
+    def generate(self, module: nn.Module, device: Device, step: int) -> Said | None:
+        """By a module in eval mode, the same for the same weights and step; None: nothing."""
         ...
 
 

@@ -189,6 +189,8 @@ class _Lines:
                 click.echo(f"weights {plain(event.weights)}")
             case e.Evaluated(weights="raw"):
                 self._tell()
+            case e.TextGenerated():
+                click.echo(said_line(event))
             case e.StepsTrained() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
                 self._tell()
 
@@ -221,6 +223,8 @@ class _Bar:
             case e.Evaluated(weights="raw"):
                 line = progress_line(state)
                 self._progress.console.print(line, markup=False, highlight=False)
+            case e.TextGenerated():
+                self._progress.console.print(said_line(event), markup=False, highlight=False)
             case _ if state.total_steps:
                 self._progress.update(
                     self._task,
@@ -242,6 +246,11 @@ def _shown(run: Run) -> Iterator[_Lines | _Bar]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(20))
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(run, progress)
+
+
+def said_line(event: e.TextGenerated) -> str:
+    """What a language model said, on one line."""
+    return f"text: {plain(event.prompt)} | {plain(event.text)}"
 
 
 def best_of(task: TaskWords, evaluations: Sequence[e.Evaluated]) -> e.Evaluated | None:

@@ -24,6 +24,8 @@ from ftui.cli.options import app_options, interactive, open_app, runs_dir_option
 from ftui.format import best_main, short
 
 _UNLIMITED = 10_000
+_TASK = "image-classification"
+"""Of a model that the catalogue does not list."""
 """Columns where there is no terminal; a table takes what it needs of them."""
 
 
@@ -114,7 +116,8 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
         found = {
             "model": info.name,
             "total_parameters": info.total_parameters,
-            "image_size": info.preprocessing.image_size,
+            "image_size": info.preprocessing and info.preprocessing.image_size,
+            "positions": info.positions,
             "head": info.head,
             "modules": modules,
         }
@@ -130,13 +133,16 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
             name = Text("  " * level + plain(module.path.rpartition(".")[2]))
             table.add_row(name, Text(plain(module.type)), short(totals[module.path]))
     _print(table)
-    click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {info.head[0]}")
+    head = ", ".join(map(plain, info.head))
+    click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {head}")
 
 
 async def _describe(model: str, weights: str) -> ModelInfo:
     inspector = Inspector()
     await inspector.start()
     try:
-        return await inspector.describe(model, weights)
+        known = (await inspector.catalogue()).entries
+        tasks = next((entry.tasks for entry in known if entry.name == model), (_TASK,))
+        return await inspector.describe(model, weights, task=tasks[0])
     finally:
         await inspector.close()

@@ -28,8 +28,8 @@ from ftui.widgets.module_tree.words import count_text
 from ftui.widgets.weights import WeightsMenu
 from ftui.workspace import Workspace
 
-Pair = tuple[str, str]
-"""A model and its weights, as the config names them."""
+Choice = tuple[str, str, str]
+"""A model, its weights and the task that it is for, as the config names them."""
 
 
 class ModelPane(Pane):
@@ -58,10 +58,11 @@ class ModelPane(Pane):
     class Described(Message):
         """A model was chosen, or the draft's own one looked up: this is its tree."""
 
-        def __init__(self, model: ModelInfo, weights: str) -> None:
+        def __init__(self, model: ModelInfo, weights: str, task: str) -> None:
             super().__init__()
             self.model = model
             self.weights = weights
+            self.task = task
 
     def __init__(self, *, ascii_only: bool = False, inspector: ModelInspector) -> None:
         super().__init__(ascii_only=ascii_only)
@@ -89,14 +90,14 @@ class ModelPane(Pane):
         self._on_disk: set[str] = set()
         self._lines: dict[tuple[int, bool], Content] = {}
         self._width = 0
-        self._chosen: Pair = ("", "")
+        self._chosen: Choice = ("", "", "")
         """Of the draft."""
         self._untold = True
         """Whether the draft lacks its model's tree."""
-        self._describing: Pair | None = None
-        self._answered: Pair | None = None
+        self._describing: Choice | None = None
+        self._answered: Choice | None = None
         """Described, while the draft doesn't have the tree yet."""
-        self._failed: set[Pair] = set()
+        self._failed: set[Choice] = set()
         self._error = ""
         self._wants_file = ""
         """The model whose weights' path is being typed."""
@@ -135,16 +136,17 @@ class ModelPane(Pane):
             return
         if not self._asked_catalogue:
             self._read_catalogue()
-        pair = (draft.config.model.name, draft.config.model.weights)
+        choice = (draft.config.model.name, draft.config.model.weights, draft.config.task)
         self._untold = draft.model is None
-        if pair != self._chosen:
-            self._chosen, self._lines = pair, {}
+        if choice != self._chosen:
+            self._chosen, self._lines = choice, {}
             self._fill()
-        asked = self._describing or pair == self._answered or pair in self._failed
-        if own_module(pair[0]):
-            asked = True  # it runs the user's code, which r allows
-        if pair[0] and draft.model is None and not asked:
-            self._describe(*pair)
+        asked = bool(self._describing) or choice == self._answered or choice in self._failed
+        asked = (
+            asked or own_module(choice[0]) is not None
+        )  # it runs the user's code, which r allows
+        if choice[0] and draft.model is None and not asked:
+            self._describe(*choice)
 
     def _summary_of(self, workspace: Workspace) -> list[Content]:
         config, state, model = workspace.config.model, workspace.state, workspace.model
@@ -168,7 +170,7 @@ class ModelPane(Pane):
 
     def _where(self) -> str:
         """Whether the draft's default weights are on disk, or how much there is to download."""
-        name, weights = self._chosen
+        name, weights, _ = self._chosen
         entry = next((e for e in self._entries if e.name == name), None)
         if weights != "DEFAULT" or entry is None:
             return ""
@@ -217,7 +219,7 @@ class ModelPane(Pane):
 
     def _tell(self) -> None:
         said = [Content.styled(*self._words())]
-        name, weights = self._chosen
+        name, weights, _ = self._chosen
         if name:  # which model it is, the list and the top line tell
             where = self._where()
             said.insert(0, Content.assemble(("weights ", ".muted"), plain(weights), where))
@@ -256,20 +258,20 @@ class ModelPane(Pane):
         await self._inspector.start()  # warm by the time a model is chosen
 
     @work(exclusive=True, group="describe")
-    async def _describe(self, name: str, weights: str) -> None:
+    async def _describe(self, name: str, weights: str, task: str) -> None:
         """Ask for a model's tree; a newer question takes this one's place."""
-        pair = name, weights
-        self._describing, self._error = pair, ""
+        choice = name, weights, task
+        self._describing, self._error = choice, ""
         self._tell()
         try:
-            model = await self._inspector.describe(name, weights)
+            model = await self._inspector.describe(name, weights, task=task)
         except UserError as error:
             self._error = plain(error)
-            self._failed.add(pair)
+            self._failed.add(choice)
         else:
-            self._failed.discard(pair)
-            self._answered = pair
-            self.post_message(self.Described(model, weights))
+            self._failed.discard(choice)
+            self._answered = choice
+            self.post_message(self.Described(model, weights, task))
         self._describing = None
         self._tell()
 
@@ -279,7 +281,13 @@ class ModelPane(Pane):
             self._error = f"{plain(weights)}: there is no such file."
             self._tell()
             return
-        self._describe(name, weights)
+        self._describe(name, weights, self._task_for(name))
+
+    def _task_for(self, name: str) -> str:
+        """The draft's own task, or what a model is taken for that can't learn that."""
+        task = self._chosen[2]
+        entry = next((e for e in self._entries if e.name == name), None)
+        return task if entry is None or task in entry.tasks else entry.tasks[0]
 
     # Keys
 
@@ -296,7 +304,7 @@ class ModelPane(Pane):
 
     def action_retry(self) -> None:
         if own_module(self._chosen[0]):
-            self._choose(*self._chosen)
+            self._describe(*self._chosen)
             return
         self._failed.clear()
         self._error = ""
@@ -349,15 +357,20 @@ class ModelPane(Pane):
             self._choose(self._wants_file, event.value.strip())
 
 
+def _input(model: ModelInfo) -> list[str | tuple[str, str]]:
+    if model.preprocessing:
+        return [f"{model.preprocessing.image_size} ", ("px, ", ".muted")]
+    return [f"{model.positions:,} ", ("tokens, ", ".muted")] if model.positions else []
+
+
 def _shape(model: ModelInfo, classes: int | None) -> Content:
     """Parameters, input and head on one line."""
     head = ", ".join(map(plain, model.head))
     made_for = f": {classes:,} classes" if classes else ""
-    side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",
         ("params, ", ".muted"),
-        f"{side} ",
-        ("px, head ", ".muted"),
+        *_input(model),
+        ("head ", ".muted"),
         f"{head}{made_for}",
     )

@@ -87,7 +87,7 @@ def lines_of(
         words = f"step {saved.step:>{width},}"
         if evaluated := said.get(saved.step):
             words += f"  epoch {evaluated.epoch:<3}  val loss {number(evaluated.loss):<6}"
-            words += f"  {main_figure(task, evaluated)}"
+            words += f"  {main_figure(task, evaluated, 7)}"
         marks = ["newest"] * (saved is found[0]) + ["best"] * (saved.step == best)
         lines.append("  ".join([words, *marks]))
     return lines

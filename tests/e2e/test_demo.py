@@ -56,7 +56,7 @@ def test_the_demo_from_the_wheel(home: Home, installed: Path) -> None:
     done = home.ftui("demo", "--headless")
     assert done.returncode == 0, done.stdout + done.stderr
 
-    accuracy = re.search(r"validation accuracy ([\d.]+) %", done.stdout)
+    accuracy = re.search(r"validation top-1 ([\d.]+) %", done.stdout)
     baseline = re.search(r"baseline ([\d.]+) %", done.stdout)
     assert accuracy
     assert baseline

@@ -187,7 +187,7 @@ def test_at_the_start_a_stop_is_obeyed_before_the_plan_is_made(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (batches(0, 0), r"^data\.path: no training picture"),
+        (batches(0, 0), r"^data\.path: no training sample"),
         (Batches([batches(4)[0]]), "^The gradients are not finite"),
     ],
 )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engine.contract import events as e
 from engine.contract.config import CheckpointConfig, DataConfig, TrainingConfig
+from engine.contract.errors import UserError
 from engine.evaluate import evaluate_all
 from tests.engine import sessions
 from tests.engine.sessions import ToyWorker, batches, config, fold, of, run, session, tensors
@@ -66,6 +67,21 @@ def test_the_choice_is_kept_on_resume(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_can_not_be_cut_any_more_fails(tmp_path: Path) -> None:
     with pytest.raises(torch.OutOfMemoryError):
         run(session(tmp_path, config(), small(1)))
+
+
+def test_an_optimizer_without_memory_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its step may have moved a part of the weights, so it is not taken again."""
+    made = session(tmp_path, config(), small(8))
+
+    def step() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(made.optimizer, "step", step)
+    with pytest.raises(UserError, match="At step 1 there was not enough memory for the optimizer"):
+        run(made)
+    assert (made.progress.step, made.progress.pieces) == (0, 1)
 
 
 def test_an_evaluation_is_cut_too(tmp_path: Path) -> None:

@@ -53,7 +53,11 @@ class FakeInspector:
         return self.listed
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         self.asked.append((name, weights))
         await self._answer()

@@ -65,7 +65,11 @@ class ScriptedInspector:
         )
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         return replace(resnet18(classes or 1000), name=name)
 

@@ -301,7 +301,7 @@ def test_the_json_of_ls_is_stable(config: Config, runs: Path) -> None:
     [shown] = msgspec.json.decode(msgspec.json.encode(store.summaries(runs)))
     assert list(shown) == [
         *("name", "path", "state", "step", "total_steps", "epoch", "epochs", "best", "model"),
-        *("data", "started", "updated", "pid", "host", "error", "skipped", "parent"),
+        *("data", "started", "updated", "pid", "host", "error", "skipped", "parent", "task"),
     ]
 
 
