@@ -38,7 +38,7 @@ class ModelConfig(Table, frozen=True):
         Meta(
             pattern=r"^(([a-z]+|\.{0,2}|~[^/]*)/.+|.+\.py:\w+)$",
             description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
-            "'hf/ORG/NAME'; a folder in Transformers' format, such as './minilm'; or "
+            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'. Or "
             "'path/to/file.py:factory', which runs your own code: a function that returns an "
             "nn.Module and may take classes or num_classes.",
             extra={
@@ -65,10 +65,10 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split; a list of files, as .csv, .tsv or .jsonl; or a data set "
-            "of torchvision, such as torchvision/FashionMNIST. For segmentation: with images/ and "
-            "masks/. Of texts: a .csv, .tsv or .jsonl file to be split, a folder with train and "
-            "val files, or folders of .txt files.",
+            "a class, which is then split; or a list of files, as .csv, .tsv or .jsonl; or a data "
+            "set of torchvision, such as torchvision/FashionMNIST. For segmentation: with images/ "
+            "and masks/. Of texts: a .csv, .tsv or .jsonl file to be split, a folder with train "
+            "and val files, or folders of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -337,12 +337,12 @@ class Config(Table, frozen=True):
     task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
-    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
-        default_factory=TextConfig
-    )
     images: Annotated[
         ImagesConfig, Meta(description="Where pictures are not in folders of classes.")
     ] = field(default_factory=ImagesConfig)
+    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
+        default_factory=TextConfig
+    )
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
@@ -375,15 +375,15 @@ class Config(Table, frozen=True):
     )
 
 
-def is_folder(model_name: str) -> bool:
-    """Whether `model.name` is a path rather than SOURCE/NAME."""
-    return model_name.startswith(("/", "./", "../", "~"))
-
-
 def own_module(name: str) -> tuple[Path, str] | None:
     """The file and the function that `model.name` names, or None where it names no code."""
     file, colon, factory = name.rpartition(":")
     return (expand(file), factory) if colon and file.endswith(".py") else None
+
+
+def is_folder(model_name: str) -> bool:
+    """Whether `model.name` is a path rather than SOURCE/NAME."""
+    return model_name.startswith(("/", "./", "../", "~"))
 
 
 def weights_file(weights: str) -> Path | None:

@@ -49,6 +49,16 @@ TASKS = {
             ),
         },
     ),
+    "multi-label-classification": TaskWords(
+        "multi-label classification",
+        "picture",
+        "img/s",
+        {
+            "map": Figure("mAP", "Mean over the classes of the average precision."),
+            "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
+            "exact": Figure("exact", "Share of pictures all of whose labels are right."),
+        },
+    ),
     "causal-lm": TaskWords(
         "causal language modelling",
         "block",
@@ -86,16 +96,6 @@ TASKS = {
             ),
             "dice": Figure("Dice", "Overlap as F1 of the pixels, mean of the classes."),
             "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
-        },
-    ),
-    "multi-label-classification": TaskWords(
-        "multi-label classification",
-        "picture",
-        "img/s",
-        {
-            "map": Figure("mAP", "Mean over the classes of the average precision."),
-            "f1": Figure("macro F1", "Mean of each class's F1, saying what is likelier than not."),
-            "exact": Figure("exact", "Share of pictures all of whose labels are right."),
         },
     ),
 }

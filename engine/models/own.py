@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
 from engine.models.filling import fill
-from engine.models.source import LoadedModel, Tell, Wanted
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
 from engine.models.weights import read_state
 
 _CLASSES = ("classes", "num_classes")  # arguments of a factory that we give
@@ -38,6 +39,7 @@ class OwnSource:
         return []
 
     def describe(self, wanted: Wanted) -> ModelInfo:
+        require_task(wanted.name, wanted.task, [*_GIVES])
         factory = _factory(wanted.name)
         try:
             with LayersOnMeta():
@@ -49,6 +51,7 @@ class OwnSource:
 
     def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
         name, weights = wanted.name, wanted.weights
+        require_task(name, wanted.task, [*_GIVES])
         file = weights_file(weights)
         if file is None and weights not in ("DEFAULT", "none"):
             raise UserError(
@@ -66,8 +69,8 @@ class OwnSource:
         preprocessing = _preprocessing(name, module)
         if wanted.image_size is not None:
             preprocessing = preprocessing.at(wanted.image_size)
-        module.register_forward_hook(_give_logits)
-        if wanted.task in _ON_PICTURES:
+        module.register_forward_hook(_GIVES[wanted.task])
+        if wanted.task in ON_PICTURES:
             _try(name, module, wanted.classes, preprocessing.image_size)
         info = model_info(name, module, [head], preprocessing)
         return LoadedModel(module, info, origin, getattr(module, "tokenizer", None), _digest(name))
@@ -77,9 +80,6 @@ class OwnSource:
 
     def cache_folder(self) -> Path:
         return Path()
-
-
-_ON_PICTURES = ("image-classification", "multi-label-classification")
 
 
 def _factory(name: str) -> Callable[..., Any]:
@@ -179,13 +179,33 @@ def _preprocessing(name: str, module: nn.Module) -> Preprocessing:
         ) from None
 
 
-def _give_logits(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+def _logits(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     """A forward hook: the logits in whatever the module gives."""
     if isinstance(outputs, Mapping):
         outputs = outputs.get("logits", outputs.get("out", outputs))
     if isinstance(outputs, tuple | list) and outputs:
         return outputs[0]
     return getattr(outputs, "logits", outputs)
+
+
+def _of_texts(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """A forward hook: an object with `logits`, as Transformers has it."""
+    return SimpleNamespace(logits=_logits(module, inputs, outputs))
+
+
+def _of_pixels(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """A forward hook: a dict with `out`, and `aux` where there is one, as torchvision has it."""
+    found = {"out": _logits(module, inputs, outputs)}
+    aux = outputs.get("aux") if isinstance(outputs, Mapping) else None
+    return found if aux is None else found | {"aux": aux}
+
+
+_GIVES: dict[str, Callable[[nn.Module, Any, Any], Any]] = {
+    **dict.fromkeys(ON_PICTURES, _logits),
+    "text-classification": _of_texts,
+    "semantic-segmentation": _of_pixels,
+}
+"""Task to a hook that gives what its objective takes."""
 
 
 def _try(name: str, module: nn.Module, classes: int | None, size: int) -> None:

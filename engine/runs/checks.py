@@ -43,13 +43,13 @@ def ready(config: Config, resumed: bool = False) -> Config:
 
 
 def _model_name(name: str) -> str:
-    """SOURCE/NAME as it is; a folder or a file of the user's own code by its absolute path."""
-    if (own := own_module(name)) is None:
-        return str(_absolute(name, "model.name")) if is_folder(name) else name
-    file = _absolute(str(own[0]), "model.name")
-    if not file.is_file():
-        raise UserError(f"model.name: there is no file {plain(file)}.")
-    return f"{file}:{own[1]}"
+    """SOURCE/NAME as it is; a folder, or a file of the user's own code, by its absolute path."""
+    if own := own_module(name):
+        file = _absolute(str(own[0]), "model.name")
+        if not file.is_file():
+            raise UserError(f"model.name: there is no file {plain(file)}.")
+        return f"{file}:{own[1]}"
+    return str(_absolute(name, "model.name")) if is_folder(name) else name
 
 
 def _is_known_set(path: str) -> bool:

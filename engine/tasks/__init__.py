@@ -34,8 +34,8 @@ __all__ = [
 
 TASKS: dict[str, Task[Any]] = {
     "image-classification": ImageClassification(),
+    "multi-label-classification": MultiLabelClassification(),
     "causal-lm": CausalLM(),
     "text-classification": TextClassification(),
     "semantic-segmentation": SemanticSegmentation(),
-    "multi-label-classification": MultiLabelClassification(),
 }

@@ -81,7 +81,7 @@ class MultiLabel:
         said = logits > 0
         found = {
             "map": mean_average_precision(logits, targets),
-            "f1": macro_f1(said, targets),
+            "macro_f1": macro_f1(said, targets),
             "exact": float((said == targets).all(1).double().mean()),
         }
         known = {key: value for key, value in found.items() if math.isfinite(value)}
@@ -105,10 +105,10 @@ def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
 
 
 def macro_f1(said: Tensor, targets: Tensor) -> float:
-    """Mean of each class's F1, (N, classes) both; 0 for one that is never said, or never there."""
+    """Mean of each class's F1, (N, classes) both, over those that are said or there."""
     right = (said & targets).sum(0).double()
     both = (said.sum(0) + targets.sum(0)).double()
-    return float((2 * right / both.clamp(min=1)).mean())
+    return float((2 * right / both)[both > 0].mean())
 
 
 def _refuse(key: str, only: str) -> None:

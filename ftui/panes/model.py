@@ -141,9 +141,10 @@ class ModelPane(Pane):
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
             self._fill()
-        asked = self._describing or choice == self._answered or choice in self._failed
-        if own_module(choice[0]):
-            asked = True  # it runs the user's code, which r allows
+        asked = bool(self._describing) or choice == self._answered or choice in self._failed
+        asked = (
+            asked or own_module(choice[0]) is not None
+        )  # it runs the user's code, which r allows
         if choice[0] and draft.model is None and not asked:
             self._describe(*choice)
 
@@ -303,7 +304,7 @@ class ModelPane(Pane):
 
     def action_retry(self) -> None:
         if own_module(self._chosen[0]):
-            self._choose(*self._chosen[:2])
+            self._describe(*self._chosen)
             return
         self._failed.clear()
         self._error = ""

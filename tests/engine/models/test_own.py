@@ -143,3 +143,19 @@ def test_what_lies_beside_the_file_can_be_imported(file: Path) -> None:
         "nn.Linear(3, 4), LAST)"
     )
     assert load(file.parent / "two.py", "make").info.head == ["3"]
+
+
+@pytest.mark.parametrize("task", ["text-classification", "semantic-segmentation"])
+def test_other_tasks_get_what_their_objectives_take(file: Path, task: str) -> None:
+    wanted = Wanted(
+        f"{file}:{'make' if task == 'text-classification' else 'maps'}", task=task, classes=3
+    )
+    module = OwnSource().load(wanted, lambda _: None).module
+    out = module(torch.rand(2, 3, 8, 8))
+    logits = out.logits if task == "text-classification" else out["out"]
+    assert logits.shape == ((2, 3) if task == "text-classification" else (2, 3, 8, 8))
+
+
+def test_a_task_that_it_is_not_for(file: Path) -> None:
+    with pytest.raises(UserError, match="not for causal language modelling"):
+        models.describe(f"{file}:make", classes=3, task="causal-lm")
