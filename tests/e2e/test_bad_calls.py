@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from engine.contract import events as e
+from engine.runs import store
 from tests.e2e.conftest import Home
 from tests.ui.scripted import ScriptedRun
 
@@ -21,8 +22,8 @@ def refused(home: Home, *words: str) -> str:
     assert "Traceback" not in done.stdout + done.stderr
     sentences = [line for line in done.stderr.splitlines() if line.startswith("ftui: ")]
     assert len(sentences) == 1, done.stderr
-    for run in home.ls():
-        assert run["state"] in ("failed", "stopped"), run
+    for run in store.summaries(home.folder / "runs"):
+        assert run.state in ("failed", "stopped"), run
     return sentences[0]
 
 
@@ -66,17 +67,6 @@ def test_a_run_without_an_intact_checkpoint(home: Home, pictures: Path) -> None:
         said = refused(home, "resume", name, "--set", "training.epochs=2", *where)
         assert "no checkpoint is intact" in said
         assert home.ls()[0]["error"] in said
-
-
-def test_weights_that_are_not_there_without_a_network(home: Home, pictures: Path) -> None:
-    said = refused(home, "train", str(home.config(model__weights='"DEFAULT"')))
-    assert "squeezenet1_1-" in said
-    assert "TORCH_HOME" in said
-
-
-def test_an_unknown_model(home: Home, pictures: Path) -> None:
-    said = refused(home, "train", str(home.config(model__name='"torchvision/resnet81"')))
-    assert "resnet18" in said
 
 
 def test_calls_that_make_no_sense(home: Home) -> None:
