@@ -164,8 +164,6 @@ class ToyWorker:
     folder: Path
     asked: Config
     script: Script = field(default_factory=list)
-    steered: Script = field(default_factory=list)
-    """The steering commands that were applied, and when."""
     journal: list[e.Event] = field(default_factory=list)
     model: Callable[[], nn.Module] = tiny_net
     session: Session = field(init=False)
@@ -215,8 +213,6 @@ class ToyWorker:
         while self.script and self.script[0][0] <= now:
             _, command = self.script.pop(0)
             self.journal += obey(self.session, command)
-            if isinstance(command, c.Steering) and isinstance(self.journal[-1], e.CommandApplied):
-                self.steered.append((now, command))
         if self.session.paused:
             self.journal += obey(self.session, c.Resume(id="the toy's own"))
 

@@ -82,19 +82,6 @@ def test_what_was_given_up_leaves_no_trace(
     assert rewound.step == there  # type: ignore[attr-defined]
 
 
-def test_killed_at_every_place_around_a_rewind(tmp_path: Path) -> None:
-    script: Script = [(1, c.Freeze("stem")), (7, c.SetLearningRate(0.5)), (8, c.Rewind(5))]
-    script = [*script, (11, c.Thaw("stem", 0.1))]
-    calm = toy(tmp_path / "calm", *script)
-    calm.live()
-    for place in range(0, 70, 3):
-        struck = toy(tmp_path / str(place), *script)
-        if not struck.live(place):
-            struck.live()
-        assert same(tensors(struck.session.module), tensors(calm.session.module)), place
-        assert len(of(e.CommandApplied, struck.journal)) == len(script)
-
-
 def test_a_rewind_to_nowhere_is_refused(tmp_path: Path) -> None:
     made = session(tmp_path, asked(guard=GuardConfig(rollbacks=0)))
     before = [(2, c.Rewind(1)), (4, c.Rewind(2))]
