@@ -14,7 +14,7 @@ from engine.contract.config import (
 )
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule, Stage
-from tests.engine.sessions import config, of, run, session, tensors
+from tests.engine.sessions import Script, ToyWorker, config, of, run, session, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
