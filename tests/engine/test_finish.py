@@ -162,6 +162,7 @@ class TestFile:
                 "classes": "ant\nbee\ncat",
                 "step": "5",
                 "weights": "best, epoch 1",
+                "format": "pt",
             }
 
     def test_tensors_that_are_shared_are_in_it_twice(self, tmp_path: Path) -> None:

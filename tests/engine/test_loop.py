@@ -225,7 +225,7 @@ def test_an_evaluation_is_given_up_when_the_run_is_to_end(tmp_path: Path) -> Non
 
 
 def test_an_evaluation_of_no_picture_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no validation picture"):
+    with pytest.raises(UserError, match="no validation sample"):
         evaluate(session(tmp_path, val_data=batches(0)), "command")
 
 

@@ -320,9 +320,10 @@ async def test_no_runs_and_no_model_are_said_in_words(shown: Shown) -> None:
 
 async def test_a_new_draft_takes_the_run_s_config(shown: Shown, run: ScriptedRun) -> None:
     async with shown(run) as (app, pilot):
+        in_force = app.workspace.config
         await pilot.press("n")
         await until(pilot, lambda: "✎ draft" in status(app))
-        assert app.workspace.draft.config == run.config
+        assert app.workspace.draft.config == in_force
         assert app.workspace.draft.missing == ""
         await pilot.press("2", "G", "space")
         await until(pilot, lambda: mark(app, "fc") is Mark.FROZEN)

@@ -228,7 +228,7 @@ def test_lp_ft_trains_all_after_half_of_the_epochs(name: str, infos: dict[str, M
     info, (_, size) = infos[name], NETS[name]
     assert stage_by_stage(name, "lp-ft", 9, info) == [size]
     (stage,) = METHODS["lp-ft"].stages(info, 9)
-    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.1)])
+    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.01)])
 
 
 @pytest.mark.parametrize("name", NETS)
