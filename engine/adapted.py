@@ -4,6 +4,7 @@
   BEiT, EVA and Swin v2 in timm, and the output of torch's MultiheadAttention. In peft those are the
   frozen ones, so the adapter would silently do nothing. Here `weight` has the adapter in it.
 * Some models ask a layer for more than its weight: DaViT in timm for its kernel size.
+* GPT-2's Conv1D in Transformers is a Linear whose weight is (inputs, outputs).
 * DoRA divides by the norm of each row, and pretrained networks have rows of nothing but zeros.
 """
 
@@ -23,13 +24,14 @@ def adapt(layer: nn.Module, kind: Kind) -> Adapted:
     A is drawn as torch draws a layer, B is zero, and alpha is the rank, so that it scales nothing.
     """
     rank, dora = kind
-    config = LoraConfig(r=rank, lora_alpha=rank, use_dora=dora)
+    turned = type(layer).__name__ == "Conv1D"
+    config = LoraConfig(r=rank, lora_alpha=rank, use_dora=dora, fan_in_fan_out=turned)
     is_conv = isinstance(layer, nn.Conv2d)
     made = (_AdaptedConv2d if is_conv else _AdaptedLinear)(
         layer, NAME, config=config, r=rank, lora_alpha=rank
     )
     if dora:
-        magnitude = (_MagnitudeConv2d if is_conv else _Magnitude)(fan_in_fan_out=False)
+        magnitude = (_MagnitudeConv2d if is_conv else _Magnitude)(fan_in_fan_out=turned)
         a, b = made.lora_A[NAME].weight, made.lora_B[NAME].weight
         magnitude.update_layer(base_layer=layer, lora_A=a, lora_B=b, scaling=1)
         made.lora_magnitude_vector[NAME] = magnitude
@@ -55,13 +57,16 @@ class _Effective(Adapted):
     @property
     def weight(self) -> Tensor:
         kept = self.base_layer.get_parameter("weight")
+        turned = bool(getattr(self, "fan_in_fan_out", False))
         delta: Tensor = self.get_delta_weight(NAME)
         if NAME not in self.lora_magnitude_vector:
             return kept + delta
         magnitude = self.lora_magnitude_vector[NAME]
-        norm = magnitude.get_weight_norm(kept, delta, scaling=1)  # type: ignore[operator]
+        rows = delta.T if turned else delta
+        norm = magnitude.get_weight_norm(kept, rows, scaling=1)  # type: ignore[operator]
         scale: Tensor = magnitude.weight / norm.detach()  # as a constant: section 4.3
-        return scale.view(-1, *(1,) * (kept.ndim - 1)) * (kept + delta)
+        scale = scale if turned else scale.view(-1, *(1,) * (kept.ndim - 1))
+        return scale * (kept + delta)
 
 
 class _AdaptedLinear(_Effective, Linear):

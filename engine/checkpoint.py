@@ -57,8 +57,8 @@ class Manifest(Struct, frozen=True):
     config: Config
     classes: list[str]
     best: bool
-    pictures: str = ""
-    """`DataIndex.digest` of the data it was trained on."""
+    samples: str = ""
+    """`Index.digest` of the data it was trained on."""
     files: dict[str, Stored] = {}
 
 
@@ -105,7 +105,7 @@ def save(
         partial.mkdir()
         write(partial)
         files = {path.name: _stored(path) for path in sorted(partial.iterdir())}
-        best = manifest.best or manifest.progress.step == _step_of_best(parent)
+        best = manifest.best or _are_of_best(parent, manifest.progress)
         manifest = msgspec.structs.replace(manifest, files=files, best=best)
         (partial / MANIFEST).write_bytes(_seal(manifest))
         for path in [*partial.iterdir(), partial]:
@@ -152,6 +152,11 @@ def best(run: Path) -> Checkpoint:
     """The best so far. Raises `Damaged`, also where there is none."""
     path = run / FOLDER / BEST
     return Checkpoint(path.resolve(), check(path))
+
+
+def has_best(run: Path) -> bool:
+    """Whether `best` points to a checkpoint."""
+    return (run / FOLDER / BEST).exists()
 
 
 def until(run: Path, step: int) -> Iterator[Checkpoint]:
@@ -269,17 +274,28 @@ def _point(link: Path, name: str) -> None:
     partial.rename(link)
 
 
-def _step_of_best(parent: Path) -> int | None:
+def _name_of_best(parent: Path) -> str | None:
     best = parent / BEST
     is_one = best.is_symlink() and _NAME.fullmatch(best.readlink().name)
-    return _order(best.readlink().name)[0] if is_one else None
+    return best.readlink().name if is_one else None
+
+
+def _are_of_best(parent: Path, progress: Progress) -> bool:
+    """Whether weights with this progress are those of the best: the plan may have begun some anew
+    since."""
+    name = _name_of_best(parent)
+    if name is None or _order(name)[0] != progress.step:
+        return False
+    with suppress(Damaged):
+        return check(parent / name).progress.reinitialised == progress.reinitialised
+    return False
 
 
 def _prune(parent: Path, keep_last: int) -> None:
-    """Leave the newest `keep_last` steps and the best; of one step only the newest."""
+    """Leave the best and the newest `keep_last` steps, of each step only the newest."""
     newest_of = {_order(name)[0]: name for name in _names(parent)}
-    steps = {_step_of_best(parent), *list(newest_of)[-keep_last:]}
-    for name in set(_names(parent)) - {newest_of[step] for step in steps if step in newest_of}:
+    kept = {_name_of_best(parent), *list(newest_of.values())[-keep_last:]}
+    for name in set(_names(parent)) - kept:
         shutil.rmtree(parent / name, ignore_errors=True)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.data.batch import Inputs
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Device:
         before the copy is done. On MPS that is not so (pytorch #139550).
         """
         return tensor.to(self.torch_device, non_blocking=self.torch_device.type == "cuda")
+
+    def send_all(self, inputs: Inputs) -> Inputs:
+        """As `send`, of all that goes into a model."""
+        if isinstance(inputs, Tensor):
+            return self.send(inputs)
+        return {name: self.send(tensor) for name, tensor in inputs.items()}
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""

@@ -1,41 +1,49 @@
 """The validation data run through the model."""
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from engine import pieces
-from engine.contract.config import Metric
 from engine.contract.errors import UserError
-from engine.contract.events import Evaluated
+from engine.contract.events import Evaluated, Event, TextGenerated
+from engine.data.batch import Batch, in_parts
 from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
-from engine.session import Batch, Session
-from engine.tasks import Figures
+from engine.session import Session
+from engine.tasks import Figures, Generative
 
 Reason = Literal["epoch", "command"]
 Weights = Literal["raw", "ema"]
 
 
-def evaluate_all(session: Session, reason: Reason) -> list[Evaluated] | None:
-    """Evaluate the weights, and where there is one their moving average; as `evaluate`."""
+def evaluate_all(session: Session, reason: Reason) -> list[Event] | None:
+    """Evaluate the weights, and where there is one their moving average; as `evaluate`.
+
+    A language model also generates a text.
+    """
     raw = evaluate(session, reason)
-    if raw is None or session.average is None:
-        return None if raw is None else [raw]
+    if raw is None:
+        return None
+    told: list[Event] = [raw, *_text(session)]
+    if session.average is None:
+        return told
     with lent(session.module, session.average.by_name(session.module)):
         averaged = evaluate(session, reason, "ema")
-    return None if averaged is None else [raw, averaged]
+    return None if averaged is None else [*told, averaged]
 
 
-def value_of(evaluated: Iterable[Evaluated], metric: Metric) -> float | None:
+def value_of(told: Iterable[Event], metric: str) -> float | None:
     """What `metric` is in an evaluation; None where it is not finite."""
     weights, _, figure = metric.partition("_")
+    evaluated = (x for x in told if isinstance(x, Evaluated))
     (judged,) = (x for x in evaluated if x.weights == ("ema" if weights == "ema" else "raw"))
-    return judged.loss if figure == "loss" else judged.top1
+    return judged.value(figure)
 
 
 def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Evaluated | None:
@@ -57,11 +65,11 @@ def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Eval
         epoch=min(session.progress.epoch, session.config.training.epochs),
         reason=reason,
         loss=found.loss,
-        top1=found.top1,
-        top5=found.top5,
-        images=found.images,
+        figures=found.figures,
+        samples=found.samples,
         seconds=time.monotonic() - began,
         weights=weights,
+        by_class=found.by_class,
     )
 
 
@@ -71,21 +79,47 @@ def figures(session: Session, module: nn.Module) -> Figures | None:
     None and `UserError` as of `evaluate`.
     """
     sums: list[Tensor] = []
-    images = 0
+    samples = 0
     generators = session.device.rng_state()
     try:
         for batch in session.val_data:
             if session.stopping:
                 return None
             session.pending.add_skipped(batch.skipped)
-            if len(batch.labels) > 0:
+            if len(batch) > 0:
                 sums.append(_sums(session, module, batch))
-                images += len(batch.labels)
+                samples += len(batch)
     finally:
         session.device.set_rng_state(generators)
-    if images == 0:
-        raise UserError("data.path: no validation picture could be read, so nothing is measured.")
-    return session.task.figures(torch.stack(sums).tolist(), images, len(session.classes))
+    if samples == 0:
+        raise UserError("data.path: no validation sample could be read, so nothing is measured.")
+    return session.objective.figures(_added_up(sums), samples)
+
+
+def _added_up(sums: list[Tensor]) -> list[float] | Tensor:
+    """The sums of all batches; of rows, a sample each, all of them."""
+    if sums[0].ndim == 2:
+        return torch.cat(sums)
+    columns = zip(*torch.stack(sums).tolist(), strict=True)
+    return [math.fsum(column) for column in columns]
+
+
+def _text(session: Session) -> Iterator[TextGenerated]:
+    """What a language model has to say; weights, modes and generators are left as they were."""
+    objective, p = session.objective, session.progress
+    if not isinstance(objective, Generative):
+        return
+    generators = session.device.rng_state()
+    session.module.eval()
+    try:
+        with torch.no_grad(), session.device.autocast():
+            said = objective.generate(session.module, session.device, p.step)
+    finally:
+        set_modes(session.module)
+        session.device.set_rng_state(generators)
+    if said:
+        epoch = min(p.epoch, session.config.training.epochs)
+        yield TextGenerated(step=p.step, epoch=epoch, prompt=said.prompt, text=said.text)
 
 
 def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
@@ -100,11 +134,12 @@ def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def _sums_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Tensor:
-    device, count = session.device, session.pieces_of(len(batch.labels))
-    parts = zip(batch.images.tensor_split(count), batch.labels.tensor_split(count), strict=True)
+    device, objective = session.device, session.objective
     sums: list[Tensor] = []
-    for images, labels in parts:
+    for inputs, targets in in_parts(batch.inputs, batch.targets, session.pieces_of(len(batch))):
         with device.autocast():
-            logits = module(device.send(images))
-        sums.append(session.task.sums(logits, device.send(labels)))
-    return sums[0] if count == 1 else torch.stack(sums).sum(0)
+            outputs = objective.outputs(module, device.send_all(inputs))
+        sums.append(objective.sums(outputs, device.send(targets)))
+    if len(sums) == 1:
+        return sums[0]
+    return torch.cat(sums) if sums[0].ndim == 2 else torch.stack(sums).sum(0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine import adapters, checkpoint, origin, snapshot
 from engine.contract import events as e
+from engine.contract.tasks import falls
 from engine.contract.text import plain
 from engine.evaluate import figures
 from engine.files import save_whole
@@ -111,7 +112,8 @@ def _best_alpha(
 
     None where the run was steered to go on meanwhile.
     """
-    by_loss = session.config.early_stopping.metric.endswith("_loss")
+    metric = session.config.early_stopping.metric
+    sign = -1 if falls(metric) else 1
     values: list[tuple[float, float]] = []
     for alpha in ALPHAS:
         chosen.module.load_state_dict(blend(start, tuned, alpha))
@@ -119,12 +121,11 @@ def _best_alpha(
             yield None
         yield from session.pending.flush()
         yield e.InterpolationEvaluated(
-            step=chosen.progress.step, alpha=alpha, loss=found.loss, top1=found.top1
+            step=chosen.progress.step, alpha=alpha, loss=found.loss, figures=found.figures
         )
-        if not by_loss:
-            values.append((found.top1, alpha))
-        elif found.loss is not None:
-            values.append((-found.loss, alpha))
+        value = found.value(metric.partition("_")[2])
+        if value is not None:
+            values.append((sign * value, alpha))
         yield None
         if not session.done:
             return None
@@ -136,6 +137,7 @@ def _write(
 ) -> Generator[e.Event | None, None, bool]:
     path = session.folder / FILE
     metadata = {
+        "format": "pt",  # Transformers insists on it
         "model": session.info.name,
         "classes": "\n".join(session.classes),
         "step": str(step),

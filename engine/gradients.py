@@ -17,6 +17,7 @@ from engine.contract import methods
 from engine.contract.depth import parts
 from engine.contract.errors import UserError
 from engine.contract.events import Event, GradientsMeasured
+from engine.data.batch import Inputs, in_parts
 from engine.freeze import set_modes
 from engine.oom import is_out_of_memory
 from engine.session import Session
@@ -62,8 +63,8 @@ def measure(session: Session) -> dict[str, float] | None:
     session.module.requires_grad_(True)
     session.module.eval()
     try:
-        images = _add_up(session)
-        return _norms(session, images) if images is not None else None
+        samples = _add_up(session)
+        return _norms(session, samples) if samples is not None else None
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -82,40 +83,39 @@ def measure(session: Session) -> dict[str, float] | None:
 
 
 def _add_up(session: Session) -> int | None:
-    """Sum the gradients over pictures, and return how many those were."""
-    images, data = 0, session.train_data
+    """Sum the gradients over samples, and return how many those were."""
+    samples, data = 0, session.train_data
     for batch in islice(data.epoch(session.progress.epoch), BATCHES):
         if session.stopping:
             return None
         session.pending.add_skipped(batch.skipped)
-        pieces = session.pieces_of(len(batch.labels))
-        for some, labels in zip(
-            batch.images.tensor_split(pieces), batch.labels.tensor_split(pieces), strict=True
-        ):
-            if len(labels) > 0:
-                _backward(session, session.device.send(some), session.device.send(labels))
-                images += len(labels)
-    return images
+        count = session.pieces_of(len(batch))
+        for inputs, targets in in_parts(batch.inputs, batch.targets, count):
+            if len(targets) > 0:
+                _backward(session, session.device.send_all(inputs), session.device.send(targets))
+                samples += len(targets)
+    return samples
 
 
-def _backward(session: Session, images: Tensor, labels: Tensor) -> None:
+def _backward(session: Session, inputs: Inputs, targets: Tensor) -> None:
     # fp16 would lose gradients that a scale does not fit
     precision = nullcontext() if session.scaler else session.device.autocast()
     with precision:
-        loss = session.task.loss(session.module(images), labels)
-    torch.autograd.backward(loss * len(labels))
+        outputs = session.objective.outputs(session.module, inputs)
+        loss = session.objective.loss(outputs, targets)
+    torch.autograd.backward(loss * len(targets))
 
 
-def _norms(session: Session, images: int) -> dict[str, float]:
-    if images == 0:
-        raise UserError("data.path: no training picture could be read, so nothing is measured.")
+def _norms(session: Session, samples: int) -> dict[str, float]:
+    if samples == 0:
+        raise UserError("data.path: no training sample could be read, so nothing is measured.")
     parameters = dict(own_parameters(session.module))
     norms: dict[str, float] = {}
     for path, names in parts(session.info).items():
         own = [parameters[name] for name in names]
         weight = _norm([p.detach() for p in own])
         if weight > 0:
-            norms[path] = _norm([p.grad for p in own if p.grad is not None]) / images / weight
+            norms[path] = _norm([p.grad for p in own if p.grad is not None]) / samples / weight
     if not all(map(math.isfinite, norms.values())):
         raise UserError("The gradients are not finite, so Auto-RGN can't compare them.")
     return norms

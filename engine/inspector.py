@@ -63,10 +63,10 @@ def _look_up(question: Question) -> object:
             from engine import models
 
             return models.catalogue()
-        case AskDescribe(name=name, weights=weights, classes=classes):
+        case AskDescribe(name=name, weights=weights, classes=classes, task=task):
             from engine import models
 
-            return models.describe(name, weights, classes)
+            return models.describe(name, weights, classes, task)
         case AskDevice():
             return _devices()
 

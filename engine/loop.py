@@ -8,14 +8,19 @@ from torch import Tensor
 from engine import gradients, l2_sp, pieces, snapshot, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
+from engine.data.batch import Batch, Inputs, in_parts
 from engine.data.transforms import mix
 from engine.evaluate import evaluate_all, value_of
 from engine.finish import finish
 from engine.obey import redo
 from engine.oom import is_out_of_memory
 from engine.saving import pause_for_room, save, settle
-from engine.session import Batch, Session
+from engine.session import Session
 
+_NO_MEMORY_TO_UPDATE = (
+    "At step {} there was not enough memory for the optimizer's own tensors: freeze more of the "
+    "model, or use adapters (lora)."
+)
 _MIXING = 1
 """Sets the seeds of mixing apart from those of the order and of augmentation."""
 
@@ -76,7 +81,7 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
 
 
 def _step(session: Session) -> Iterator[e.Event]:
-    """One optimizer step, or none where no picture could be read, or there was no memory for it."""
+    """One optimizer step, or none where no sample could be read, or there was no memory for it."""
     p, every = session.progress, session.config.checkpoints.every_steps
     start = p.batch
     try:
@@ -111,11 +116,11 @@ def _end_epoch(session: Session) -> Generator[e.Event | None, None, bool]:
 def take_step(session: Session) -> bool:
     """Train on the next `accumulate` batches, fewer at the epoch's end; false if all were empty.
 
-    The loss of a step is the mean over its pictures, however they are spread over its batches.
+    The loss of a step is the mean over its samples, however they are spread over its batches.
     """
     p, config = session.progress, session.config
     count = min(config.training.accumulate, len(session.train_data) - p.batch)
-    planned = config.data.batch_size * count  # pictures; how many there really are shows too late
+    planned = config.data.batch_size * count  # samples; how many there really are shows too late
     losses: list[Tensor] = []
     sizes: list[int] = []
     for _ in range(count):
@@ -124,56 +129,58 @@ def take_step(session: Session) -> bool:
         loss = _backward(session, batch, None if count == 1 else planned)
         if loss is not None:
             losses.append(loss)
-            sizes.append(len(batch.labels))
+            sizes.append(len(batch))
     if not losses:
         return False
-    images = sum(sizes)
+    samples = sum(sizes)
     lr = session.update_lr()
-    _update_weights(session, grad_scale=1.0 if count == 1 else planned / images)
+    try:
+        _update_weights(session, grad_scale=1.0 if count == 1 else planned / samples)
+    except Exception as error:  # part of the weights may have moved: smaller pieces can't mend it
+        if is_out_of_memory(error):
+            raise UserError(_NO_MEMORY_TO_UPDATE.format(p.step + 1)) from error
+        raise
     p.step += 1
-    session.pending.add_step(_mean(losses, sizes), lr, images)
+    session.pending.add_step(_mean(losses, sizes), lr, samples)
     return True
 
 
 def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | None:
     """Add the gradients of a batch and return its mean loss; None where it can't be trained on.
 
-    Its share of the step's gradient is by its pictures among the `planned` ones; None: all of it.
+    Its share of the step's gradient is by its samples among the `planned` ones; None: all of it.
     Where memory is short it goes through the model in pieces.
     """
-    size, device = len(batch.labels), session.device
+    size, device = len(batch), session.device
     if size == 0:
         return None
-    p, images, labels = session.progress, device.send(batch.images), device.send(batch.labels)
+    p, inputs, targets = session.progress, device.send_all(batch.inputs), device.send(batch.targets)
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
-    images, targets = session.task.mix(images, labels, seed)
-    count = session.pieces_of(size)
-    parts = [(images, targets)]
-    if count > 1:
-        parts = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+    inputs, targets = session.objective.mix(inputs, targets, seed)
     losses: list[Tensor] = []
     sizes: list[int] = []
-    for some, wanted in parts:
+    for some, wanted in in_parts(inputs, targets, session.pieces_of(size)):
         loss = _forward(session, some, wanted)
         if loss is None:
             return None
-        share = len(some) / (planned or size)
+        share = len(wanted) / (planned or size)
         scaled = loss if share == 1.0 else loss * share
         if session.scaler:
             scaled = session.scaler.scale(scaled)
         torch.autograd.backward(scaled)
         losses.append(loss.detach())
-        sizes.append(len(some))
+        sizes.append(len(wanted))
     return _mean(losses, sizes)
 
 
-def _forward(session: Session, images: Tensor, targets: Tensor) -> Tensor | None:
-    """Mean loss; None where BatchNorm can't train on the one picture that is left of a batch."""
+def _forward(session: Session, inputs: Inputs, targets: Tensor) -> Tensor | None:
+    """Mean loss; None where BatchNorm can't train on the one sample that is left of a batch."""
     try:
         with session.device.autocast():
-            return session.task.loss(session.module(images), targets)
+            outputs = session.objective.outputs(session.module, inputs)
+            return session.objective.loss(outputs, targets)
     except ValueError as error:
-        if len(images) > 1 or "more than 1 value per channel" not in str(error):
+        if len(targets) > 1 or "more than 1 value per channel" not in str(error):
             raise
         if session.config.data.batch_size > 1:
             return None  # broken pictures left only one
@@ -184,7 +191,7 @@ def _forward(session: Session, images: Tensor, targets: Tensor) -> Tensor | None
 
 
 def _mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
-    """The mean over pictures, of means over `sizes` pictures each."""
+    """The mean over samples, of means over `sizes` pictures each."""
     if len(losses) == 1:
         return losses[0]
     total = sum((x * n for x, n in zip(losses, sizes, strict=True)), torch.zeros_like(losses[0]))

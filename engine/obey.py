@@ -136,6 +136,7 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
         case c.SetStages(stages=to_come):
             stages.check(p.rules, to_come, session.info)
             p.stages = list(to_come)
+            p.count_stages_from(*p.position)
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
         case c.Freeze() | c.Thaw() | c.SetPlan():

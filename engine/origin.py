@@ -13,17 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from engine.checkpoint import START
-from engine.contract.config import RegularisationConfig
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.files import save_whole
 
 _DIGEST = "blake2b"
-
-
-def wanted(asked: RegularisationConfig) -> bool:
-    """Whether a run will go back to its start."""
-    return asked.l2_sp > 0 or asked.wise_ft
 
 
 def keep(folder: Path, module: nn.Module, head: Sequence[str]) -> dict[str, Tensor]:

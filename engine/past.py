@@ -53,6 +53,8 @@ class Past:
     """Paths of those that the journal tells of."""
     skipped: set[str] = field(default_factory=set)
     """Paths of the files that are known to be unusable."""
+    code: str = ""
+    """Digest of the user's own code that made the model."""
 
     def apply(self, event: e.Event) -> None:
         self.phase = next_phase(self.phase, event)
@@ -75,6 +77,8 @@ class Past:
                 self.threads = threads
             case e.CheckpointSaved(path=path):
                 self.checkpoints.add(path)
+            case e.ModelLoaded(code=code):
+                self.code = code
             case e.FileSkipped(path=path):
                 self.skipped.add(path)
             case e.RunFinished(step=step):

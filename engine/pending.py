@@ -26,15 +26,15 @@ class Pending:
         self._told = set(told)
         self._losses: list[Tensor] = []
         self._lrs: list[float] = []
-        self._images = 0
+        self._samples = 0
         self._others: list[Event] = []
         self.restart_clock()
 
-    def add_step(self, loss: Tensor, lr: float, images: int) -> None:
+    def add_step(self, loss: Tensor, lr: float, samples: int) -> None:
         """Take in a step: its loss as a scalar tensor, on the device."""
         self._losses.append(loss)
         self._lrs.append(lr)
-        self._images += images
+        self._samples += samples
 
     def add_skipped(self, files: Iterable[FileSkipped]) -> None:
         """Take in files that could not be used; each is told once."""
@@ -59,7 +59,7 @@ class Pending:
     def flush(self) -> list[Event]:
         """Everything so far, oldest first."""
         events: list[Event] = [*self._steps(), *self._others]
-        self._losses, self._lrs, self._images, self._others = [], [], 0, []
+        self._losses, self._lrs, self._samples, self._others = [], [], 0, []
         self.restart_clock()
         return events
 
@@ -75,7 +75,7 @@ class Pending:
                 first_step=first,
                 loss=[v if ok else None for v, ok in zip(values, finite, strict=True)],
                 lr=self._lrs,
-                images_per_second=self._images / seconds,
+                samples_per_second=self._samples / seconds,
             ),
             *self._stretches(first, values, finite),
         ]

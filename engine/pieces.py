@@ -14,4 +14,4 @@ def cut(session: Session, error: Exception) -> MicroBatchHalved:
     for parameter in session.trainable:
         parameter.grad = None
     session.device.free_cached()
-    return MicroBatchHalved(step=p.step, pieces=p.pieces, images=-(-size // p.pieces))
+    return MicroBatchHalved(step=p.step, pieces=p.pieces, samples=-(-size // p.pieces))

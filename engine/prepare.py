@@ -5,18 +5,18 @@ from pathlib import Path
 
 import torch
 
-from engine import checkpoint, data, device, memory, models, restore, tasks
+from engine import checkpoint, device, memory, models, restore, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract import consistency
 from engine.contract.config import Config
 from engine.contract.events import (
-    DataIndexed,
     Event,
     ModelLoaded,
     PreparationAdvanced,
     Warned,
 )
-from engine.contract.preprocessing import Preprocessing
+from engine.data import Feeding, auto_workers
+from engine.device import Device
 from engine.past import Past
 from engine.script import Script
 from engine.session import Session
@@ -49,14 +49,9 @@ def prepare(
     def stage(words: str) -> None:
         tell(PreparationAdvanced(stage=words))
 
-    index = data.index_folder(config.data, stage)
-    tell(
-        DataIndexed(
-            classes=index.classes,
-            train_counts=index.counts(index.train),
-            val_counts=index.counts(index.val),
-        )
-    )
+    task = tasks.TASKS[config.task]
+    index = task.index(config, stage)
+    tell(index.told())
     for file in index.skipped:
         if file.path not in past.skipped:
             tell(file)
@@ -65,10 +60,15 @@ def prepare(
     stage(f"loading {config.model.name}")
     loaded = models.load(config, len(index.classes), stage, structure_only=saved is not None)
     origin = f"{checkpoint.FOLDER}/{saved.path.name}" if saved else loaded.weights
-    tell(ModelLoaded(model=loaded.info, weights=origin))
+    tell(ModelLoaded(model=loaded.info, weights=origin, code=loaded.code))
+    if past.code not in ("", loaded.code):
+        message = f"{config.model.name} is not what it was when the run began: its file changed."
+        tell(Warned(message=message))
 
     stage(f"moving the model to {chosen.name}")
-    train_data, val_data = _loaders(config, index, loaded.info.preprocessing, chosen, close_fds)
+    train_data, val_data = task.data(
+        config, index, loaded, _feeding(config, chosen, close_fds, tell)
+    )
     session = Session(
         config,
         folder,
@@ -78,9 +78,9 @@ def prepare(
         train_data,
         val_data,
         chosen,
-        tasks.build(config, index.counts(index.train)),
+        task.objective(config, index),
         progress=restore.progress(config, loaded.info, saved),
-        pictures=index.digest,
+        samples=index.digest,
         told=[*past.skipped, *(file.path for file in index.skipped)],
     )
     for warning in restore.begin(session, past, saved, script):
@@ -102,26 +102,7 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
         tell(Warned(message=message))
 
 
-def _loaders(
-    config: Config,
-    index: data.DataIndex,
-    pre: Preprocessing,
-    chosen: device.Device,
-    close_fds: Sequence[int],
-) -> tuple[data.TrainLoader, data.ValLoader]:
-    size, workers = config.data.image_size, config.data.workers
-    pre = pre if size == "auto" else pre.at(size)
-    number = data.auto_workers(chosen.torch_device.type) if workers == "auto" else workers
-    pin = chosen.torch_device.type == "cuda"
-    train = data.TrainLoader(
-        index.train,
-        config.data,
-        pre,
-        config.training.seed,
-        number,
-        sampling=config.regularisation.sampling,
-        pin_memory=pin,
-        close_fds=close_fds,
-    )
-    val = data.ValLoader(index.val, config.data, pre, number, pin_memory=pin, close_fds=close_fds)
-    return train, val
+def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:
+    asked, kind = config.data.workers, chosen.torch_device.type
+    workers = auto_workers(kind) if asked == "auto" else asked
+    return Feeding(workers, pin_memory=kind == "cuda", close_fds=close_fds, tell=tell)

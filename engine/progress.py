@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from engine.contract.config import EarlyStoppingConfig
 from engine.contract.rules import Rule, Stage
+from engine.contract.tasks import falls
 
 
 class Progress(Struct):
@@ -40,7 +41,8 @@ class Progress(Struct):
     """Those still to come."""
     stages_begun: int = 0
     stage_epoch: int = 1
-    """When the newest stage began, or the run: the epoch then under way or about to begin."""
+    """From when the next stage counts, the beginning of the newest one or of the run, or when the
+    stages were changed live: the epoch then under way or about to begin."""
     stage_step: int = 0
     stage_best: float | None = None
     """Best value since then of the early-stopping metric."""
@@ -76,6 +78,11 @@ class Progress(Struct):
             self.stage_stale += 1
         return better
 
+    def count_stages_from(self, step: int, epoch: int) -> None:
+        """Start the clock of the next stage."""
+        self.stage_step, self.stage_epoch = step, epoch
+        self.stage_best, self.stage_stale = None, 0
+
     def exhausted(self, config: EarlyStoppingConfig) -> bool:
         """Whether early stopping ends the run."""
         return 0 < config.patience <= self.stale
@@ -91,5 +98,5 @@ _LEARNT_FOR_GOOD = ("rewinds", "rollbacks", "rolled_back_to", "pieces")
 
 
 def _better(value: float | None, best: float | None, config: EarlyStoppingConfig) -> bool:
-    sign = -1.0 if config.metric.endswith("_loss") else 1.0
+    sign = -1.0 if falls(config.metric) else 1.0
     return value is not None and (best is None or sign * (value - best) > config.min_delta)

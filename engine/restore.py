@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 import torch
 
-from engine import origin, snapshot, stages
+from engine import checkpoint, origin, snapshot, stages
 from engine.checkpoint import Checkpoint, Manifest
 from engine.contract import plan
 from engine.contract.config import Config
@@ -37,7 +37,7 @@ def begin(
     session.found = saved if saved and saved.told_as not in past.checkpoints else None
     session.script = deque(script.still_to_come(p) if script else [])
     torch.manual_seed(session.config.training.seed)
-    if origin.wanted(session.config.regularisation):
+    if session.config.regularisation.needs_start:
         folder, head = session.folder, session.info.head
         session.origin = origin.read(folder) if saved else origin.keep(folder, session.module, head)
     if saved is None:
@@ -47,24 +47,28 @@ def begin(
     forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
     if forked_here and saved.manifest.config != session.asked:
         _begin_as_asked(session)
-    followed = _follow_config(session, saved.manifest)
-    warnings = tensors_and_plan(session, saved) + followed
+    if script and not script.replay and not checkpoint.has_best(session.folder):
+        p.best = None  # it came after the fork, or its parent has given it up
+    warnings = checkpointed(session, saved)
     if saved.manifest.config == session.asked:
         session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
-    if past.finished_at == p.step and p.exhausted(session.config.early_stopping):
+    ended_here = forked_here or past.finished_at == p.step
+    if ended_here and p.exhausted(session.config.early_stopping):
         p.stale = 0  # asked to go on, early stopping is patient anew
     return warnings
 
 
-def tensors_and_plan(session: Session, saved: Checkpoint) -> list[str]:
+def checkpointed(session: Session, saved: Checkpoint) -> list[str]:
     """Put a checkpoint's tensors back, and settings and plan of the session's progress into force.
 
-    Returns warnings, in sentences. Raises `UserError` where they don't go together.
+    What was changed in the config since the checkpoint wins over the progress. Returns warnings,
+    in sentences. Raises `UserError` where they don't go together.
     """
+    followed = _follow_config(session, saved.manifest)
     session.set_options(session.progress.options)
     warnings = snapshot.read(session, saved)
     session.set_plan(session.progress.rules)
-    return warnings
+    return warnings + followed
 
 
 def _begin_as_asked(session: Session) -> None:
@@ -87,7 +91,7 @@ def _follow_config(session: Session, saved: Manifest) -> list[str]:
         p.rules = plan.effective(config.trainable, session.info)
     if config.early_stopping.metric != then.early_stopping.metric:
         p.best, p.stale = None, 0  # the two can't be compared
-    if session.pictures != saved.pictures:
+    if session.samples != saved.samples:
         return _follow_data(session, "The training pictures are not those of before")
     if _order(config) != _order(then):
         return _follow_data(session, "The data is read otherwise than before")

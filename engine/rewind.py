@@ -1,6 +1,7 @@
 """Back to a checkpoint, with the run going on: as a command asks, or as the guard does."""
 
 from collections.abc import Generator, Iterator
+from copy import copy
 from itertools import islice
 
 from engine import checkpoint, restore, snapshot
@@ -8,6 +9,7 @@ from engine.checkpoint import Checkpoint
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.progress import Progress
 from engine.session import Session
 
 
@@ -16,10 +18,10 @@ def to_step(session: Session, step: int, reason: str) -> Iterator[e.Event]:
 
     Raises `UserError`, with nothing changed, where there is none.
     """
-    found = list(checkpoint.until(session.folder, step))
-    if not found:
+    newest = next(checkpoint.until(session.folder, step), None)
+    if newest is None:
         raise UserError(_none_before(session, step))
-    yield from _go_back(session, found[0], reason)
+    yield from _go_back(session, newest, reason)
 
 
 def if_alarmed(session: Session) -> Generator[e.Event, None, bool]:
@@ -50,15 +52,14 @@ def _go_back(
     session: Session, saved: Checkpoint, reason: str, by_guard: bool = False
 ) -> Iterator[e.Event]:
     p = session.progress
-    from_step, from_epoch = p.position
+    before, (from_step, from_epoch) = copy(p), p.position
     p.go_back_to(saved.manifest.progress)
     p.rewinds += 1
-    if by_guard:
-        p.rollbacks, p.rolled_back_to = p.rollbacks + 1, p.step
-        p.base_lr *= session.config.guard.lr_factor
     session.redo.clear()
-    for warning in restore.tensors_and_plan(session, saved):
+    for warning in restore.checkpointed(session, saved):
         yield e.Warned(message=warning)
+    if by_guard:
+        _calm_down(session, before)
     session.reopen_data()
     if checkpoint.give_up_after(saved):
         p.best = None  # what was the best is no longer there
@@ -71,12 +72,30 @@ def _go_back(
         options=dict(p.options),
         reason=reason,
         by_guard=by_guard,
+        ahead=p.ahead,
     )
     yield session.plan_changed(change="")
     try:
         yield snapshot.save(session, "rewind")
     except UserError as error:
         yield e.Warned(message=str(error))
+
+
+def _calm_down(session: Session, before: Progress) -> None:
+    """Lower the rate, and keep what was steered while live: nobody took that back.
+
+    Where a stage has begun since the checkpoint it begins again, so the plan is the one of then.
+    """
+    p = session.progress
+    p.rollbacks, p.rolled_back_to = p.rollbacks + 1, p.step
+    p.base_lr = min(p.base_lr, before.base_lr) * session.config.guard.lr_factor
+    p.steering = before.steering
+    session.set_options(before.options)
+    if p.stages_begun == before.stages_begun:
+        p.stages, clock = before.stages, (before.stage_step, before.stage_epoch)
+        if clock != (p.stage_step, p.stage_epoch):
+            p.count_stages_from(*clock)
+        session.set_plan(before.rules)
 
 
 def _good_one(session: Session) -> Checkpoint | None:

@@ -7,6 +7,7 @@ config that the fork is to go on with; a replay's with a stop where the other ru
 """
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -62,7 +63,7 @@ class Script(Struct, frozen=True, kw_only=True):
     def config_at(self, p: Progress | None) -> Config | None:
         """The config in force at a place, and at the start without one; None behind the last that
         the script knows of, where `config.toml` has it."""
-        key = key_of(p) if p else (0, 0, 0)
+        key = key_of(p) if p else (0, 0, 1)
         configs = [line for line in self.lines if line.config]
         if not configs or key >= configs[-1].key:
             return None
@@ -156,8 +157,10 @@ class _Telling:
         self._rewinds: int | None = None
         self._targets: list[tuple[int, int]] = []
         """Rewinds before each return, and the step that it went to."""
-        self._epochs: dict[int, int] = {}
-        """Of the newest checkpoint at each step."""
+        self._saved: dict[int, tuple[int, int]] = {0: (1, 0)}
+        """Epoch of the newest checkpoint at each step, and its place in the journal."""
+        self._config_at = 0
+        """The place in the journal of the newest config."""
         for number, event in enumerate(_events(folder)):
             self._take(number, event)
         self._keep()
@@ -197,7 +200,7 @@ class _Telling:
             case e.CommandApplied(command=command):
                 self._told_at[command.id] = number
             case e.CheckpointSaved(step=step, epoch=epoch, reason=reason):
-                self._epochs[step] = epoch
+                self._saved[step] = epoch, number
                 if reason in ("start", "command", "stop", "found"):  # a rewind may go there
                     self._add(number, step, epoch, command=c.Checkpoint())
             case e.Rewound():
@@ -212,16 +215,23 @@ class _Telling:
     def _resumed(self, number: int, event: e.RunResumed) -> None:
         self.config = self.config or event.config
         if self._past.config not in (None, event.config):
-            place = event.from_step, self._epochs.get(event.from_step, 1)
-            self._keep(until=place)
-            self._add(number, *place, config=event.config)
+            epoch, saved_at = self._saved.get(event.from_step, (1, number))
+            self._keep((event.from_step, epoch), before=saved_at)
+            self._add(number, event.from_step, epoch, config=event.config)
+            self._config_at = number
 
-    def _keep(self, until: tuple[int, int] | None = None) -> None:
-        """What `Past` holds now, up to a place, did happen, and nothing to come makes it void."""
+    def _keep(self, until: tuple[int, int] | None = None, before: float = inf) -> None:
+        """What `Past` holds now, up to a place, did happen, and nothing to come makes it void.
+
+        Only what was told `before` a place in the journal, that of a checkpoint: what this one
+        lacks was obeyed once more under the new config.
+        """
         for item in self._past.steering:
-            if item.command.id not in self._kept and (until is None or item.position <= until):
+            told_at = self._told_at[item.command.id]
+            in_time = (until is None or item.position <= until) and told_at < before
+            if item.command.id not in self._kept and in_time:
                 self._kept.add(item.command.id)
-                number = self._told_at[item.command.id]
+                number = max(told_at, self._config_at)
                 self._add(number, item.step, item.epoch, command=item.command)
 
     def _add(

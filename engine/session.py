@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -13,10 +12,11 @@ from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
 from engine.contract import plan, toml
 from engine.contract.adapters import left_out
-from engine.contract.config import Augment, Config
-from engine.contract.events import FileSkipped, PlanChanged
+from engine.contract.config import Config
+from engine.contract.events import PlanChanged
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
+from engine.data import Batch
 from engine.device import Device
 from engine.guard import Guard
 from engine.past import Obeyed
@@ -24,37 +24,7 @@ from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
-from engine.tasks import Task
-
-
-class Batch(Protocol):
-    """Inputs and labels whose first axis is the batch, maybe empty; and what was left out."""
-
-    images: Tensor
-    labels: Tensor
-    skipped: list[FileSkipped]
-
-
-class TrainData(Protocol):
-    """Batches of an epoch: a function of its number alone, from any batch on."""
-
-    def __len__(self) -> int: ...
-
-    def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]: ...
-
-    def set_augmentation(self, augment: Augment, strength: float) -> None:
-        """From the next call of `epoch` on."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class ValData(Protocol):
-    """Batches to evaluate on, the same each time."""
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def close(self) -> None: ...
+from engine.tasks import Objective, TrainData, ValData
 
 
 @dataclass
@@ -74,10 +44,10 @@ class Session:
     train_data: TrainData
     val_data: ValData
     device: Device
-    task: Task
+    objective: Objective
     progress: Progress
-    pictures: str = ""
-    """Digest of the list of training pictures; `DataIndex.digest`."""
+    samples: str = ""
+    """Digest of the list of training samples; `Index.digest`."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     origin: Mapping[str, Tensor] = field(default_factory=dict)

@@ -24,7 +24,7 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
 
     What is pending must have been flushed. Raises `UserError` where the disk refuses.
     """
-    manifest = Manifest(session.progress, session.asked, session.classes, best, session.pictures)
+    manifest = Manifest(session.progress, session.asked, session.classes, best, session.samples)
     keep_last = session.config.checkpoints.keep_last
     progress = msgspec.json.encode(session.progress)
     last, saved_progress = session.last_saved
@@ -102,6 +102,7 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     if session.average:
         session.average.load(session.module, training.get("average"))
     if saved.manifest.config.optimizer.name != session.config.optimizer.name:
+        session.optimizer.state.clear()
         return ["The optimizer is another one than before, so its moments start from zero."]
     optim.load_state_by_name(session.optimizer, session.module, training["optimizer"])
     return []

@@ -2,7 +2,8 @@
 
 The rule by which it lives together with edits: a stage adds its rules to whatever plan is in force
 at that moment, and the last rule that matches wins. So what was edited live stays as it is until a
-stage says something else of it, and an edit after a stage wins over that.
+stage says something else of it, and an edit after a stage wins over that. Stages that are sent
+while the run trains count from where they are obeyed, as if the run began there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,7 @@ def begin_due(session: Session) -> Iterator[e.Event]:
         yield from session.pending.flush()
         stage, p.stages = p.stages[0], p.stages[1:]
         p.stages_begun += 1
-        p.stage_epoch, p.stage_step = p.epoch, p.step
-        p.stage_best, p.stage_stale = None, 0
+        p.count_stages_from(*p.position)
         try:
             session.set_plan(plan.with_rules(p.rules, stage.trainable))
         except UserError as error:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.config import Config, DataConfig, EarlyStoppingConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.plan import effective
 from engine.contract.planfile import Plan
 from engine.contract.rules import Rule
+from engine.contract.tasks import metrics_of
 from engine.contract.tree import ModelInfo
 from ftui.history import History
 from ftui.settings import value_at
@@ -42,11 +43,16 @@ class Draft:
             return "Choose a model first (1)."
         return "" if self.config.data.path != UNSET else "Set data.path first (6)."
 
-    def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
-        """Choose the model; another one starts with the default plan."""
+    def set_model(self, model: ModelInfo, weights: str = "DEFAULT", task: str = "") -> None:
+        """Choose the model; another one starts with the default plan.
+
+        A task other than the draft's takes its place, with a metric that it measures.
+        """
         another = model.name != self.config.model.name
         chosen = ModelConfig(name=model.name, weights=weights)
         self.config = replace(self.config, model=chosen)
+        if task not in ("", self.config.task):
+            self._set_task(task)
         self.model = model
         if another:
             self._begin_plan()
@@ -76,13 +82,19 @@ class Draft:
             config = replace(config, model=replace(config.model, name=UNSET))
         if "data.path" in stood_in:
             config = replace(config, data=replace(config.data, path=UNSET))
-        if config.model != self.config.model:
-            self.model = None  # the tree is of another one: it is looked up anew
+        if (config.model, config.task) != (self.config.model, self.config.task):
+            self.model = None  # the tree is another one: it is looked up anew
         another = config.model.name != self.config.model.name
         self.config = config
         if another:
             self._begin_plan()
         return None
+
+    def _set_task(self, task: str) -> None:
+        stopping = self.config.early_stopping
+        if stopping.metric not in metrics_of(task):
+            stopping = replace(stopping, metric=EarlyStoppingConfig().metric)
+        self.config = replace(self.config, task=task, early_stopping=stopping)
 
     def _begin_plan(self) -> None:
         """Start with the default plan: the one there was is of another model."""

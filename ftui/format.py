@@ -2,6 +2,10 @@
 
 import math
 
+from engine.contract.events import Evaluated
+from engine.contract.tasks import TASKS, Figure, TaskWords
+from engine.runs.store import RunSummary
+
 
 def number(value: float | None) -> str:
     """Four significant digits, `-` for none: 0.5123, 12.35, 3.2e-05."""
@@ -16,6 +20,29 @@ def percent(share: float) -> str:
     """A share of 1, to a tenth; 100 % is all, so 0.9999 reads 99.9 %."""
     rounded = round(100 * share, 1)
     return f"{min(rounded, 99.9) if share < 1 else rounded:.1f} %"
+
+
+def measured(figure: Figure, value: float | None) -> str:
+    """What an evaluation says of a figure: 79.0 %, 23.41."""
+    if value is None or not figure.share:
+        return number(value)
+    return percent(value)
+
+
+def main_figure(task: TaskWords, evaluated: Evaluated, width: int = 0) -> str:
+    """The task's first figure with its name: top-1 79.0 %; `width` cells are for the value."""
+    main = task.figures[task.main]
+    return f"{main.label} {measured(main, evaluated.value(task.main)):>{width}}"
+
+
+def best_main(run: RunSummary) -> str:
+    """The best value of a run's main figure with its name; empty where there is none yet."""
+    task = TASKS.get(run.task)
+    value = run.best.get(f"val_{task.main}") if task else None
+    if task is None or value is None:
+        return ""
+    main = task.figures[task.main]
+    return f"{main.label} {measured(main, value)}"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,11 @@ class ModelInspector(Protocol):
         ...
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of a model; nothing is downloaded."""
         ...

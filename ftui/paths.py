@@ -54,7 +54,8 @@ def near(path: Path) -> str:
 
 
 def glance(path: str) -> str:
-    """What a data folder holds by its names, such as `434 pictures in 7 classes`, or what is wrong.
+    """What a data folder holds by its names, such as `434 pictures in 7 classes`, `80 pictures with
+    masks`, or what is wrong.
 
     Reads names only, and at most some thousands of them, so it is a first look, no check.
     """
@@ -65,23 +66,27 @@ def glance(path: str) -> str:
         return "a file, not a folder"
     folders = _folders(root)
     split = {p.name: p for p in folders if p.name in {"train"} | _VALIDATION}
+    below = [p for place in (root, *split.values()) for p in _folders(place)]
+    if any(p.name == "masks" for p in below):
+        return f"{_many(p for p in below if p.name == 'images')} with masks"
     if "train" in split:
         classes = _folders(split["train"])
         parts = [split["train"], *(p for name, p in split.items() if name in _VALIDATION)]
         how = " and ".join(f"{plain(p.name)}/" for p in parts)
-        pictures = _count_pictures(c for part in parts for c in _folders(part))
+        pictures = _many(c for part in parts for c in _folders(part))
     else:
-        classes, how, pictures = folders, "to be split", _count_pictures(folders)
+        classes, how, pictures = folders, "to be split", _many(folders)
     if not classes:
         return "no class folders in it"
-    many = f"over {_MOST:,} pictures" if pictures > _MOST else count(pictures, "picture")
     noun = "class" if len(classes) == 1 else "classes"
-    return f"{many} in {len(classes):,} {noun}, {how}"
+    return f"{pictures} in {len(classes):,} {noun}, {how}"
 
 
-def _count_pictures(folders: Iterator[Path] | list[Path]) -> int:
+def _many(folders: Iterator[Path] | list[Path]) -> str:
+    """How many pictures are below these, in words."""
     files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
-    return sum(Path(name).suffix.lower() in _PICTURES for name in islice(files, _MOST + 1))
+    found = sum(Path(name).suffix.lower() in _PICTURES for name in islice(files, _MOST + 1))
+    return f"over {_MOST:,} pictures" if found > _MOST else count(found, "picture")
 
 
 def _folders(place: Path) -> list[Path]:

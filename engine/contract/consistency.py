@@ -2,15 +2,21 @@
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.tasks import TASKS, metrics_of
 
 
 def check(config: Config) -> None:
     """Raises `UserError` where settings contradict each other."""
     asked, metric = config.regularisation, config.early_stopping.metric
+    if metric not in metrics_of(config.task):
+        raise UserError(
+            f"early_stopping.metric: {TASKS[config.task].title} does not measure {metric}; take "
+            f"one of {', '.join(metrics_of(config.task))}."
+        )
     if metric.startswith("ema_") and not asked.ema:
         raise UserError(
             f"early_stopping.metric: {metric} judges the moving average of the weights, which is "
-            "off; set regularisation.ema, such as to 0.999, or take val_loss or val_top1."
+            "off; set regularisation.ema, such as to 0.999, or take val_loss."
         )
     back = "l2_sp" if asked.l2_sp else "wise_ft" if asked.wise_ft else ""
     if back and config.model.weights == "none":

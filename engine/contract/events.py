@@ -64,25 +64,34 @@ class ModelLoaded(Event, frozen=True):
     model: ModelInfo
     weights: str
     """Where the weights came from, in words."""
+    code: str = ""
+    """Digest of the user's own code that made it, where that did."""
+
+
+class Baseline(Struct, frozen=True):
+    """What the validation data gives to who has learned next to nothing."""
+
+    figure: str
+    """By its key in `Evaluated.figures`."""
+    value: float
+    how: str
+    """In a few words, as in `by always saying "cat"`."""
 
 
 class DataIndexed(Event, frozen=True):
     """The data is listed and split."""
 
     classes: list[str]
+    """Empty where the task has none."""
     train_counts: list[int]
-    """Training pictures of each class."""
+    """Training samples of each class; of a task without classes all in one number. Of segmentation
+    the pictures that show each class, so that one picture may count several times."""
     val_counts: list[int]
-
-    @property
-    def baseline(self) -> float:
-        """Validation accuracy of always saying the commonest training class."""
-        majority = self.train_counts.index(max(self.train_counts))
-        return self.val_counts[majority] / max(1, sum(self.val_counts))
+    baseline: Baseline | None = None
 
 
 class FileSkipped(Event, frozen=True):
-    """A picture could not be used; told once a file."""
+    """A file could not be used; told once a file."""
 
     path: str
     reason: str
@@ -130,7 +139,7 @@ class StepsTrained(Event, frozen=True):
     smoothing and class weights included; None where not finite."""
     lr: list[float]
     """Base rate times schedule of each step; a parameter's own multiplier comes on top."""
-    images_per_second: float
+    samples_per_second: float
     """Over these steps, reading included."""
 
     @property
@@ -153,15 +162,29 @@ class Evaluated(Event, frozen=True):
     epoch: int
     reason: Literal["epoch", "command"]
     loss: float | None
-    """Mean cross-entropy, no label smoothing."""
-    top1: float
-    """Share of pictures whose first guess is right, 0 to 1."""
-    top5: float | None
-    """Share with the label among five guesses; None with fewer than 6 classes."""
-    images: int
+    """Mean over the samples, with nothing that is there for training alone."""
+    figures: dict[str, float]
+    """What the task measures, by the keys of `engine.contract.tasks`, as far as it is defined."""
+    samples: int
     seconds: float
     weights: Literal["raw", "ema"] = "raw"
     """Whether the weights are those that train, or their moving average."""
+    by_class: list[float | None] = []
+    """Of segmentation the IoU of each class, None where it is nowhere; empty for other tasks."""
+
+    def value(self, figure: str) -> float | None:
+        """Of a figure, or of the loss; None where it is not defined."""
+        return self.loss if figure == "loss" else self.figures.get(figure)
+
+
+class TextGenerated(Event, frozen=True):
+    """What a language model goes on with after a prompt, at an evaluation."""
+
+    step: int
+    epoch: int
+    prompt: str
+    text: str
+    """Lines may be several; each is safe to show."""
 
 
 class CheckpointSaved(Event, frozen=True):
@@ -232,6 +255,8 @@ class Rewound(Event, frozen=True):
     reason: str
     """Why, in a few words: a command, or what the guard saw."""
     by_guard: bool
+    ahead: int = 0
+    """As `TrainingStarted.ahead`."""
 
 
 class MicroBatchHalved(Event, frozen=True):
@@ -243,8 +268,8 @@ class MicroBatchHalved(Event, frozen=True):
     step: int
     pieces: int
     """Into how many each batch is cut now."""
-    images: int
-    """Pictures in the largest of them."""
+    samples: int
+    """How many are in the largest of them."""
 
 
 class RunPaused(Event, frozen=True):
@@ -286,7 +311,8 @@ class InterpolationEvaluated(Event, frozen=True):
     alpha: float
     """Share of the tuned weights."""
     loss: float | None
-    top1: float
+    figures: dict[str, float]
+    """As of `Evaluated`."""
 
 
 class ModelSaved(Event, frozen=True):
@@ -350,6 +376,7 @@ AnyEvent = (
     | StepsTrained
     | NonFiniteLoss
     | Evaluated
+    | TextGenerated
     | CheckpointSaved
     | LearningRateChanged
     | OptionChanged

@@ -96,6 +96,9 @@ def struct_in(hint: Any) -> type[msgspec.Struct] | None:
 
 def _choices(hint: Any) -> tuple[str, ...]:
     inner = bare(hint)
+    for meta in getattr(hint, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and meta.extra and "choices" in meta.extra:
+            return tuple(meta.extra["choices"])
     if inner is bool:
         return ("true", "false")
     return get_args(inner) if get_origin(inner) is Literal else ()

@@ -23,6 +23,7 @@ class AskDescribe(Asked, frozen=True, tag_field="ask", tag="describe"):
     weights: str = "DEFAULT"
     classes: int | None = None
     """Outputs of the head; None keeps the published one."""
+    task: str = "image-classification"
 
 
 class AskDevice(Asked, frozen=True, tag_field="ask", tag="device"):

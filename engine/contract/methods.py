@@ -23,7 +23,7 @@ LAYER_DECAY = 0.75
 """Between the 0.65 of BEiT's large and the 0.9 of its small models."""
 ULMFIT_DIVISOR = 2.6
 ADAPTER_RANK = 8
-LP_FT_SCALE = 0.1
+LP_FT_SCALE = 0.01
 """Of the fine-tuning that follows a linear probe, which should only adjust what is there."""
 
 
@@ -75,7 +75,8 @@ def attention_only(model: ModelInfo) -> list[Rule]:
     """The head and the attention layers: Touvron et al. 2022, arXiv:2203.09795, section 4.
 
     Attention layers are the innermost modules whose type says so, with all that they hold: the
-    projections, and Swin's tables of relative positions. Raises `UserError` on a model without.
+    projections, and Swin's tables of relative positions; and the output projection of the BERT
+    family, which stands beside it (BertSelfOutput). Raises `UserError` on a model without.
     """
     named = [m for m in model.modules if "Attention" in m.type]
     around = {above for module in named for above in ancestors(module.path)}
@@ -85,7 +86,8 @@ def attention_only(model: ModelInfo) -> list[Rule]:
         raise UserError(
             f"{plain(model.name)} has no attention layers; this method is for transformers."
         )
-    return [*head_only(model), *_of_types(m.type for m in layers)]
+    beside = [m for m in model.modules if m.type.endswith("SelfOutput")]
+    return [*head_only(model), *_of_types(m.type for m in [*layers, *beside])]
 
 
 def low_rank(model: ModelInfo, dora: bool = False) -> list[Rule]:
@@ -139,7 +141,7 @@ def auto_rgn(model: ModelInfo, norms: Mapping[str, float]) -> list[Rule]:
 
 
 def probe_then_all(_model: ModelInfo, epochs: int) -> list[Stage]:
-    """After half of the epochs everything, at a tenth of the rate.
+    """After half of the epochs everything, at a hundredth of the rate.
 
     LP-FT, Kumar et al. 2022, arXiv:2202.10054: a new head's first gradients distort pretrained
     features, so the head is trained before the rest.
@@ -187,8 +189,8 @@ METHODS: dict[str, Method] = {
     ),
     "lp-ft": Method(
         "head, then all",
-        "LP-FT: the head for half of the epochs, then all at a tenth of the rate, the choice for "
-        "little data (arXiv:2202.10054)",
+        "LP-FT: the head for half of the epochs, then all at a hundredth of the rate, the "
+        "choice for little data (arXiv:2202.10054)",
         head_only,
         probe_then_all,
     ),

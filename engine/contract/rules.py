@@ -62,9 +62,9 @@ class Stage(Table, frozen=True):
         str,
         Meta(
             pattern=r"^(\d{1,9} (epochs?|steps?)|stalled \d{1,6})$",
-            description="When the stage begins, counted from the beginning of the one before: "
-            "'2 epochs', '500 steps', or 'stalled 2', after two evaluations in a row that were no "
-            "better.",
+            description="When the stage begins, counted from the beginning of the one before, "
+            "or from when the stages were changed live: '2 epochs', '500 steps', or 'stalled 2', "
+            "after two evaluations in a row that were no better.",
             extra={"expected": '"N epochs", "N steps" or "stalled N"'},
         ),
     ]

@@ -16,6 +16,7 @@ from engine.contract.config import Config
 from engine.contract.order import LIVE, Phase, next_phase
 from engine.contract.rules import Rule, Stage
 from engine.contract.series import StepSeries
+from engine.contract.tasks import TASKS, TaskWords
 from engine.contract.tree import ModelInfo
 
 _SKIPPED_NAMED = 100
@@ -28,7 +29,7 @@ class Marker(NamedTuple):
     label: str
 
 
-At = TypeVar("At", Marker, e.Evaluated)
+At = TypeVar("At", Marker, e.Evaluated, e.TextGenerated)
 
 
 @dataclass
@@ -78,7 +79,7 @@ class RunState:
     """Path of a block to its relative gradient norm, as last measured."""
     pieces: int = 1
     """Into how many each batch is cut so that it fits in memory."""
-    images_per_second: float | None = None
+    samples_per_second: float | None = None
 
     loss: StepSeries = field(default_factory=StepSeries)
     lr: StepSeries = field(default_factory=StepSeries)
@@ -86,6 +87,7 @@ class RunState:
     evaluations: list[e.Evaluated] = field(default_factory=list)
     averaged: list[e.Evaluated] = field(default_factory=list)
     """Those of the moving average of the weights."""
+    generated: list[e.TextGenerated] = field(default_factory=list)
     interpolations: list[e.InterpolationEvaluated] = field(default_factory=list)
     saved_model: e.ModelSaved | None = None
     comparison: e.ReplayCompared | None = None
@@ -129,6 +131,8 @@ class RunState:
                 _replace(self.averaged, event, lambda x: x.reason)
             case e.Evaluated():
                 _replace(self.evaluations, event, lambda x: x.reason)
+            case e.TextGenerated():
+                _replace(self.generated, event, lambda _: "")
             case e.CheckpointSaved():
                 self.checkpoints.append(event)
             case e.LearningRateChanged():
@@ -207,11 +211,15 @@ class RunState:
         found: dict[str, float] = {}
         if losses := [x.loss for x in self.evaluations if x.loss is not None]:
             found["val_loss"] = min(losses)
-        if self.evaluations:
-            found["val_top1"] = max(x.top1 for x in self.evaluations)
-        if top5 := [x.top5 for x in self.evaluations if x.top5 is not None]:
-            found["val_top5"] = max(top5)
+        for key, figure in self.task.figures.items():
+            if values := [x.figures[key] for x in self.evaluations if key in x.figures]:
+                found[f"val_{key}"] = min(values) if figure.falls else max(values)
         return found
+
+    @property
+    def task(self) -> TaskWords:
+        """The words of what is learned; of a run that has not said it yet, the first there is."""
+        return TASKS[self.config.task] if self.config else next(iter(TASKS.values()))
 
     def unanswered(self, commands: list[AnyCommand]) -> list[AnyCommand]:
         """Those of `commands` that the worker has neither applied nor rejected."""
@@ -231,12 +239,12 @@ class RunState:
                 first, loss, lr, rate = event.first_step, [], [], []
             loss += event.loss
             lr += event.lr
-            rate += [event.images_per_second] * len(event.loss)
+            rate += [event.samples_per_second] * len(event.loss)
         self._put(first, loss, lr, rate)
         last = told[-1]
-        self.step, self.images_per_second, self.updated = (
+        self.step, self.samples_per_second, self.updated = (
             last.last_step,
-            last.images_per_second,
+            last.samples_per_second,
             last.time,
         )
 
@@ -281,7 +289,7 @@ class RunState:
         self._forget_after(event.step)
         if event.by_guard:
             self.rollbacks.append(event)
-        self.epoch, self.base_lr = event.epoch, event.lr
+        self.epoch, self.base_lr, self.ahead = event.epoch, event.lr, event.ahead
         self.config = self.asked
         self._set_options(event.options)
         self._mark(event.step, f"rewound: {event.reason}")
@@ -293,6 +301,7 @@ class RunState:
             series.cut(step)
         self.evaluations = [x for x in self.evaluations if x.step <= step]
         self.averaged = [x for x in self.averaged if x.step <= step]
+        self.generated = [x for x in self.generated if x.step <= step]
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
 

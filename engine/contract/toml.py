@@ -12,7 +12,7 @@ import tomli_w
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.fields import all_fields, bare, expected, struct_in
-from engine.contract.text import did_you_mean, nearest, plain
+from engine.contract.text import nearest, plain
 
 Part = TypeVar("Part", bound=msgspec.Struct)
 
@@ -132,7 +132,7 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
     if unknown := re.match(r"Object contains unknown field `(.*)`", what):
         name = unknown[1]
         valid = list(struct.__struct_fields__) if struct else []
-        hint_text = did_you_mean(name, valid) or _elsewhere(name)
+        hint_text = _nearest_key(name, valid)
         listed = "" if hint_text else f"; valid here: {', '.join(valid)}."
         return f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
     if missing := re.match(r"Object missing required field `(.*)`", what):
@@ -142,9 +142,10 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
     return f"{where or 'the file'} must be {wanted}, not {plain(repr(found), 80)}."
 
 
-def _elsewhere(name: str) -> str:
-    """Where a key lives that was written into the wrong table, misspelt perhaps."""
+def _nearest_key(name: str, valid: Iterable[str]) -> str:
+    """The hint at what is valid here, or where a key lives that stands in the wrong table."""
     places = {field.key.rpartition(".")[2]: field.key for field in reversed(all_fields())}
+    places |= {here: here for here in valid}
     close = nearest(name, places)
     return f'; did you mean "{places[close[0]]}"?' if close else ""
 

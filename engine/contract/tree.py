@@ -28,9 +28,12 @@ class ModelInfo(Struct, frozen=True):
     modules: list[ModuleInfo]
     head: list[str]
     """Paths of the modules that are replaced for the classes of the data."""
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None = None
+    """Of its pictures; None where it takes none."""
     root_own: dict[str, int] = {}
     """Parameters that stand on the model itself, such as a class token."""
+    positions: int | None = None
+    """The most tokens that it takes at once; None where it states none, or takes no text."""
 
     @property
     def total_parameters(self) -> int:

@@ -1,23 +1,16 @@
-"""Batches of pictures: any epoch from any batch on, the same for any number of workers."""
+"""Batches of samples: any epoch from any batch on, the same for any number of workers."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from engine.contract.config import Augment, DataConfig, Sampling
-from engine.contract.events import FileSkipped
-from engine.contract.preprocessing import Preprocessing
-from engine.contract.text import plain
-from engine.data import order, picture, transforms
-from engine.data.samples import Sample
+from engine.data import order, transforms
+from engine.data.batch import Batch
 from engine.data.transforms import Augmentation
-from engine.data.workers import ReadingPool
+from engine.data.workers import Feeding, ReadingPool
 
 
 class Key(NamedTuple):
@@ -29,52 +22,38 @@ class Key(NamedTuple):
     augmentation: Augmentation
 
 
-@dataclass
-class Batch:
-    """Pictures ready for the model.
+class Samples(Protocol):
+    """Key to batch: all that a reading process needs."""
 
-    Broken ones are dropped, so that a batch may be smaller than asked for, down to none or one.
-    """
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each sample, for balanced sampling."""
+        ...
 
-    images: Tensor
-    """(B, 3, H, W), float32, normalised."""
-    labels: Tensor
-    """(B,), int64."""
-    skipped: list[FileSkipped]
-    """The broken ones, each named the first time it is met."""
+    def __len__(self) -> int:
+        """How many samples there are."""
+        ...
 
-    def share_memory_(self) -> None:
-        for tensor in (self.images, self.labels):
-            tensor.share_memory_()  # type: ignore[no-untyped-call]
-
-    def pin_memory(self) -> "Batch":
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.skipped)
+    def __getitem__(self, key: Key) -> Batch: ...
 
 
 class TrainLoader:
     """Shuffled, augmented batches.
 
-    The order is a function of the seed and the epoch, a picture's augmentation of the seed, the
-    epoch, its position in `samples` and how often the epoch drew it before; torch's global
-    generators are left alone. One picture left over at the end joins the batch before it, as
-    BatchNorm can't train on one.
+    The order is a function of the seed and the epoch; torch's global generators are left alone. One
+    sample left over at the end joins the batch before it, as BatchNorm can't train on one.
     """
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Samples,
         config: DataConfig,
-        pre: Preprocessing,
         seed: int,
-        workers: int,
-        *,
+        feeding: Feeding,
         sampling: Sampling = "natural",
-        pin_memory: bool = False,
-        close_fds: Sequence[int] = (),
     ) -> None:
-        """`close_fds` are closed in the processes that read: they must not hold a run's lock."""
-        self._batches = _Batches(samples, pre, seed)
-        self._reader = _Reader(self._batches, workers, pin_memory, close_fds)
+        self._samples = samples
+        self._reader = _Reader(samples, feeding)
         self._count, self._size, self._seed = len(samples), config.batch_size, seed
         self._sampling = sampling
         self.set_augmentation(config.augment, config.augment_strength)
@@ -88,7 +67,7 @@ class TrainLoader:
         """The batches of epoch `number`, but for the first `skip_batches`, which aren't read."""
         seed = transforms.mix(self._seed, number)
         if self._sampling == "balanced":
-            draws = order.balanced(self._batches.labels, seed)
+            draws = order.balanced(self._samples.labels, seed)
         else:
             draws = order.shuffled(self._count, seed)
         ends = [*range(self._size, self._size * len(self), self._size), self._count]
@@ -109,21 +88,10 @@ class TrainLoader:
 
 
 class ValLoader:
-    """Batches in the order of `samples`, as the weights were trained to see them."""
+    """Batches in the order of the samples, as the weights were trained to see them."""
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        config: DataConfig,
-        pre: Preprocessing,
-        workers: int,
-        *,
-        pin_memory: bool = False,
-        close_fds: Sequence[int] = (),
-    ) -> None:
-        """`close_fds` are closed in the processes that read: they must not hold a run's lock."""
-        batches = _Batches(samples, pre, seed=0)
-        self._reader = _Reader(batches, workers, pin_memory, close_fds)
+    def __init__(self, samples: Samples, config: DataConfig, feeding: Feeding) -> None:
+        self._reader = _Reader(samples, feeding)
         self._count, self._size = len(samples), config.batch_size
 
     def __len__(self) -> int:
@@ -143,65 +111,15 @@ class ValLoader:
         self._reader.close()
 
 
-class _Batches(Dataset[Batch]):
-    """Key to batch: all that a reading process needs."""
-
-    def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
-        # Flat arrays: forked readers would copy a list of objects, page by page, as they touch it.
-        paths = [str(sample.path).encode(errors="surrogateescape") for sample in samples]
-        self._paths = b"".join(paths)
-        self._ends = np.cumsum([0, *map(len, paths)])
-        self.labels = np.array([sample.label for sample in samples])
-        self._pre, self._seed = pre, seed
-        self._to_input = transforms.ToInput(pre)
-        self._transforms: dict[Augmentation, transforms.Transform] = {}
-
-    def __getitem__(self, key: Key) -> Batch:
-        epoch, draws, augmentation = key
-        transform = self._transform(augmentation)
-        side = self._pre.image_size
-        images = np.empty((len(draws), 3, side, side), np.float32)
-        labels: list[int] = []
-        skipped = []
-        for draw in draws:
-            position = draw % len(self.labels)
-            path = self._path(position)
-            try:
-                image = picture.read(path, at_least=2 * self._pre.resize_size)
-            except picture.Unreadable as error:
-                skipped.append(FileSkipped(path=plain(path, limit=4096), reason=error.reason))
-                continue
-            seed = transforms.mix(self._seed, epoch, draw)
-            image = transforms.augmented(transform, image, seed)
-            self._to_input(image, images[len(labels)])
-            labels.append(int(self.labels[position]))
-        return Batch(
-            torch.from_numpy(images[: len(labels)]),
-            torch.tensor(labels, dtype=torch.int64),
-            skipped,
-        )
-
-    def _transform(self, augmentation: Augmentation) -> transforms.Transform:
-        if augmentation not in self._transforms:
-            self._transforms[augmentation] = transforms.train_transform(self._pre, augmentation)
-        return self._transforms[augmentation]
-
-    def _path(self, position: int) -> Path:
-        start, end = self._ends[position : position + 2]
-        return Path(self._paths[start:end].decode(errors="surrogateescape"))
-
-
 class _Reader:
-    """Reads batches here or in a pool, and names each broken picture once."""
+    """Reads batches here or in a pool, and names each broken file once."""
 
-    def __init__(
-        self, batches: _Batches, workers: int, pin_memory: bool, close_fds: Sequence[int]
-    ) -> None:
-        self._batches = batches
-        self._pin_memory = pin_memory
+    def __init__(self, samples: Samples, feeding: Feeding) -> None:
+        self._samples = samples
+        self._pin_memory = feeding.pin_memory
         self._pool: ReadingPool[Key, Batch] | None = None
-        if workers:
-            self._pool = ReadingPool(batches, workers, pin_memory, close_fds)
+        if feeding.workers:
+            self._pool = ReadingPool(samples, feeding)
         self._named: set[str] = set()
 
     def read(self, keys: Iterable[Key]) -> Iterator[Batch]:
@@ -216,5 +134,5 @@ class _Reader:
 
     def _read_here(self, keys: Iterable[Key]) -> Iterator[Batch]:
         for key in keys:
-            batch = self._batches[key]
+            batch = self._samples[key]
             yield batch.pin_memory() if self._pin_memory else batch

@@ -9,6 +9,8 @@ import logging
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FIRST_ON_ITS_SIDE = 5
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
@@ -91,6 +94,29 @@ def read(path: Path, at_least: int | None = None) -> Image.Image:
             return rgb if turn is None else rgb.transpose(turn)
     except Exception as error:  # Pillow's decoders raise nearly everything on broken files
         raise Unreadable(_reason(error)) from error
+
+
+@contextmanager
+def raw(path: Path) -> Iterator[Image.Image]:
+    """The picture as it is stored, its header read and its pixels not; errors are `Unreadable`."""
+    try:
+        with _opened(path) as image:
+            yield image
+    except Exception as error:
+        raise Unreadable(_reason(error)) from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says."""
+    turn = _UPRIGHT.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of what `read` gives whole, from the header. Raises `Unreadable`."""
+    with raw(path) as image:
+        on_its_side = _orientation(image) >= _FIRST_ON_ITS_SIDE
+        return (image.height, image.width) if on_its_side else image.size
 
 
 def _opened(path: Path) -> Image.Image:

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.events import FileSkipped
+from engine.contract.events import Baseline, DataIndexed, FileSkipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,18 @@ class DataIndex:
         for sample in self.train:
             digest.update(f"{sample.label}/{sample.path}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+    def told(self) -> DataIndexed:
+        train, val = self.counts(self.train), self.counts(self.val)
+        commonest = train.index(max(train))
+        return DataIndexed(
+            classes=self.classes,
+            train_counts=train,
+            val_counts=val,
+            baseline=Baseline(
+                "top1", val[commonest] / sum(val), f"always saying '{self.classes[commonest]}'"
+            ),
+        )
 
     def counts(self, samples: list[Sample]) -> list[int]:
         """How many of `samples` are in each class."""

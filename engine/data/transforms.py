@@ -27,9 +27,9 @@ CROP_SCALE = (0.35, 1.0)
 already, so crops that may miss the object altogether cost more than they teach. It also means that
 a picture decoded at twice the model's size is never scaled up again."""
 
-_CROP_RATIO = (3 / 4, 4 / 3)
+CROP_RATIO = (3 / 4, 4 / 3)
 """Width to height of a random crop; torchvision's default."""
-_MAGNITUDE = 9
+MAGNITUDE = 9
 """Of RandAugment, in its 31 steps; torchvision's default."""
 _LONGEST = 8
 _MASK = 2**64 - 1
@@ -74,7 +74,7 @@ def train_transform(pre: Preprocessing, asked: Augmentation) -> Transform:
             v2.RandomResizedCrop(
                 pre.image_size,
                 scale=(most - strength * (most - least), most),
-                ratio=[bound**strength for bound in _CROP_RATIO],
+                ratio=[bound**strength for bound in CROP_RATIO],
                 interpolation=how,
             ),
             v2.RandomHorizontalFlip(),
@@ -88,7 +88,7 @@ def _on_top(asked: Augmentation, how: InterpolationMode) -> list[Transform]:
     if strength == 0:
         return []
     if name == "randaugment":
-        magnitude = max(1, round(_MAGNITUDE * strength))
+        magnitude = max(1, round(MAGNITUDE * strength))
         return [v2.RandAugment(magnitude=magnitude, interpolation=how)]
     if name == "trivial":
         whole = v2.TrivialAugmentWide(interpolation=how)

@@ -5,18 +5,22 @@ import os
 import signal
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from engine.contract.errors import UserError
+from engine.contract.events import Event
 
 Key = TypeVar("Key")
+KeyIn = TypeVar("KeyIn", contravariant=True)
+BatchOut = TypeVar("BatchOut", covariant=True)
 Batch = TypeVar("Batch", bound="Shareable")
 
 
@@ -41,26 +45,41 @@ def auto_workers(device_type: str) -> int:
     return max(1, min(8, cores - 1))
 
 
+@dataclass(frozen=True)
+class Feeding:
+    """How batches get to the process that trains."""
+
+    workers: int = 0
+    """Processes that read; 0: the one that trains does."""
+    pin_memory: bool = False
+    close_fds: Sequence[int] = ()
+    """Closed in the processes that read: they must not hold a run's lock."""
+    tell: Callable[[Event], None] = lambda _: None
+    """Hears what goes on while data is made ready for the model."""
+
+
+class Keyed(Protocol[KeyIn, BatchOut]):
+    def __getitem__(self, key: KeyIn, /) -> BatchOut: ...
+
+
 class ReadingPool(Generic[Key, Batch]):
-    """Reads `batches[key]` for the keys asked for, in their order, in `workers` processes.
+    """Reads `batches[key]` for the keys asked for, in their order, in processes of their own.
 
     The processes start with the first `read` and stay until `close`.
     """
 
-    def __init__(
-        self, batches: Dataset[Batch], workers: int, pin_memory: bool, close_fds: Sequence[int]
-    ) -> None:
+    def __init__(self, batches: Keyed[Key, Batch], feeding: Feeding) -> None:
         self._keys: list[Key] = []
         self._loader: DataLoader[Batch] = DataLoader(
-            batches,
+            cast("Dataset[Batch]", batches),
             batch_size=None,  # a key is a whole batch
             sampler=_Asked(self._keys),
             collate_fn=_shared,
-            num_workers=workers,
-            pin_memory=pin_memory,
+            num_workers=feeding.workers,
+            pin_memory=feeding.pin_memory,
             persistent_workers=True,
             multiprocessing_context=_START,
-            worker_init_fn=partial(_let_go, tuple(close_fds) if _START == "fork" else ()),
+            worker_init_fn=partial(_let_go, tuple(feeding.close_fds) if _START == "fork" else ()),
             generator=torch.Generator(),  # else it would draw from the global one
         )
         self._iterator: Any = None

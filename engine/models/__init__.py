@@ -1,19 +1,31 @@
 """Where models come from: a registry of sources, and three functions over all of them."""
 
 from engine.contract.catalogue import Catalogue
-from engine.contract.config import Config
+from engine.contract.config import Config, is_folder, own_module
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models import dropout
-from engine.models.source import LoadedModel, ModelSource, Tell
+from engine.models.hf import HfSource
+from engine.models.own import OwnSource
+from engine.models.source import Language, LoadedModel, ModelSource, Tell, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
 
-__all__ = ["SOURCES", "LoadedModel", "ModelSource", "catalogue", "describe", "load"]
+__all__ = [
+    "SOURCES",
+    "Language",
+    "LoadedModel",
+    "ModelSource",
+    "Wanted",
+    "catalogue",
+    "describe",
+    "language",
+    "load",
+]
 
 SOURCES: dict[str, ModelSource] = {
-    source.name: source for source in (TorchvisionSource(), TimmSource())
+    source.name: source for source in (TorchvisionSource(), TimmSource(), HfSource(), OwnSource())
 }
 
 
@@ -25,10 +37,15 @@ def catalogue() -> Catalogue:
     )
 
 
-def describe(model_name: str, weights: str = "DEFAULT", classes: int | None = None) -> ModelInfo:
-    """The tree of SOURCE/NAME; `classes` None keeps the published head. Raises `UserError`."""
+def describe(
+    model_name: str,
+    weights: str = "DEFAULT",
+    classes: int | None = None,
+    task: str = "image-classification",
+) -> ModelInfo:
+    """The tree of a model; `classes` None keeps the published head. Raises `UserError`."""
     source, name = _find(model_name)
-    return source.describe(name, weights, classes)
+    return source.describe(Wanted(name, weights, task, classes))
 
 
 def load(config: Config, classes: int, tell: Tell, structure_only: bool = False) -> LoadedModel:
@@ -40,14 +57,33 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     """
     source, name = _find(config.model.name)
     size, asked = config.data.image_size, config.regularisation
-    weights, fitted = config.model.weights, None if size == "auto" else size
-    loaded = source.load(name, weights, classes, tell, fitted, structure_only)
+    fitted = None if size == "auto" else size
+    wanted = Wanted(name, config.model.weights, config.task, classes or None, fitted)
+    loaded = source.load(wanted, tell, structure_only)
     own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
     dropout.override(loaded.module, own, asked)
     return loaded
 
 
+def language(config: Config, tell: Tell) -> Language:
+    """How the language model reads that a config asks for; its weights are not read.
+
+    Raises `UserError` where it is none, or its tokenizer can't be had.
+    """
+    source, name = _find(config.model.name)
+    if not isinstance(source, HfSource):
+        raise UserError(
+            f"model.name: {plain(config.model.name)} reads no text; take a language model, "
+            "hf/ORG/NAME or a folder in Transformers' format."
+        )
+    return source.language(Wanted(name, config.model.weights, config.task), tell)
+
+
 def _find(model_name: str) -> tuple[ModelSource, str]:
+    if own_module(model_name):
+        return SOURCES["own"], model_name
+    if is_folder(model_name):
+        return SOURCES["hf"], model_name
     source, _, name = model_name.partition("/")
     if source not in SOURCES:
         hint = did_you_mean(source, SOURCES) or f"; there are {' and '.join(SOURCES)}."

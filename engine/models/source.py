@@ -1,17 +1,58 @@
 """What a source of models offers: the words between a library such as torchvision and us."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
 from engine.contract.catalogue import CatalogueEntry
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.tasks import TASKS
+from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 
 Tell = Callable[[str], None]
 """Takes a few words for the screen when a slow stage begins or advances."""
+
+
+ON_PICTURES = ("image-classification", "multi-label-classification")
+"""Tasks of a classifier of pictures."""
+FITTING = {
+    "image-classification": "torchvision/resnet50",
+    "multi-label-classification": "torchvision/resnet50",
+    "semantic-segmentation": "torchvision/deeplabv3_mobilenet_v3_large",
+}
+"""Task to a model that learns it, for whoever asked for one that does not."""
+
+
+def require_task(name: str, task: str, takes: Sequence[str]) -> None:
+    """Raises `UserError` where the model SOURCE/NAME, which takes these tasks, is asked for
+    another."""
+    if task not in takes:
+        own = " and ".join(TASKS[known].title for known in takes)
+        instead = f"; take one that is, such as {FITTING[task]}" if task in FITTING else ""
+        raise UserError(
+            f"model.name: {plain(name)} is for {own}, not for {TASKS[task].title}{instead}."
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which model, and for what."""
+
+    name: str
+    """As the source knows it, without the source's own name."""
+    weights: str = "DEFAULT"
+    task: str = "image-classification"
+    classes: int | None = None
+    """Outputs of the head; None keeps the published head."""
+    image_size: int | None = None
+    """Side of the square that it is to take, in pixels; None for what its weights were trained
+    for."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +60,34 @@ class LoadedModel:
     """A network on the CPU, its weights in it and its head made for the data."""
 
     module: nn.Module
-    """Takes (B, 3, H, W) float32, gives logits (B, classes), in training and evaluation alike."""
+    """Takes what the task's data gives, and gives what its objective takes, in training and
+    evaluation alike."""
     info: ModelInfo
     weights: str
     """Where the weights came from, in words."""
+    tokenizer: Any = None
+    """Of a language model: a `transformers.PreTrainedTokenizerBase`."""
+    code: str = ""
+    """Digest of the user's own code that made it."""
+
+    def preprocessing(self, config: Config) -> Preprocessing:
+        """How pictures become its inputs, at the size that a config asks for.
+
+        Raises `UserError` where it takes no pictures.
+        """
+        own, size = self.info.preprocessing, config.data.image_size
+        if own is None:
+            raise UserError(f"model.name: {plain(self.info.name)} takes no pictures.")
+        return own if size == "auto" else own.at(size)
+
+
+class Language(NamedTuple):
+    """How a language model reads."""
+
+    tokenizer: Any
+    """A `transformers.PreTrainedTokenizerBase`."""
+    positions: int | None
+    """As of `ModelInfo`."""
 
 
 class ModelSource(Protocol):
@@ -35,27 +100,19 @@ class ModelSource(Protocol):
         """Every model on offer, by name; nothing is built or downloaded."""
         ...
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        """The tree of a model built without memory; `classes` None keeps the published head.
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        """The tree of a model built without memory.
 
-        Raises `UserError` on an unknown model or weight. Nothing is downloaded or read.
+        Raises `UserError` on an unknown model or weight. No weights are downloaded or read.
         """
         ...
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
         """The model with its weights; a new head follows torch's global seed.
 
-        `image_size` in pixels, None for what the weights were trained for. With `structure_only`
-        the weights are random, and `weights` says no more than what they were trained for. Raises
-        `UserError` where the weights can't be had or don't fit, or the model can't take the size.
+        With `structure_only` the weights are random, and `wanted.weights` says no more than what
+        they were trained for. Raises `UserError` where the weights can't be had or don't fit, or
+        the model can't take the size.
         """
         ...
 

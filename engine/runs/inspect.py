@@ -23,6 +23,7 @@ from engine.contract.inspection import (
     Device,
     Question,
 )
+from engine.contract.paths import expand
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 from engine.runs import environment
@@ -32,7 +33,9 @@ T = TypeVar("T")
 HELPER = "engine.inspector"
 
 _LONGEST_ANSWER = 64 * 1024 * 1024
-_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm")
+_KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm", "transformers")
+_KIND = "entries with tasks"
+"""Of the catalogue; caches of another are not read."""
 _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 
 
@@ -66,11 +69,16 @@ class Inspector:
         return found
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of the model `name` (SOURCE/NAME); `classes` None keeps the published head."""
         return await self._ask(
-            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes), ModelInfo
+            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes, task=task),
+            ModelInfo,
         )
 
     async def devices(self) -> list[Device]:
@@ -141,10 +149,20 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
 
 
 def _catalogue_key() -> str:
-    """What a catalogue depends on: the libraries, and where their weights lie."""
-    parts = [f"{name} {_version(name)}" for name in _KNOWS_MODELS]
+    """What a catalogue depends on: the libraries, where their weights lie, and which language
+    models are in the cache."""
+    parts = [_KIND, *(f"{name} {_version(name)}" for name in _KNOWS_MODELS)]
     parts += [f"{name}={os.environ.get(name)}" for name in _MOVES_WEIGHTS]
+    with suppress(OSError):
+        parts += sorted(path.name for path in _hub_cache().iterdir())
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _hub_cache() -> Path:
+    """As huggingface_hub has it, which takes long to import."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", f"{cache}/huggingface")
+    return expand(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))
 
 
 def _version(package: str) -> str:

@@ -43,7 +43,7 @@ class RunSummary(Struct, frozen=True):
     epoch: int
     epochs: int
     best: dict[str, float]
-    """Metric name to its best value so far: val_loss, val_top1, val_top5."""
+    """Metric name to its best value so far: val_loss, and val_ with each figure of the task."""
     model: str
     data: str
     started: float | None
@@ -59,6 +59,8 @@ class RunSummary(Struct, frozen=True):
     """Pictures that could not be used."""
     parent: str
     """The folder of the run that this one is a fork or a replay of, absolute; empty for none."""
+    task: str
+    """What is learned; empty where that is not known yet."""
 
 
 def runs_dir(given: Path | None = None) -> Path:
@@ -200,6 +202,7 @@ def _summary(folder: Path) -> RunSummary:
         error=unreadable or (last_words(folder) if now == "crashed" else state.error),
         skipped=state.skipped_count,
         parent=state.parent.parent if state.parent else "",
+        task=config.task if config else "",
     )
 
 

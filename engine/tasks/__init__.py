@@ -1,21 +1,41 @@
 """What a model can learn to do: a registry by the name that `task` takes in a config."""
 
-from collections.abc import Callable, Sequence
+from typing import Any
 
-from engine.contract.config import Config
+from engine.tasks.causal_lm import CausalLM
 from engine.tasks.image_classification import ImageClassification
-from engine.tasks.task import Figures, Task
+from engine.tasks.multi_label import MultiLabelClassification
+from engine.tasks.semantic_segmentation import SemanticSegmentation
+from engine.tasks.task import (
+    Feeding,
+    Figures,
+    Generative,
+    Index,
+    Objective,
+    Said,
+    Task,
+    TrainData,
+    ValData,
+)
+from engine.tasks.text_classification import TextClassification
 
-__all__ = ["TASKS", "Figures", "Task", "build"]
+__all__ = [
+    "TASKS",
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "TrainData",
+    "ValData",
+]
 
-TASKS: dict[str, Callable[[Config, Sequence[int]], Task]] = {
-    "image-classification": ImageClassification
+TASKS: dict[str, Task[Any]] = {
+    "image-classification": ImageClassification(),
+    "multi-label-classification": MultiLabelClassification(),
+    "causal-lm": CausalLM(),
+    "text-classification": TextClassification(),
+    "semantic-segmentation": SemanticSegmentation(),
 }
-
-
-def build(config: Config, counts: Sequence[int]) -> Task:
-    """The task that a config asks for, with so many training pictures of each class.
-
-    Raises `UserError` where settings contradict each other.
-    """
-    return TASKS[config.task](config, counts)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from engine.contract.config import RegularisationConfig
+from engine.data.batch import Inputs
 from engine.data.transforms import drawing_from
 
 
@@ -19,7 +20,7 @@ class Mixing:
         kinds = ((v2.MixUp, asked.mixup), (v2.CutMix, asked.cutmix))
         self._ways = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds if alpha > 0]
 
-    def __call__(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Inputs, labels: Tensor, seed: int) -> tuple[Inputs, Tensor]:
         """Images (B, 3, H, W) and labels (B,) to mixed images and targets (B, classes), by one of
         the ways that are on, each equally likely; as they are where none is."""
         if not self._ways:

@@ -1,9 +1,30 @@
-"""What a task is to the loop and to the evaluation."""
+"""What a task is to those who prepare a run, and to the loop and the evaluation."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from engine.contract.config import Augment, Config
+from engine.contract.events import DataIndexed, FileSkipped
+from engine.data.batch import Batch, Inputs
+from engine.data.workers import Feeding
+from engine.device import Device
+from engine.models.source import LoadedModel, Tell
+
+__all__ = [
+    "Feeding",
+    "Figures",
+    "Generative",
+    "Index",
+    "Objective",
+    "Said",
+    "Task",
+    "Tell",
+    "TrainData",
+    "ValData",
+]
 
 
 @dataclass(frozen=True)
@@ -12,27 +33,119 @@ class Figures:
 
     loss: float | None
     """Mean, None where not finite."""
-    top1: float
-    top5: float | None
-    images: int
+    figures: dict[str, float]
+    samples: int
+    by_class: list[float | None] = field(default_factory=list)
+
+    def value(self, figure: str) -> float | None:
+        """Of a figure, or of the loss; None where it is not defined."""
+        return self.loss if figure == "loss" else self.figures.get(figure)
 
 
-class Task(Protocol):
-    """A new task is a file beside this and a line in the registry."""
+class Objective(Protocol):
+    """What is minimised, and what is measured."""
 
-    def mix(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def outputs(self, module: nn.Module, inputs: Inputs) -> Any:
+        """What a model says of a batch, as `loss` and `sums` take it."""
+        ...
+
+    def mix(self, inputs: Inputs, targets: Tensor, seed: int) -> tuple[Inputs, Tensor]:
         """The inputs and targets of a training batch; its randomness is drawn from `seed` alone."""
         ...
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """What training minimises, of targets as `mix` gives them: a scalar, the mean over the
-        batch."""
+    def loss(self, outputs: Any, targets: Tensor) -> Tensor:
+        """What training minimises, of targets as `mix` gives them: a scalar in float32, the mean
+        over the samples of the batch, each of which counts the same whichever others are in it."""
         ...
 
-    def sums(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What an evaluation adds up, of one batch; shape (figures,), on the logits' device."""
+    def sums(self, outputs: Any, targets: Tensor) -> Tensor:
+        """What an evaluation adds up, of one batch; shape (sums,), on the outputs' device. Or
+        rows of shape (B, any), which it keeps, for figures that are no sum over samples."""
         ...
 
-    def figures(self, sums: list[list[float]], images: int, classes: int) -> Figures:
-        """What these come to, over `images` > 0 pictures."""
+    def figures(self, sums: Any, samples: int) -> Figures:
+        """What these come to, added up over `samples` > 0 of them: floats, or all rows."""
+        ...
+
+
+class Said(NamedTuple):
+    """A text that was generated, safe to show."""
+
+    prompt: str
+    text: str
+    """What follows on it; lines may be several."""
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """An objective whose models generate text."""
+
+    def generate(self, module: nn.Module, device: Device, step: int) -> Said | None:
+        """By a module in eval mode, the same for the same weights and step; None: nothing."""
+        ...
+
+
+class TrainData(Protocol):
+    """Batches of an epoch: a function of its number alone, from any batch on."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]: ...
+
+    def set_augmentation(self, augment: Augment, strength: float) -> None:
+        """From the next call of `epoch` on."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ValData(Protocol):
+    """Batches to evaluate on, the same each time."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def close(self) -> None: ...
+
+
+class Index(Protocol):
+    """A data set, listed and split: the same files and the same config give the same."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Safe to show; empty where the task has none."""
+        ...
+
+    @property
+    def skipped(self) -> list[FileSkipped]:
+        """Files that can't be used."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the training samples in their order: an epoch can go on where it is the same."""
+        ...
+
+    def told(self) -> DataIndexed:
+        """What a journal says of it."""
+        ...
+
+
+AnIndex = TypeVar("AnIndex", bound=Index)
+
+
+class Task(Protocol[AnIndex]):
+    """A new task is a file beside this and a line in the registry; the contract has its words."""
+
+    def index(self, config: Config, tell: Tell) -> AnIndex:
+        """List and split the data. Raises `UserError` where it can't be used."""
+        ...
+
+    def data(
+        self, config: Config, index: AnIndex, model: LoadedModel, feeding: Feeding
+    ) -> tuple[TrainData, ValData]:
+        """Batches for the model. Raises `UserError` where data and model don't fit."""
+        ...
+
+    def objective(self, config: Config, index: AnIndex) -> Objective:
+        """Raises `UserError` where settings contradict each other."""
         ...

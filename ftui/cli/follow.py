@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ import click
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.contract.state import RunState
+from engine.contract.tasks import TaskWords
 from engine.contract.text import plain
 from engine.runs.client import Run
 from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError, called
-from ftui.format import count, duration, number, percent
+from ftui.format import count, duration, main_figure, measured, number
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -76,22 +77,21 @@ def summarise(folder: Path, state: RunState, status: Status) -> None:
 
 def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
     """What came of a run, against what guessing would have given."""
-    seconds = (state.updated or 0) - (state.started or 0)
+    seconds, main = (state.updated or 0) - (state.started or 0), state.task.figures[state.task.main]
     ended = f"stopped early by {state.early_stopped.metric}" if state.early_stopped else status
     yield (
         f"{ended} after {count(state.epoch, 'epoch')}, {count(state.step, 'step')}, "
         f"{duration(seconds)}"
     )
     for of_what, evaluations in (("", state.evaluations), ("average's ", state.averaged)):
-        if evaluations:
-            best = max(evaluations, key=lambda x: x.top1)
+        if best := best_of(state.task, evaluations):
             yield (
-                f"{of_what}validation accuracy {percent(best.top1)} (top-1, best, epoch "
-                f"{best.epoch}), loss {number(best.loss)}"
+                f"{of_what}validation {main.label} {measured(main, best.value(state.task.main))} "
+                f"(best, epoch {best.epoch}), loss {number(best.loss)}"
             )
-    if state.data:
-        commonest = state.data.classes[state.data.train_counts.index(max(state.data.train_counts))]
-        yield f'baseline {percent(state.data.baseline)} (always saying "{plain(commonest)}")'
+    if state.data and (baseline := state.data.baseline):
+        known = state.task.figures[baseline.figure]
+        yield f"baseline {measured(known, baseline.value)} ({plain(baseline.how)})"
     if state.model:
         total = state.model.total_parameters
         yield f"trained {state.trainable:,} of {total:,} parameters"
@@ -100,7 +100,7 @@ def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
     if state.skipped_count:
         first = state.skipped[0]
         yield (
-            f"skipped {count(state.skipped_count, 'picture')}, the first: {plain(first.path)} "
+            f"skipped {count(state.skipped_count, 'file')}, the first: {plain(first.path)} "
             f"({plain(first.reason)})"
         )
     for warning in state.warnings:
@@ -185,8 +185,12 @@ class _Lines:
                 click.echo(f"skipped {plain(event.path)}: {plain(event.reason)}")
             case e.Warned():
                 click.echo(f"warning: {plain(event.message)}")
+            case e.ModelLoaded():
+                click.echo(f"weights {plain(event.weights)}")
             case e.Evaluated(weights="raw"):
                 self._tell()
+            case e.TextGenerated():
+                click.echo(said_line(event))
             case e.StepsTrained() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
                 self._tell()
 
@@ -209,6 +213,9 @@ class _Bar:
         match event:
             case e.PreparationAdvanced():
                 self._progress.update(self._task, description=plain(event.stage))
+            case e.ModelLoaded():
+                words = f"weights {plain(event.weights)}"
+                self._progress.console.print(words, markup=False, highlight=False)
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "
@@ -216,6 +223,8 @@ class _Bar:
             case e.Evaluated(weights="raw"):
                 line = progress_line(state)
                 self._progress.console.print(line, markup=False, highlight=False)
+            case e.TextGenerated():
+                self._progress.console.print(said_line(event), markup=False, highlight=False)
             case _ if state.total_steps:
                 self._progress.update(
                     self._task,
@@ -239,6 +248,18 @@ def _shown(run: Run) -> Iterator[_Lines | _Bar]:
         yield _Bar(run, progress)
 
 
+def said_line(event: e.TextGenerated) -> str:
+    """What a language model said, on one line."""
+    return f"text: {plain(event.prompt)} | {plain(event.text)}"
+
+
+def best_of(task: TaskWords, evaluations: Sequence[e.Evaluated]) -> e.Evaluated | None:
+    """The one whose main figure is the best; None where there is none."""
+    sign = -1 if task.figures[task.main].falls else 1
+    known = [x for x in evaluations if task.main in x.figures]
+    return max(known, key=lambda x: sign * x.figures[task.main], default=None)
+
+
 def progress_line(state: RunState) -> str:
     """Where a run stands, on one line."""
     parts = [f"epoch {state.epoch}/{state.epochs}", f"step {state.step}/{state.total_steps}"]
@@ -246,7 +267,7 @@ def progress_line(state: RunState) -> str:
         parts.append(f"loss {number(float(state.loss.values[-1]))}")
     if state.evaluations:
         last = state.evaluations[-1]
-        parts += [f"val_loss {number(last.loss)}", f"top-1 {percent(last.top1)}"]
-    if state.images_per_second:
-        parts.append(f"{state.images_per_second:.0f} img/s")
+        parts += [f"val_loss {number(last.loss)}", main_figure(state.task, last)]
+    if state.samples_per_second:
+        parts.append(f"{state.samples_per_second:.0f} {state.task.unit}")
     return "  ".join(parts)

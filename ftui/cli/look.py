@@ -21,9 +21,11 @@ from engine.runs import store
 from engine.runs.inspect import Inspector
 from ftui.cli import follow
 from ftui.cli.options import app_options, interactive, open_app, runs_dir_option
-from ftui.format import percent, short
+from ftui.format import best_main, short
 
 _UNLIMITED = 10_000
+_TASK = "image-classification"
+"""Of a model that the catalogue does not list."""
 """Columns where there is no terminal; a table takes what it needs of them."""
 
 
@@ -71,13 +73,12 @@ def _runs_table(runs: list[store.RunSummary]) -> Table:
     for name in ("state", "epoch", "step", "best", "model"):
         table.add_column(name, justify="right" if name in ("epoch", "step") else "left")
     for run in runs:
-        best = run.best.get("val_top1")
         table.add_row(
             Text(plain(run.name)),
             run.state,
             f"{run.epoch}/{run.epochs}",
             f"{run.step}/{run.total_steps}",
-            f"top-1 {percent(best)}" if best is not None else "",
+            best_main(run),
             Text(plain(run.model)),
         )
     return table
@@ -115,7 +116,8 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
         found = {
             "model": info.name,
             "total_parameters": info.total_parameters,
-            "image_size": info.preprocessing.image_size,
+            "image_size": info.preprocessing and info.preprocessing.image_size,
+            "positions": info.positions,
             "head": info.head,
             "modules": modules,
         }
@@ -131,13 +133,16 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
             name = Text("  " * level + plain(module.path.rpartition(".")[2]))
             table.add_row(name, Text(plain(module.type)), short(totals[module.path]))
     _print(table)
-    click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {info.head[0]}")
+    head = ", ".join(map(plain, info.head))
+    click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {head}")
 
 
 async def _describe(model: str, weights: str) -> ModelInfo:
     inspector = Inspector()
     await inspector.start()
     try:
-        return await inspector.describe(model, weights)
+        known = (await inspector.catalogue()).entries
+        tasks = next((entry.tasks for entry in known if entry.name == model), (_TASK,))
+        return await inspector.describe(model, weights, task=tasks[0])
     finally:
         await inspector.close()

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
-from engine.contract.config import weights_file
+from engine.contract.config import own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
@@ -28,8 +28,8 @@ from ftui.widgets.module_tree.words import count_text
 from ftui.widgets.weights import WeightsMenu
 from ftui.workspace import Workspace
 
-Pair = tuple[str, str]
-"""A model and its weights, as the config names them."""
+Choice = tuple[str, str, str]
+"""A model, its weights and the task that it is for, as the config names them."""
 
 
 class ModelPane(Pane):
@@ -58,10 +58,11 @@ class ModelPane(Pane):
     class Described(Message):
         """A model was chosen, or the draft's own one looked up: this is its tree."""
 
-        def __init__(self, model: ModelInfo, weights: str) -> None:
+        def __init__(self, model: ModelInfo, weights: str, task: str) -> None:
             super().__init__()
             self.model = model
             self.weights = weights
+            self.task = task
 
     def __init__(self, *, ascii_only: bool = False, inspector: ModelInspector) -> None:
         super().__init__(ascii_only=ascii_only)
@@ -89,12 +90,14 @@ class ModelPane(Pane):
         self._on_disk: set[str] = set()
         self._lines: dict[tuple[int, bool], Content] = {}
         self._width = 0
-        self._chosen: Pair = ("", "")
+        self._chosen: Choice = ("", "", "")
         """Of the draft."""
-        self._describing: Pair | None = None
-        self._answered: Pair | None = None
+        self._untold = True
+        """Whether the draft lacks its model's tree."""
+        self._describing: Choice | None = None
+        self._answered: Choice | None = None
         """Described, while the draft doesn't have the tree yet."""
-        self._failed: set[Pair] = set()
+        self._failed: set[Choice] = set()
         self._error = ""
         self._wants_file = ""
         """The model whose weights' path is being typed."""
@@ -133,13 +136,17 @@ class ModelPane(Pane):
             return
         if not self._asked_catalogue:
             self._read_catalogue()
-        pair = (draft.config.model.name, draft.config.model.weights)
-        if pair != self._chosen:
-            self._chosen, self._lines = pair, {}
+        choice = (draft.config.model.name, draft.config.model.weights, draft.config.task)
+        self._untold = draft.model is None
+        if choice != self._chosen:
+            self._chosen, self._lines = choice, {}
             self._fill()
-        asked = self._describing or pair == self._answered or pair in self._failed
-        if pair[0] and draft.model is None and not asked:
-            self._describe(*pair)
+        asked = bool(self._describing) or choice == self._answered or choice in self._failed
+        asked = (
+            asked or own_module(choice[0]) is not None
+        )  # it runs the user's code, which r allows
+        if choice[0] and draft.model is None and not asked:
+            self._describe(*choice)
 
     def _summary_of(self, workspace: Workspace) -> list[Content]:
         config, state, model = workspace.config.model, workspace.state, workspace.model
@@ -163,13 +170,18 @@ class ModelPane(Pane):
 
     def _where(self) -> str:
         """Whether the draft's default weights are on disk, or how much there is to download."""
-        name, weights = self._chosen
+        name, weights, _ = self._chosen
         entry = next((e for e in self._entries if e.name == name), None)
         if weights != "DEFAULT" or entry is None:
             return ""
         if name in self._on_disk:
             return ", on disk"
         return f", {download_text(entry)} to download" if entry.download_size else ""
+
+    @property
+    def _waits_for_consent(self) -> bool:
+        """Whether the draft's model is the user's own code, not run yet."""
+        return own_module(self._chosen[0]) is not None and self._untold
 
     @property
     def _entries(self) -> Sequence[CatalogueEntry]:
@@ -207,7 +219,7 @@ class ModelPane(Pane):
 
     def _tell(self) -> None:
         said = [Content.styled(*self._words())]
-        name, weights = self._chosen
+        name, weights, _ = self._chosen
         if name:  # which model it is, the list and the top line tell
             where = self._where()
             said.insert(0, Content.assemble(("weights ", ".muted"), plain(weights), where))
@@ -219,6 +231,8 @@ class ModelPane(Pane):
             return f"describing {plain(self._describing[0])} ...", ".warn"
         if self._error:
             return f"{self._error} (r tries again)", ".bad"
+        if self._waits_for_consent:
+            return f"r runs {plain(self._chosen[0])}, your own code, to draw its tree", ".warn"
         if self._catalogue is None:
             return "reading the catalogue of models ...", ".muted"
         if not self._found:
@@ -244,20 +258,20 @@ class ModelPane(Pane):
         await self._inspector.start()  # warm by the time a model is chosen
 
     @work(exclusive=True, group="describe")
-    async def _describe(self, name: str, weights: str) -> None:
+    async def _describe(self, name: str, weights: str, task: str) -> None:
         """Ask for a model's tree; a newer question takes this one's place."""
-        pair = name, weights
-        self._describing, self._error = pair, ""
+        choice = name, weights, task
+        self._describing, self._error = choice, ""
         self._tell()
         try:
-            model = await self._inspector.describe(name, weights)
+            model = await self._inspector.describe(name, weights, task=task)
         except UserError as error:
             self._error = plain(error)
-            self._failed.add(pair)
+            self._failed.add(choice)
         else:
-            self._failed.discard(pair)
-            self._answered = pair
-            self.post_message(self.Described(model, weights))
+            self._failed.discard(choice)
+            self._answered = choice
+            self.post_message(self.Described(model, weights, task))
         self._describing = None
         self._tell()
 
@@ -267,13 +281,19 @@ class ModelPane(Pane):
             self._error = f"{plain(weights)}: there is no such file."
             self._tell()
             return
-        self._describe(name, weights)
+        self._describe(name, weights, self._task_for(name))
+
+    def _task_for(self, name: str) -> str:
+        """The draft's own task, or what a model is taken for that can't learn that."""
+        task = self._chosen[2]
+        entry = next((e for e in self._entries if e.name == name), None)
+        return task if entry is None or task in entry.tasks else entry.tasks[0]
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "retry":
-            return bool(self._error)
+            return bool(self._error) or self._waits_for_consent
         if action in ("search", "weights"):
             typing = isinstance(self.screen.focused, Input)
             return self._catalogue is not None and self.has_class("-choosing") and not typing
@@ -283,6 +303,9 @@ class ModelPane(Pane):
         self.screen.set_focus(self._search)
 
     def action_retry(self) -> None:
+        if own_module(self._chosen[0]):
+            self._describe(*self._chosen)
+            return
         self._failed.clear()
         self._error = ""
         if self._catalogue is None:
@@ -334,15 +357,20 @@ class ModelPane(Pane):
             self._choose(self._wants_file, event.value.strip())
 
 
+def _input(model: ModelInfo) -> list[str | tuple[str, str]]:
+    if model.preprocessing:
+        return [f"{model.preprocessing.image_size} ", ("px, ", ".muted")]
+    return [f"{model.positions:,} ", ("tokens, ", ".muted")] if model.positions else []
+
+
 def _shape(model: ModelInfo, classes: int | None) -> Content:
     """Parameters, input and head on one line."""
     head = ", ".join(map(plain, model.head))
     made_for = f": {classes:,} classes" if classes else ""
-    side = model.preprocessing.image_size
     return Content.assemble(
         f"{count_text(model.total_parameters)} ",
         ("params, ", ".muted"),
-        f"{side} ",
-        ("px, head ", ".muted"),
+        *_input(model),
+        ("head ", ".muted"),
         f"{head}{made_for}",
     )

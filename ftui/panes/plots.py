@@ -61,19 +61,27 @@ def _loss(state: RunState) -> list[Series]:
     ]
 
 
-def _accuracy(state: RunState) -> list[Series]:
+def _metrics(state: RunState) -> list[Series]:
+    """Those that lie between 0 and 1, or else the task's first."""
+    known = {key: figure for key, figure in state.task.figures.items() if figure.share}
+    known = known or {state.task.main: state.task.figures[state.task.main]}
+    main, label = next((key, figure.label) for key, figure in known.items())
     return [
-        *_evaluated("top-1", state.evaluations, lambda x: x.top1, "accent"),
-        *_evaluated("top-5", state.evaluations, lambda x: x.top5, "secondary"),
-        *_evaluated("top-1 ema", state.averaged, lambda x: x.top1, "success"),
-    ]
+        series
+        for (key, figure), style in zip(known.items(), ("accent", "secondary"), strict=False)
+        for series in _evaluated(figure.label, state.evaluations, _value(key), style)
+    ] + _evaluated(f"{label} ema", state.averaged, _value(main), "success")
+
+
+def _value(key: str) -> Callable[[Evaluated], float | None]:
+    return lambda evaluated: evaluated.value(key)
 
 
 FIGURES = [
     Figure("loss", _loss, smoothing=0.9),
-    Figure("accuracy", _accuracy),
+    Figure("metrics", _metrics),
     Figure("learning rate", lambda state: [_steps("lr", state.lr, "primary")]),
-    Figure("images/s", lambda state: [_steps("images/s", state.throughput, "primary")]),
+    Figure("throughput", lambda state: [_steps(state.task.unit, state.throughput, "primary")]),
 ]
 
 

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.contract.text import plain
 from engine.runs.store import RunSummary
-from ftui.format import count, number, percent
+from ftui.format import best_main, count, number
 from ftui.panes.pane import Pane
 from ftui.paths import near
 from ftui.widgets.lines import Lines
@@ -136,7 +136,7 @@ class RunsPane(Pane):
         standing = standing_content(run.state, self.ascii_only)
         share = f"{100 * run.step // run.total_steps:>4}%" if run.total_steps else "     "
         worded = standing.pad_right(_STANDING + 2 - standing.cell_length)
-        bests = _best(run.best)[: self._bests]
+        bests = _best(run)[: self._bests]
         parent = plain(_parent(run), self._parent_room) if self._parent_room else ""
         return Content.assemble(
             (f"{here} ", ".accent"),
@@ -156,8 +156,6 @@ def _parent(run: RunSummary) -> str:
     return f"  of {short_name(Path(run.parent).name, _PARENT - 5)}" if run.parent else ""
 
 
-def _best(best: dict[str, float]) -> list[str]:
-    return [
-        f"top-1 {percent(best['val_top1'])}" if "val_top1" in best else "",
-        f"val {number(best['val_loss'])}" if "val_loss" in best else "",
-    ]
+def _best(run: RunSummary) -> list[str]:
+    loss = run.best.get("val_loss")
+    return [best_main(run), f"val {number(loss)}" if loss is not None else ""]

@@ -18,6 +18,7 @@ BINDINGS = [
     _key("stop", "x", "stop", "Stop", "Write a checkpoint and end the run"),
     _key("resume", "R", "resume", "Resume", "Start a worker that goes on with this run"),
     _key("norms", "A", "norms", "Auto-RGN", "Relative gradient norms, and rates made of them"),
+    _key("texts", "T", "texts", "Texts", "What a language model said at each evaluation"),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),
     _key("undo", "u", "undo", "Undo", "Take back the last change of the plan", show=False),
     _key("redo", "U", "redo", "Redo", "Do it again", show=False),

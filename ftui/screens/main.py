@@ -212,7 +212,7 @@ class MainScreen(Steering):
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:
         if self.workspace.run is None:
-            self.workspace.set_model(event.model, event.weights)
+            self.workspace.set_model(event.model, event.weights, event.task)
             self.show()
 
     @on(FieldForm.Entered)
@@ -328,6 +328,8 @@ class MainScreen(Steering):
             return self.workspace.ended
         if action in ("fork", "norms"):
             return self.workspace.run is not None
+        if action == "texts":
+            return bool(self.workspace.state and self.workspace.state.generated)
         if action in ("start", "draft"):
             return (self.workspace.run is None) == (action == "start")
         return True

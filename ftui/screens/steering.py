@@ -16,6 +16,7 @@ from engine.runs.fork import config_at
 from ftui.feed import Feed
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
+from ftui.screens.texts import TextsScreen
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.rewind import RewindMenu
 from ftui.workspace import Workspace
@@ -106,6 +107,10 @@ class Steering(Screen[None]):
 
     def _measure_norms(self) -> None:
         self.send([c.AutoRGN()])
+
+    def action_texts(self) -> None:
+        """Show the texts that were generated."""
+        self.app.push_screen(TextsScreen(self.workspace))
 
     # Back, and another way from there
 

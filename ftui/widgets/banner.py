@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from engine.contract.state import RunState
 from engine.contract.text import plain
-from ftui.format import count, number, percent, size
+from ftui.format import count, measured, number, size
 from ftui.paths import near
 from ftui.workspace import Workspace
 
@@ -74,14 +74,15 @@ def _end(state: RunState) -> str:
 
 
 def _result(state: RunState) -> str:
-    best = state.best
-    if "val_top1" not in best:
+    best, main = state.best, state.task.figures[state.task.main]
+    if f"val_{state.task.main}" not in best:
         return ""
-    words = f": best top-1 {percent(best['val_top1'])}"
+    words = f": best {main.label} {measured(main, best[f'val_{state.task.main}'])}"
     if "val_loss" in best:
         words += f", best val loss {number(best['val_loss'])}"
-    if state.data:
-        words += f"; always guessing the commonest class gives {percent(state.data.baseline)}"
+    if state.data and (baseline := state.data.baseline):
+        value = measured(state.task.figures[baseline.figure], baseline.value)
+        words += f"; {plain(baseline.how)} gives {value}"
     return words
 
 

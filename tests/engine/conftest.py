@@ -2,6 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
+# what is not a test module itself shall say as much when an assertion fails
+pytest.register_assert_rewrite("tests.engine.steered", "tests.engine.twins", "tests.engine.watch")
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
@@ -16,9 +19,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def unhindered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for a disk, nothing depends on a clock, no package is asked for its version."""
+    """Nothing depends on a clock, no package is asked for its version."""
     from engine import pending, worker
 
-    monkeypatch.setattr("os.fsync", lambda fd: None)
     monkeypatch.setattr(pending, "SECONDS_BETWEEN_FLUSHES", float("inf"))
     monkeypatch.setattr(worker, "_versions", dict)

@@ -124,8 +124,8 @@ class Expected:
         """As it is now; what it holds is never changed, only replaced."""
         return copy(self)
 
-    def apply(self, command: c.Steering) -> None:
-        """Take in a command that is not to be refused."""
+    def apply(self, command: c.Steering, position: Position) -> None:
+        """Take in a command that is not to be refused, and where it is obeyed."""
         self.applied = self.applied | {command.id}
         match command:
             case c.SetLearningRate(lr=lr):
@@ -134,6 +134,7 @@ class Expected:
                 self.options = {**self.options, key: value}
             case c.SetStages(stages=stages):
                 self.stages = list(stages)
+                self._count_stages_from(position)
             case _:
                 self.rules = self._with(command)
 
@@ -161,7 +162,7 @@ class Expected:
         while self.stages and self._due(self.stages[0].after, position, between_epochs):
             stage, *self.stages = self.stages
             begun.append(stage.after)
-            self.stage_began, self.stage_best, self.stage_stale = position, math.inf, 0
+            self._count_stages_from(position)
             if self._works((*self.rules, *stage.trainable)):
                 self.rules = (*self.rules, *stage.trainable)
         return begun
@@ -228,6 +229,9 @@ class Expected:
         if not own and list(module.buffers(recurse=False)):
             return around <= self.trainable
         return bool(around & self.trainable)
+
+    def _count_stages_from(self, position: Position) -> None:
+        self.stage_began, self.stage_best, self.stage_stale = position, math.inf, 0
 
     def _with(self, command: c.Steering) -> tuple[Rule, ...]:
         match command:

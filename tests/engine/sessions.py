@@ -9,7 +9,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from engine import checkpoint, device, restore, script, tasks
+from engine import checkpoint, device, restore, script
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Augment, Config, DataConfig, GuardConfig, ModelConfig, Sampling
@@ -23,6 +23,7 @@ from engine.models.describe import model_info
 from engine.obey import obey
 from engine.past import Past
 from engine.session import Session
+from engine.tasks.classifying import Classifying
 
 ALL = [Rule(match="*")]
 UNGUARDED = GuardConfig(rollbacks=0)
@@ -142,7 +143,7 @@ def session(
         _train_tensors(asked) if data is None else data,
         batches(4, 3) if val_data is None else val_data,
         device.choose(replace(asked.training, device="cpu")),
-        tasks.build(asked, COUNTS),
+        Classifying(asked, COUNTS),
         restore.progress(asked, info, saved),
     )
     past = past or Past()
@@ -163,8 +164,6 @@ class ToyWorker:
     folder: Path
     asked: Config
     script: Script = field(default_factory=list)
-    steered: Script = field(default_factory=list)
-    """The steering commands that were applied, and when."""
     journal: list[e.Event] = field(default_factory=list)
     model: Callable[[], nn.Module] = tiny_net
     session: Session = field(init=False)
@@ -214,8 +213,6 @@ class ToyWorker:
         while self.script and self.script[0][0] <= now:
             _, command = self.script.pop(0)
             self.journal += obey(self.session, command)
-            if isinstance(command, c.Steering) and isinstance(self.journal[-1], e.CommandApplied):
-                self.steered.append((now, command))
         if self.session.paused:
             self.journal += obey(self.session, c.Resume(id="the toy's own"))
 

@@ -165,7 +165,7 @@ class Steered:
             self.expected.give_up(given.command)
         else:
             self.met("a lost command repeated")
-            self.expected.apply(given.command)
+            self.expected.apply(given.command, self._here)
 
     # What is heard of it
 
@@ -257,7 +257,7 @@ class Steered:
         given = Given((event.step, event.epoch), command)
         assert given.position == self._here
         assert not self.expected.refuses(command, event.epoch)
-        self.expected.apply(command)
+        self.expected.apply(command, given.position)
         void = [x for x in self._history if x.position > self._here and x.decides == given.decides]
         if void:
             self.met("a lost command overtaken")

@@ -189,7 +189,7 @@ def test_early_stopping_judges_what_it_is_asked_to(tmp_path: Path, metric: str) 
     events = run(made)
     kind, _, figure = metric.partition("_")
     judged = [x for x in of(e.Evaluated, events) if (x.weights == "ema") == (kind == "ema")]
-    values = [x.loss if figure == "loss" else x.top1 for x in judged]
+    values = [x.loss if figure == "loss" else x.figures["top1"] for x in judged]
     assert made.progress.best == (min(values) if figure == "loss" else max(values))
 
 

@@ -345,7 +345,7 @@ def test_other_pictures_begin_the_epoch_anew(tmp_path: Path) -> None:
     made = session(tmp_path, data=mid_epoch())
     run_two_steps(made)
     assert session(tmp_path, saved=saved(made, 2)).progress.batch == 2
-    made.pictures = "others"
+    made.samples = "others"
     assert session(tmp_path, saved=saved(made, 3)).progress.batch == 0
 
 

@@ -20,7 +20,6 @@ from engine.contract.config import (
     CheckpointConfig,
     Config,
     EarlyStoppingConfig,
-    Metric,
     OptimizerConfig,
     RegularisationConfig,
     TrainingConfig,
@@ -66,7 +65,7 @@ def saved_model(events: list[e.Event]) -> e.ModelSaved:
 
 
 def first_is_best(
-    epochs: int, metric: Metric = "val_loss", regularisation: RegularisationConfig = NONE
+    epochs: int, metric: str = "val_loss", regularisation: RegularisationConfig = NONE
 ) -> Config:
     """After the first epoch nothing counts as better."""
     judged = EarlyStoppingConfig(metric=metric, min_delta=1e5)
@@ -135,7 +134,7 @@ class TestFile:
         self, tmp_path: Path, regularisation: RegularisationConfig
     ) -> None:
         plan = [Rule("head"), Rule("body.0", lora=2)]
-        metric: Metric = "ema_loss" if regularisation.ema else "val_loss"
+        metric: str = "ema_loss" if regularisation.ema else "val_loss"
         made = session(tmp_path, replace(first_is_best(2, metric, regularisation), trainable=plan))
         events = run(made)
         assert "body.0.lora_A.default.weight" in tensors(made.module)
@@ -163,6 +162,7 @@ class TestFile:
                 "classes": "ant\nbee\ncat",
                 "step": "5",
                 "weights": "best, epoch 1",
+                "format": "pt",
             }
 
     def test_tensors_that_are_shared_are_in_it_twice(self, tmp_path: Path) -> None:
@@ -313,8 +313,16 @@ class TestInterpolation:
             chosen.module.load_state_dict(blend(start, tuned, x.alpha))
             found = figures(made, chosen.module)
             assert found
-            assert (x.loss, x.top1, x.step) == (found.loss, found.top1, told.step)
-        by = (lambda x: (-x.loss, x.alpha)) if metric == "val_loss" else lambda x: (x.top1, x.alpha)
+            assert (x.loss, x.figures["top1"], x.step) == (
+                found.loss,
+                found.figures["top1"],
+                told.step,
+            )
+        by = (
+            (lambda x: (-x.loss, x.alpha))
+            if metric == "val_loss"
+            else lambda x: (x.figures["top1"], x.alpha)
+        )
         best = max(blends, key=by).alpha
         assert told.weights == f"{chosen.words}, WiSE-FT {best:g}"
         assert same(written(made), blend(start, tuned, best))

@@ -51,8 +51,8 @@ def test_they_are_those_of_the_mean_gradient_over_the_weights(tmp_path: Path) ->
 
     torch.manual_seed(0)
     net = tiny_net().eval()
-    images = torch.cat([batch.images for batch in batches(4, 1, 0, 3)])
-    labels = torch.cat([batch.labels for batch in batches(4, 1, 0, 3)])
+    images = torch.cat([batch.inputs for batch in batches(4, 1, 0, 3)])
+    labels = torch.cat([batch.targets for batch in batches(4, 1, 0, 3)])
     F.cross_entropy(net(images), labels).backward()
     for path in norms:
         own = list(net.get_submodule(path).parameters())
@@ -187,7 +187,7 @@ def test_at_the_start_a_stop_is_obeyed_before_the_plan_is_made(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (batches(0, 0), r"^data\.path: no training picture"),
+        (batches(0, 0), r"^data\.path: no training sample"),
         (Batches([batches(4)[0]]), "^The gradients are not finite"),
     ],
 )
@@ -195,7 +195,7 @@ def test_what_can_not_be_measured_is_a_sentence_and_changes_nothing(
     tmp_path: Path, data: Batches, says: str
 ) -> None:
     for batch in data:
-        batch.images = batch.images * float("nan")
+        batch.inputs = batch.inputs * float("nan")
     made = session(tmp_path, data=data)
     rules, before = list(made.progress.rules), tensors(made.module)
     with pytest.raises(UserError, match=says):

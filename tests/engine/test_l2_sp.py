@@ -66,7 +66,7 @@ def test_a_step_by_hand(tmp_path: Path, clip: float) -> None:
     for layer in net.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = 0.0
-    F.cross_entropy(net(data[0].images), data[0].labels).backward()
+    F.cross_entropy(net(data[0].inputs), data[0].targets).backward()
     expected = {}
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None

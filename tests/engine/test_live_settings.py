@@ -69,9 +69,9 @@ def test_augmentation_from_the_very_next_batch(tmp_path: Path) -> None:
     run(made, [(2, c.SetOption("data.augment_strength", "0.5"))])
     plain = session(tmp_path, ASKED)
     whole = list(plain.train_data.epoch(1))
-    assert [len(x.images) for x in whole] == [len(x) for x in seen[:5]]
+    assert [len(x.inputs) for x in whole] == [len(x) for x in seen[:5]]
     for number, batch in enumerate(whole):
-        assert torch.equal(seen[number], batch.images * (1.0 if number < 2 else 0.5))
+        assert torch.equal(seen[number], batch.inputs * (1.0 if number < 2 else 0.5))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from engine.data import Batch
 from engine.evaluate import evaluate
 from engine.loop import take_step, train
 from engine.session import Session
-from engine.tasks import build
+from engine.tasks.classifying import Classifying
 from tests.engine.sessions import (
     COUNTS,
     UNGUARDED,
@@ -101,7 +101,7 @@ def test_the_rate_told_is_base_times_schedule(tmp_path: Path) -> None:
     )
     told = of(e.StepsTrained, run(session(tmp_path, asked)))
     assert [lr for x in told for lr in x.lr] == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1])
-    assert all(x.images_per_second > 0 for x in told)
+    assert all(x.samples_per_second > 0 for x in told)
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_it_learns(tmp_path: Path) -> None:
     events = run(session(tmp_path, asked, data=learnable, val_data=learnable))
     last = of(e.Evaluated, events)[-1]
     assert isinstance(last, e.Evaluated)
-    assert last.top1 > 0.9
-    assert last.images == 24
+    assert last.figures["top1"] > 0.9
+    assert last.samples == 24
 
 
 def linear() -> nn.Sequential:
@@ -167,18 +167,17 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
 def test_label_smoothing_is_for_the_training_loss_only(tmp_path: Path) -> None:
     smooth = config(training=TrainingConfig(label_smoothing=0.5))
     logits, labels = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
-    plain, smoothed = build(config(), COUNTS), build(smooth, COUNTS)
+    plain, smoothed = Classifying(config(), COUNTS), Classifying(smooth, COUNTS)
     assert plain.loss(logits, labels) < smoothed.loss(logits, labels)
     assert torch.equal(plain.sums(logits, labels), smoothed.sums(logits, labels))
 
 
 def test_top5_is_told_from_six_classes_on() -> None:
-    task = build(config(), [1] * 6)
+    task = Classifying(config(), [1] * 6)
     logits = torch.tensor([[9.0, 8, 7, 6, 5, 4], [9.0, 8, 7, 6, 5, 4]])
     sums = task.sums(logits, torch.tensor([4, 5])).tolist()
-    figures = task.figures([sums], images=2, classes=6)
-    assert (figures.top1, figures.top5) == (0.0, 0.5)
-    assert task.figures([sums], images=2, classes=5).top5 is None
+    assert task.figures(sums, 2).figures == {"top1": 0.0, "top5": 0.5}
+    assert Classifying(config(), [1] * 5).figures(sums, 2).figures == {"top1": 0.0}
 
 
 def test_the_figures_of_an_evaluation_are_over_pictures(tmp_path: Path) -> None:
@@ -186,12 +185,12 @@ def test_the_figures_of_an_evaluation_are_over_pictures(tmp_path: Path) -> None:
     made = session(tmp_path, module=linear(), val_data=val)
     told = evaluate(made, "command")
     assert told is not None
-    images = torch.cat([b.images for b in val])
-    labels = torch.cat([b.labels for b in val])
+    images = torch.cat([b.inputs for b in val])
+    labels = torch.cat([b.targets for b in val])
     logits = made.module(images)
     assert told.loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
-    assert told.top1 == pytest.approx((logits.argmax(1) == labels).float().mean().item())
-    assert told.images == 8
+    assert told.figures["top1"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert told.samples == 8
 
 
 class Noisy(nn.Module):
@@ -226,7 +225,7 @@ def test_an_evaluation_is_given_up_when_the_run_is_to_end(tmp_path: Path) -> Non
 
 
 def test_an_evaluation_of_no_picture_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no validation picture"):
+    with pytest.raises(UserError, match="no validation sample"):
         evaluate(session(tmp_path, val_data=batches(0)), "command")
 
 
@@ -258,7 +257,7 @@ def test_a_file_is_told_once_in_all_epochs_and_lives(tmp_path: Path) -> None:
 def nan_at(*numbers: int) -> Batches:
     data = batches(*[4] * 8)
     for number in numbers:
-        data[number].images[:] = float("nan")
+        data[number].inputs[:] = float("nan")
     return data
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engine.contract import events as e
 from engine.contract.config import CheckpointConfig, DataConfig, TrainingConfig
+from engine.contract.errors import UserError
 from engine.evaluate import evaluate_all
 from tests.engine import sessions
 from tests.engine.sessions import ToyWorker, batches, config, fold, of, run, session, tensors
@@ -47,7 +48,7 @@ def test_the_loss_curve_stays_what_it_was(tmp_path: Path, accumulate: int) -> No
         events = run(made)
         curves.append(fold([started(asked), *events]).loss.values)
         weights.append(tensors(made.module)["head.weight"])
-        told.append([(x.step, x.pieces, x.images) for x in of(e.MicroBatchHalved, events)])  # type: ignore[attr-defined]
+        told.append([(x.step, x.pieces, x.samples) for x in of(e.MicroBatchHalved, events)])  # type: ignore[attr-defined]
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
     assert torch.allclose(*weights, rtol=1e-4, atol=1e-6)
     assert told == [[], [(0, 2, 4), (0, 4, 2)]]
@@ -68,6 +69,21 @@ def test_what_can_not_be_cut_any_more_fails(tmp_path: Path) -> None:
         run(session(tmp_path, config(), small(1)))
 
 
+def test_an_optimizer_without_memory_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its step may have moved a part of the weights, so it is not taken again."""
+    made = session(tmp_path, config(), small(8))
+
+    def step() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(made.optimizer, "step", step)
+    with pytest.raises(UserError, match="At step 1 there was not enough memory for the optimizer"):
+        run(made)
+    assert (made.progress.step, made.progress.pieces) == (0, 1)
+
+
 def test_an_evaluation_is_cut_too(tmp_path: Path) -> None:
     figures = []
     for fits in (8, 3):
@@ -75,8 +91,8 @@ def test_an_evaluation_is_cut_too(tmp_path: Path) -> None:
         made.val_data = batches(8, 5)
         made.module.fits = fits  # type: ignore[assignment]
         (evaluated,) = evaluate_all(made, "command") or []
-        figures.append((evaluated.loss, evaluated.top1))
-        told = [(x.pieces, x.images) for x in made.pending.flush()]  # type: ignore[attr-defined]
+        figures.append((evaluated.loss, evaluated.figures["top1"]))
+        told = [(x.pieces, x.samples) for x in made.pending.flush()]  # type: ignore[attr-defined]
     assert figures[1] == pytest.approx(figures[0], rel=1e-6)
     assert told == [(2, 4), (4, 2)]
 

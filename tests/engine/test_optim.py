@@ -163,7 +163,7 @@ def test_it_steps_as_a_plain_optimizer_of_torch_does(
     steps(made, 3)
     for number in range(3):
         batch = next(made.train_data.epoch(number))
-        nn.functional.cross_entropy(other(batch.images), batch.labels).backward()
+        nn.functional.cross_entropy(other(batch.inputs), batch.targets).backward()
         plain.step()
         plain.zero_grad()
     for ours, theirs in zip(made.module.parameters(), other.parameters(), strict=True):
@@ -203,7 +203,7 @@ def test_a_rules_weight_decay_is_for_all_that_it_decides(
     steps(made, 3)
     for number in range(3):
         batch = next(made.train_data.epoch(number))
-        nn.functional.cross_entropy(other(batch.images), batch.labels).backward()
+        nn.functional.cross_entropy(other(batch.inputs), batch.targets).backward()
         plain.step()
         plain.zero_grad()
     for ours, theirs in zip(made.module.parameters(), other.parameters(), strict=True):

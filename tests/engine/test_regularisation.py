@@ -15,8 +15,7 @@ from engine.contract.errors import UserError
 from engine.data import Batch
 from engine.evaluate import evaluate
 from engine.loop import take_step
-from engine.tasks import Task, build
-from engine.tasks.image_classification import balanced_weights
+from engine.tasks.classifying import Classifying, balanced_weights
 from tests.engine.sessions import Batches, config, pictures, same, session, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,9 +24,9 @@ COUNTS = [90, 9, 1]
 BOTH = RegularisationConfig(mixup=0.4, cutmix=1.0)
 
 
-def task(asked: RegularisationConfig, smoothing: float = 0.0) -> Task:
+def task(asked: RegularisationConfig, smoothing: float = 0.0) -> Classifying:
     training = TrainingConfig(label_smoothing=smoothing)
-    return build(config(regularisation=asked, training=training), COUNTS)
+    return Classifying(config(regularisation=asked, training=training), COUNTS)
 
 
 def shares(targets: Tensor, labels: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class TestLoss:
         one, other = evaluate(made, "command"), evaluate(plain, "command")
         assert one is not None
         assert other is not None
-        assert (one.loss, one.top1) == (other.loss, other.top1)
+        assert (one.loss, one.figures["top1"]) == (other.loss, other.figures["top1"])
 
 
 def test_the_loss_told_is_that_of_the_mixed_batch(tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_the_loss_told_is_that_of_the_mixed_batch(tmp_path: Path) -> None:
     made = session(tmp_path, config(regularisation=BOTH), data=data)
     seen: list[tuple[Tensor, Tensor]] = []
 
-    class Spy(type(made.task)):  # type: ignore[misc]
+    class Spy(type(made.objective)):  # type: ignore[misc]
         def mix(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
             mixed, targets = super().mix(images, labels, seed)
             seen.append((mixed, targets))
@@ -151,7 +150,7 @@ def test_the_loss_told_is_that_of_the_mixed_batch(tmp_path: Path) -> None:
             return told[-1]
 
     told: list[Tensor] = []
-    made.task = Spy(made.config, COUNTS)
+    made.objective = Spy(made.config, COUNTS)
     take_step(made)
     take_step(made)
     assert not torch.equal(seen[0][0], seen[1][0]), "each batch is mixed in its own way"

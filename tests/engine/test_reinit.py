@@ -6,17 +6,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
-from engine import optim, reinit
+from engine import checkpoint, optim, reinit
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import CheckpointConfig, OptimizerConfig, TrainingConfig
+from engine.contract.config import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
-from engine.loop import take_step
+from engine.loop import take_step, train
 from engine.models.describe import model_info
 from engine.obey import obey
 from tests.engine.sessions import (
@@ -198,3 +204,18 @@ def test_a_config_that_asks_for_it_later_gets_it_once_on_resume(tmp_path: Path) 
     assert set(worker.session.reinitialised) == BODY
     worker.live(steps=4)
     assert worker.session.reinitialised == []
+
+
+def test_what_is_begun_anew_behind_the_best_is_not_the_best(tmp_path: Path) -> None:
+    """Nor is the best pruned for it, as an older checkpoint of the same step."""
+    judged = EarlyStoppingConfig(min_delta=1e5)  # the first epoch stays the best
+    made = session(tmp_path, config(training=TrainingConfig(epochs=3), early_stopping=judged))
+    best = dict[str, torch.Tensor]()
+    for event in train(made):
+        if event is None and made.progress.position == (5, 2) and not best:
+            best = tensors(made.module)
+            list(obey(made, c.SetPlan([*ALL, Rule("head", reinit=True)])))
+            (saved,) = of(e.CheckpointSaved, list(obey(made, c.Checkpoint())))
+            assert (saved.path, saved.best) == ("checkpoints/step-00000005-2", False)  # type: ignore[attr-defined]
+    assert checkpoint.best(tmp_path).path.name == "step-00000005"
+    assert same(load_file(tmp_path / "model.safetensors"), best)

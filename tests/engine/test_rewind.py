@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from engine import checkpoint, pending
@@ -13,15 +14,29 @@ from engine.contract import events as e
 from engine.contract.config import (
     CheckpointConfig,
     Config,
+    DataConfig,
+    EarlyStoppingConfig,
     GuardConfig,
     OptimizerConfig,
+    ScheduleConfig,
     TrainingConfig,
 )
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.guard import Guard
 from engine.progress import Progress
-from tests.engine.sessions import Script, ToyWorker, config, fold, of, run, same, session, tensors
+from tests.engine.sessions import (
+    Script,
+    ToyWorker,
+    config,
+    fold,
+    of,
+    run,
+    same,
+    session,
+    tensors,
+    tiny_net,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,19 +80,6 @@ def test_what_was_given_up_leaves_no_trace(
     (rewound,) = of(e.Rewound, back.journal)
     assert rewound.from_step == int(at)  # type: ignore[attr-defined]
     assert rewound.step == there  # type: ignore[attr-defined]
-
-
-def test_killed_at_every_place_around_a_rewind(tmp_path: Path) -> None:
-    script: Script = [(1, c.Freeze("stem")), (7, c.SetLearningRate(0.5)), (8, c.Rewind(5))]
-    script = [*script, (11, c.Thaw("stem", 0.1))]
-    calm = toy(tmp_path / "calm", *script)
-    calm.live()
-    for place in range(0, 70, 3):
-        struck = toy(tmp_path / str(place), *script)
-        if not struck.live(place):
-            struck.live()
-        assert same(tensors(struck.session.module), tensors(calm.session.module)), place
-        assert len(of(e.CommandApplied, struck.journal)) == len(script)
 
 
 def test_a_rewind_to_nowhere_is_refused(tmp_path: Path) -> None:
@@ -138,10 +140,33 @@ def test_a_loss_that_is_not_finite_goes_back_and_lowers_the_rate(
     back = of(e.Rewound, worker.journal)
     assert [(x.step, x.by_guard) for x in back] == [(9, True), (6, True)]  # type: ignore[attr-defined]
     assert all("the loss became" in x.reason for x in back)  # type: ignore[attr-defined]
-    assert state.base_lr == 5e-5, "half of what it was at the good checkpoint"
+    assert state.base_lr == 5e-5, "half of what it was at the good checkpoint, which is lower"
     assert all(torch.isfinite(x).all() for x in worker.session.module.state_dict().values())
     assert state.phase == "finished"
     assert Rule("head.bias", train=False) in state.rules
+
+
+def test_the_guard_takes_back_nothing_that_was_steered_while_live(tmp_path: Path) -> None:
+    """The rate is lower than at the checkpoint of step 6, and is lowered from there."""
+    script: Script = [(7, c.SetLearningRate(1e-5)), (7, c.Freeze("head.bias"))]
+    script = [*script, (7, c.SetOption("training.epochs", "4"))]
+    worker = toy(tmp_path / "run", *script, optimizer=OptimizerConfig(lr=0.1))
+
+    def spoilt(module: nn.Module, _: object, logits: torch.Tensor) -> torch.Tensor:
+        p = worker.session.progress
+        return logits * float("nan") if p.step == 7 and not p.rollbacks else logits
+
+    def build() -> nn.Module:
+        module = tiny_net()
+        module.head.register_forward_hook(spoilt)  # type: ignore[union-attr,arg-type]
+        return module
+
+    worker.model = build
+    worker.live()
+    state, (back,) = fold(worker.journal), of(e.Rewound, worker.journal)
+    assert (back.step, back.lr) == (6, 5e-6)  # type: ignore[attr-defined]
+    assert (state.base_lr, state.rules[-1]) == (5e-6, Rule("head.bias", train=False))
+    assert state.step == 20
 
 
 def test_the_guard_gives_up_at_its_limit(tmp_path: Path) -> None:
@@ -201,3 +226,26 @@ def test_fp16_may_overflow_now_and_then() -> None:
     p.not_finite = 11
     guard.watch(11, float("inf"), GuardConfig())
     assert guard.alarm
+
+
+def test_what_the_config_says_now_wins_over_a_checkpoint_of_before(tmp_path: Path) -> None:
+    """As on a resume: rate, batches, optimizer, and what the best is judged by."""
+    worker = toy(tmp_path / "run", (12, c.Rewind(8)), schedule=ScheduleConfig("constant"))
+    worker.live(steps=10)
+    worker.asked = replace(
+        worker.asked,
+        optimizer=OptimizerConfig(name="adamw", lr=0.002),
+        data=DataConfig(path="pictures", batch_size=9),
+        early_stopping=EarlyStoppingConfig(metric="val_top1"),
+    )
+    worker.live()
+    (back,) = of(e.Rewound, worker.journal)
+    assert (back.step, back.epoch, back.lr) == (6, 2, 0.002)  # type: ignore[attr-defined]
+    state = fold(worker.journal)
+    assert [x.step for x in state.evaluations] == [5, 8, 10], "epochs of two steps from then on"
+    assert state.total_steps == state.step == 10
+    best = worker.session.progress.best
+    assert best == max(x.figures["top1"] for x in state.evaluations[1:])
+    counters = {int(x["step"]) for x in worker.session.optimizer.state.values()}
+    assert counters == {4}, "AdamW began at the rewind"
+    assert checkpoint.best(worker.folder).manifest.progress.best == best

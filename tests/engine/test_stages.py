@@ -7,7 +7,6 @@ import pytest
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import (
-    CheckpointConfig,
     Config,
     EarlyStoppingConfig,
     OptimizerConfig,
@@ -15,7 +14,7 @@ from engine.contract.config import (
 )
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule, Stage
-from tests.engine.sessions import Script, ToyWorker, config, fold, of, run, same, session, tensors
+from tests.engine.sessions import Script, ToyWorker, config, of, run, session, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,6 +94,18 @@ def test_stages_to_come_are_called_off_and_changed_live(tmp_path: Path) -> None:
     ]
 
 
+def test_stages_that_are_sent_late_count_from_then(tmp_path: Path) -> None:
+    """Epochs from the one under way, or about to begin; steps from the last one."""
+    for when, after, due in ((10, "2 epochs", 20), (12, "1 epoch", 15), (12, "2 steps", 14)):
+        folder = tmp_path / f"{when} {after}"
+        folder.mkdir()
+        sent = c.SetStages([Stage(after, [Rule("body")])])
+        script: Script = [(when + 0.5 * (when % 5 == 0), sent)]
+        worker = ToyWorker(folder, asked(epochs=6), script)
+        worker.live()
+        assert plans(worker.journal)[1][:2] == (due, "stage 1")
+
+
 def test_a_stage_that_would_train_nothing_is_passed_over(tmp_path: Path) -> None:
     stage = Stage("1 epoch", [Rule("head", train=False)])
     events = run(session(tmp_path, asked(stage)))
@@ -113,29 +124,3 @@ def test_a_rule_that_matches_nothing_is_refused_at_once(tmp_path: Path, command:
     events = run(session(tmp_path, asked()), [(2, c.SetStages([wrong]))])
     (refused,) = of(e.CommandRejected, events)
     assert "stages, number 1" in refused.reason  # type: ignore[attr-defined]
-
-
-STEERED: list[tuple[float, c.AnyCommand]] = [(6, c.Freeze("body.1")), (16, c.SetStages([]))]
-
-
-@pytest.mark.parametrize("every", [0, 3])
-def test_killed_at_every_place(tmp_path: Path, every: int) -> None:
-    stalled = Stage("stalled 1", [Rule("stem")])
-    made = asked(
-        *(BODY_LATER, ALL_AFTER_THREE_STEPS, stalled),
-        checkpoints=CheckpointConfig(every_steps=every),
-    )
-    calm = ToyWorker(tmp_path / "calm", made, script(STEERED))
-    calm.folder.mkdir()
-    calm.live()
-    for place in range(0, 60, 2):
-        struck = ToyWorker(tmp_path / str(place), made, script(STEERED))
-        struck.folder.mkdir()
-        if not struck.live(place):
-            struck.live()
-        assert same(tensors(struck.session.module), tensors(calm.session.module)), place
-        assert fold(struck.journal).rules == fold(calm.journal).rules
-
-
-def script(commands: Script) -> Script:
-    return list(commands)

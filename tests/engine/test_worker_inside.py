@@ -2,10 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
 from engine.contract.config import (
+    CheckpointConfig,
     Config,
     DataConfig,
     EarlyStoppingConfig,
@@ -89,6 +89,54 @@ def told(folder: Path) -> list[e.AnyEvent]:
     events = event_tail(folder).read()
     check_order(events)
     return events
+
+
+def test_a_stop_ends_the_preparation(worker: Worker, asked: Config) -> None:
+    stop, later = c.Stop(), c.Evaluate()
+    for command in (stop, later):
+        Outbox(worker.folder).append(command)
+    worker.run(asked)
+    events = told(worker.folder)
+    assert isinstance(events[-1], e.RunStopped)
+    assert events[-1].by == "command"
+    answers = [x for x in events if isinstance(x, e.CommandApplied | e.CommandRejected)]
+    assert [(type(x), x.command) for x in answers] == [
+        (e.CommandApplied, stop),
+        (e.CommandRejected, later),
+    ]
+    assert not any(isinstance(x, e.StepsTrained) for x in events)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": DataConfig(path="/nowhere")}, "/nowhere"),
+        ({"trainable": [Rule("*", train=False)]}, "freezes every parameter"),
+        ({"model": ModelConfig("torchvision/resnet81", weights="none")}, "did you mean"),
+        ({"model": ModelConfig("torchvision/squeezenet1_1")}, "TORCH_HOME"),
+    ],
+)
+def test_what_the_user_can_mend_is_a_sentence(
+    worker: Worker,
+    asked: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # refuses at once
+    early = c.Checkpoint()
+    Outbox(worker.folder).append(early)
+    assert worker.run(replace(asked, **changes)) == 1
+    *_, answer, last = told(worker.folder)
+    assert isinstance(answer, e.CommandRejected)
+    assert answer.command == early
+    assert isinstance(last, e.RunFailed)
+    assert last.by_user
+    assert said in last.error
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_command_whose_obeying_fails_is_answered(
@@ -188,14 +236,45 @@ def test_without_its_journal_a_run_goes_on_from_its_checkpoint(
     folder = store.create(asked, tmp_path / "runs")
     live(folder, asked)
     (folder / EVENTS).unlink()
-    store.write_config(folder, longer(asked))
-    command = [sys.executable, "-m", "engine.worker", str(folder)]
-    subprocess.run(command, check=True)
-    first, *_, last = told(folder)
+    first, *_, last = live(folder, longer(asked))
     assert isinstance(first, e.RunResumed)
     assert first.from_step == 3
     assert isinstance(last, e.RunFinished)
     assert last.step == 6
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
+    asked: Config, tmp_path: Path
+) -> None:
+    asked = replace(asked, checkpoints=CheckpointConfig(every_steps=2))
+    folder = store.create(asked, tmp_path / "runs")
+    live(folder, asked)
+    file = (folder / "checkpoints" / "last").resolve() / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    events = live(folder, asked)
+    assert isinstance(events[-1], e.RunFinished)
+    assert [x.from_step for x in events if isinstance(x, e.RunResumed)] == [2]
+    assert any("is damaged" in x.message for x in events if isinstance(x, e.Warned))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_a_sentence(
+    asked: Config, tmp_path: Path
+) -> None:
+    folder = store.create(asked, tmp_path / "runs")
+    live(folder, asked)
+    for file in folder.glob("checkpoints/*/training.pt"):
+        file.write_bytes(b"")
+    before, _ = store.state_of(folder)
+    resumed, failed = live(folder, longer(asked))[-2:]
+    assert isinstance(resumed, e.RunResumed)
+    assert isinstance(failed, e.RunFailed)
+    assert failed.by_user
+    assert "no checkpoint is intact" in failed.error
+    after, _ = store.state_of(folder)
+    assert after.lives == 2
+    assert (after.step, after.evaluations) == (before.step, before.evaluations)
 
 
 def test_as_many_threads_as_before_unless_others_are_asked_for(

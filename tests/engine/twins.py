@@ -89,4 +89,4 @@ def compare_with_replay(run: Path, make: MakeWorker, may_refuse: bool) -> str:
 def _figures(state: RunState) -> list[tuple[int, float | None, float]]:
     """Step, loss and accuracy of each evaluation of an epoch."""
     both = [*state.evaluations, *state.averaged]
-    return [(x.step, x.loss, x.top1) for x in both if x.reason == "epoch"]
+    return [(x.step, x.loss, x.figures["top1"]) for x in both if x.reason == "epoch"]

@@ -43,6 +43,7 @@ class FakeInspector:
         self.let_go = asyncio.Event()
         self.let_go.set()
         self.asked: list[tuple[str, str]] = []
+        self.tasks: list[str] = []
         self.closed = False
 
     async def start(self) -> None:
@@ -53,9 +54,14 @@ class FakeInspector:
         return self.listed
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         self.asked.append((name, weights))
+        self.tasks.append(task)
         await self._answer()
         if name == "torchvision/resnet18":
             return resnet18(classes or 1000)

@@ -65,7 +65,11 @@ class ScriptedInspector:
         )
 
     async def describe(
-        self, name: str, weights: str = "DEFAULT", classes: int | None = None
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        classes: int | None = None,
+        task: str = "image-classification",
     ) -> ModelInfo:
         return replace(resnet18(classes or 1000), name=name)
 
@@ -147,7 +151,9 @@ class ScriptedRun:
 
     def evaluated(self, epoch: int, loss: float) -> e.Evaluated:
         top1 = 0.78 - 0.5 * math.exp(-epoch / 2)
-        return e.Evaluated(self.step, epoch, "epoch", loss, top1, None, 250, 2.0, time=self._now)
+        return e.Evaluated(
+            self.step, epoch, "epoch", loss, {"top1": top1}, 250, 2.0, time=self._now
+        )
 
     def save(self, best: bool = False) -> None:
         """A checkpoint, as far as the app looks at it."""

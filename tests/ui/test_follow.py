@@ -151,7 +151,7 @@ def test_the_summary_tells_one_evaluation() -> None:
     for event in (started(1), TRAINING, evaluated(1, loss=0.9, top1=0.8), evaluated(2, 0.7, 0.6)):
         state.apply(event)
     said = next(line for line in follow.summary(Path("run"), state, "crashed") if "top-1" in line)
-    assert said == "validation accuracy 80.0 % (top-1, best, epoch 1), loss 0.9"
+    assert said == "validation top-1 80.0 % (best, epoch 1), loss 0.9"
 
 
 def test_the_summary_tells_the_average_and_the_finished_model() -> None:
@@ -161,8 +161,8 @@ def test_the_summary_tells_the_average_and_the_finished_model() -> None:
     for event in (started(1), TRAINING, evaluated(2, 0.7, 0.6), averaged, saved):
         state.apply(event)
     said = list(follow.summary(Path("run"), state, "finished"))
-    assert "validation accuracy 60.0 % (top-1, best, epoch 2), loss 0.7" in said
-    assert "average's validation accuracy 90.0 % (top-1, best, epoch 2), loss 0.6" in said
+    assert "validation top-1 60.0 % (best, epoch 2), loss 0.7" in said
+    assert "average's validation top-1 90.0 % (best, epoch 2), loss 0.6" in said
     assert "model.safetensors has the weights: best, epoch 2" in said
 
 
@@ -172,8 +172,12 @@ def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:
         epoch=epoch,
         reason="epoch",
         loss=loss,
-        top1=top1,
-        top5=None,
-        images=10,
+        figures={"top1": top1},
+        samples=10,
         seconds=1.0,
     )
+
+
+def test_generated_texts_are_told_on_a_line_that_can_not_steer_the_terminal() -> None:
+    said = e.TextGenerated(step=5, epoch=1, prompt="the\ncat", text="sat\x1b[2J on\n[b]it[/b]")
+    assert follow.said_line(said) == "text: the cat | sat on [b]it[/b]"

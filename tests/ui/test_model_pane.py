@@ -8,8 +8,8 @@ import pytest
 from rich.style import Style
 from textual.pilot import Pilot
 
+from engine.contract.catalogue import CatalogueEntry
 from engine.contract.config import Config, DataConfig, ModelConfig
-from engine.runs.inspect import Inspector
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.inspecting import ModelInspector
@@ -278,16 +278,17 @@ async def test_the_line_under_the_cursor_can_be_told(
         assert here.bgcolor != other.bgcolor
 
 
-@pytest.mark.slow
-async def test_the_real_inspector_lists_and_describes(runs_dir: Path, tmp_path: Path) -> None:
-    inspector = Inspector(cache=tmp_path / "catalogue.json")  # the app closes it
+async def test_choosing_a_model_of_another_task_sets_the_drafts(runs_dir: Path) -> None:
+    tasks = ("semantic-segmentation",)
+    entries = [*ENTRIES, CatalogueEntry("torchvision/fcn_resnet50", tasks=tasks)]
+    inspector = FakeInspector(entries=entries)
     async with opened(runs_dir, inspector) as (app, pilot):
-        await until(pilot, lambda: len(listed(app)) > 80)
-        await pilot.press("slash")
-        await typed(pilot, "resnet18")
-        await pilot.press("enter")
-        await until(pilot, lambda: app.workspace.draft.model)
-        model = app.workspace.draft.model
-        assert model is not None
-        assert model.name == "torchvision/resnet18"
-        assert model.total_parameters == 11_689_512
+        await until(pilot, lambda: listed(app))
+        assert app.workspace.draft.set_field("early_stopping.metric", "val_top1") is None
+        for typing, task in (("fcn", "semantic-segmentation"), ("rn18", "image-classification")):
+            await pilot.press("slash", "ctrl+u")
+            await typed(pilot, typing)
+            await pilot.press("enter")
+            await until(pilot, lambda task=task: app.workspace.draft.config.task == task)
+            assert app.workspace.draft.config.early_stopping.metric == "val_loss"
+        assert inspector.tasks == ["semantic-segmentation", "image-classification"]

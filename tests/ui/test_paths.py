@@ -46,6 +46,8 @@ def test_home_and_here_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.jpg"], "3 pictures in 2 classes, train"),
         (["cat/1.jpg"], "1 picture in 1 class, to be split"),
         (["1.jpg"], "no class folders in it"),
+        (["images/1.jpg", "masks/1.png"], "1 picture with masks"),
+        (["train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg"], "2 pictures with masks"),
     ],
 )
 def test_a_glance_counts_what_is_there(tmp_path: Path, files: list[str], words: str) -> None:

@@ -17,6 +17,7 @@ from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
+from ftui.screens.texts import TextsScreen
 from ftui.widgets.banner import Banner
 from ftui.widgets.fitline import FitLine
 from ftui.widgets.form import FieldInput
@@ -487,12 +488,12 @@ async def test_the_palette_has_them_all(shown: Shown, early: ScriptedRun) -> Non
 
 async def test_the_moving_average_has_series_of_its_own(shown: Shown, run: ScriptedRun) -> None:
     average = run.evaluated(4, 0.5)
-    run.tell(e.Evaluated(192, 4, "epoch", 0.5, 0.7, None, 250, 2.0, weights="ema"))
+    run.tell(e.Evaluated(192, 4, "epoch", 0.5, {"top1": 0.7}, 250, 2.0, weights="ema"))
     assert average.weights == "raw"
     async with shown(run) as (app, pilot):
         assert plot(app).startswith("loss  ━ train  ● val  ◆ val ema")
         await pilot.press("f")
-        assert plot(app).startswith("accuracy  ● top-1  ◆ top-1 ema")
+        assert plot(app).startswith("metrics  ● top-1  ◆ top-1 ema")
 
 
 async def test_what_was_changed_is_marked(shown: Shown, run: ScriptedRun) -> None:
@@ -517,7 +518,7 @@ async def test_the_banner_tells_what_the_guard_did(shown: Shown, run: ScriptedRu
 
 
 async def test_the_banner_tells_that_memory_is_short(shown: Shown, run: ScriptedRun) -> None:
-    run.tell(e.MicroBatchHalved(step=200, pieces=4, images=8))
+    run.tell(e.MicroBatchHalved(step=200, pieces=4, samples=8))
     async with shown(run) as (app, _):
         assert "each batch goes through in 4 pieces" in banner(app)
 
@@ -541,3 +542,28 @@ async def test_the_banner_tells_where_the_finished_model_is(
         await pilot.pause()
         lines = [strip.text for strip in app.main._compositor.render_strips()]
         assert any("model.safetensors" in line for line in lines[:4])
+
+
+# Generated texts
+
+
+async def test_texts_are_shown_the_newest_first_and_nothing_in_them_is_obeyed(
+    shown: Shown, run: ScriptedRun
+) -> None:
+    first = e.TextGenerated(step=100, epoch=1, prompt="the cat", text="[b]sat[/b]\x1b[2J\nthere")
+    async with shown(run) as (app, pilot):
+        await pilot.press("T")
+        assert app.screen is app.main, "there are none yet"
+        run.tell(first)
+        await until(pilot, lambda: bool(app.workspace.state and app.workspace.state.generated))
+        await pilot.press("T")
+        await until(pilot, lambda: isinstance(app.screen, TextsScreen))
+        sheet = app.screen
+        assert isinstance(sheet, TextsScreen)
+        await until(pilot, lambda: "step 100" in sheet.text)
+        rows = [line.rstrip() for line in sheet.text.splitlines()]
+        assert rows[:4] == ["epoch 1, step 100", "the cat", "[b]sat[/b]", "there"]
+        run.tell(e.TextGenerated(step=200, epoch=2, prompt="the cat", text="slept"))
+        await until(pilot, lambda: sheet.text.startswith("epoch 2, step 200"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)

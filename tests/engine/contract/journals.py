@@ -54,7 +54,7 @@ def steps(first: int, last: int) -> e.StepsTrained:
         first_step=first,
         loss=[1 / n for n in span],
         lr=[n / 100 for n in span],
-        images_per_second=float(last),
+        samples_per_second=float(last),
     )
 
 
@@ -65,9 +65,8 @@ def evaluated(step: int, top1: float = 0.5) -> e.Evaluated:
         epoch=epoch,
         reason="epoch",
         loss=1 - top1,
-        top1=top1,
-        top5=None,
-        images=4,
+        figures={"top1": top1},
+        samples=4,
         seconds=0.1,
     )
 

@@ -55,7 +55,9 @@ def test_an_unknown_field_of_a_newer_version_is_passed_over() -> None:
 
 
 def test_losses_that_json_lacks_come_back_as_gaps() -> None:
-    nan = e.StepsTrained(first_step=1, loss=[float("nan"), 1.0], lr=[0.1, 0.1], images_per_second=1)
+    nan = e.StepsTrained(
+        first_step=1, loss=[float("nan"), 1.0], lr=[0.1, 0.1], samples_per_second=1
+    )
     decoded = decode_event(encode(nan))
     assert isinstance(decoded, e.StepsTrained)
     assert decoded.loss == [None, 1.0]

@@ -48,7 +48,7 @@ def test_many_events_at_once_are_as_one_after_another(
     all_.apply_all(events)
     assert all_.step == one.step
     assert all_.updated == one.updated
-    assert all_.images_per_second == one.images_per_second
+    assert all_.samples_per_second == one.samples_per_second
     for name in ("loss", "lr", "throughput"):
         np.testing.assert_array_equal(getattr(all_, name).values, getattr(one, name).values)
 
@@ -76,7 +76,7 @@ def test_training_is_told() -> None:
     assert (state.base_lr, state.device, state.precision, state.threads) == (0.1, "cpu", "fp32", 2)
     assert list(state.loss.values) == [1, 1 / 2, 1 / 3, 1 / 4]
     assert list(state.lr.steps) == [1, 2, 3, 4]
-    assert state.images_per_second == 4
+    assert state.samples_per_second == 4
     assert state.markers == []  # the plan that training starts with is no change
 
 
@@ -90,7 +90,13 @@ def test_best_is_of_each_metric() -> None:
     state = fold([*started(), evaluated(1, 0.5), evaluated(2, 0.7), evaluated(3, 0.6)])
     assert state.best == {"val_loss": pytest.approx(0.3), "val_top1": 0.7}
     gap = e.Evaluated(
-        step=4, epoch=1, reason="command", loss=None, top1=0.1, top5=0.9, images=1, seconds=1
+        step=4,
+        epoch=1,
+        reason="command",
+        loss=None,
+        figures={"top1": 0.1, "top5": 0.9},
+        samples=1,
+        seconds=1,
     )
     assert fold([gap]).best == {"val_top1": 0.1, "val_top5": 0.9}
 
@@ -157,7 +163,7 @@ def test_skipped_files_are_counted_and_the_first_named() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_a_gap_and_a_warning() -> None:
-    gap = e.StepsTrained(first_step=1, loss=[1.0, None], lr=[0.1, 0.1], images_per_second=1)
+    gap = e.StepsTrained(first_step=1, loss=[1.0, None], lr=[0.1, 0.1], samples_per_second=1)
     state = fold([*started(), gap, e.NonFiniteLoss(step=2, value="nan")])
     assert list(np.isnan(state.loss.values)) == [False, True]
     assert state.warnings == ["The loss became nan at step 2."]

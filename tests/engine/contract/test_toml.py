@@ -56,7 +56,7 @@ def test_what_is_written_is_complete() -> None:
         (("[data]", "[dada]"), '"dada" is not a setting; did you mean "data"?'),
         (('path = "data/pets"', ""), "data.path is missing; it has no default."),
         (("torchvision/", ""), "model.name must be SOURCE/NAME, such as torchvision/resnet18"),
-        (("image-class", "picture-class"), 'task must be one of "image-classification", not'),
+        (("image-class", "picture-class"), 'task must be one of "image-classification", "'),
         (("data/pets", ""), "data.path must be text that is not empty, not ''."),
         (("[data]", "[data]\nbatch_size = 0"), "must be a whole number at least 1 and at most"),
         (("[data]", "[data]\nbatch_size = 1.5"), "batch_size must be a whole number"),

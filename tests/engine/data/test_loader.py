@@ -16,7 +16,17 @@ import torch
 from engine.contract.config import DataConfig, Sampling
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
-from engine.data import Batch, DataIndex, TrainLoader, ValLoader, auto_workers, index_folder
+from engine.data import (
+    Batch,
+    DataIndex,
+    Feeding,
+    Sample,
+    TrainLoader,
+    ValLoader,
+    auto_workers,
+    index_folder,
+)
+from engine.data.pictures import LabelledPictures
 from tests.engine.data.pictures import class_folders, cut
 
 PRE = Preprocessing(image_size=16, resize_size=20)
@@ -44,13 +54,19 @@ def train_loader(
     sampling: Sampling = "natural",
     **keys: object,
 ) -> TrainLoader:
-    return TrainLoader(data.train, config(folder, **keys), PRE, seed, workers, sampling=sampling)
+    samples = LabelledPictures(data.train, PRE, seed)
+    return TrainLoader(samples, config(folder, **keys), seed, Feeding(workers), sampling)
+
+
+def val_loader(folder: Path, samples: list[Sample], workers: int = 0, size: int = 4) -> ValLoader:
+    asked = config(folder, batch_size=size)
+    return ValLoader(LabelledPictures(samples, PRE, 0), asked, Feeding(workers))
 
 
 def same(first: Iterator[Batch] | list[Batch], second: Iterator[Batch] | list[Batch]) -> bool:
     first, second = list(first), list(second)
     return len(first) == len(second) and all(
-        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels)
+        torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets)
         for a, b in zip(first, second, strict=True)
     )
 
@@ -69,24 +85,24 @@ class TestEpochs:
         loader = train_loader(folder, data, augment="none")
         batches = list(loader.epoch(1))
         assert len(batches) == len(loader)
-        assert [len(b.labels) for b in batches[:-1]] == [4] * (len(loader) - 1)
+        assert [len(b.targets) for b in batches[:-1]] == [4] * (len(loader) - 1)
         shown = {
-            (batch.images[i].numpy().tobytes(), int(batch.labels[i]))
+            (batch.inputs[i].numpy().tobytes(), int(batch.targets[i]))
             for batch in batches
-            for i in range(len(batch.labels))
+            for i in range(len(batch.targets))
         }
-        plain = ValLoader(data.train, config(folder), PRE, 0)
+        plain = val_loader(folder, data.train)
         in_order = [
-            (batch.images[i].numpy().tobytes(), int(batch.labels[i]))
+            (batch.inputs[i].numpy().tobytes(), int(batch.targets[i]))
             for batch in plain
-            for i in range(len(batch.labels))
+            for i in range(len(batch.targets))
         ]
         assert shown == set(in_order)
         assert len(in_order) == len(data.train) == len(set(in_order))
         assert [label for _, label in in_order] == [sample.label for sample in data.train]
-        assert batches[0].images.dtype == torch.float32
-        assert batches[0].images.shape == (4, 3, 16, 16)
-        assert batches[0].labels.dtype == torch.int64
+        assert batches[0].inputs.dtype == torch.float32
+        assert batches[0].inputs.shape == (4, 3, 16, 16)
+        assert batches[0].targets.dtype == torch.int64
 
     def test_order_and_augmentation_change_with_seed_and_epoch(
         self, folder: Path, data: DataIndex
@@ -95,7 +111,7 @@ class TestEpochs:
         assert same(loader.epoch(1), train_loader(folder, data).epoch(1))
         assert not same(loader.epoch(1), loader.epoch(2))
         assert not same(loader.epoch(1), train_loader(folder, data, seed=4).epoch(1))
-        label_counts = [Counter(int(x) for b in loader.epoch(n) for x in b.labels) for n in (1, 2)]
+        label_counts = [Counter(int(x) for b in loader.epoch(n) for x in b.targets) for n in (1, 2)]
         assert label_counts[0] == label_counts[1]
 
     @pytest.mark.parametrize("sampling", ["natural", "balanced"])
@@ -122,21 +138,26 @@ class TestEpochs:
     def test_sizes(
         self, folder: Path, data: DataIndex, pictures: int, size: int, expected: list[int]
     ) -> None:
-        loader = TrainLoader(data.train[:pictures], config(folder, batch_size=size), PRE, 0, 0)
-        assert [len(batch.labels) for batch in loader.epoch(1)] == expected
+        loader = TrainLoader(
+            LabelledPictures(data.train[:pictures], PRE, 0),
+            config(folder, batch_size=size),
+            0,
+            Feeding(),
+        )
+        assert [len(batch.targets) for batch in loader.epoch(1)] == expected
         assert len(loader) == len(expected)
-        val = ValLoader(data.train[:pictures], config(folder, batch_size=size), PRE, 0)
+        val = val_loader(folder, data.train[:pictures], size=size)
         assert len(list(val)) == len(val) == -(-pictures // size)
 
     def test_balanced_sampling_augments_a_picture_anew_each_time(
         self, folder: Path, data: DataIndex
     ) -> None:
         loader = train_loader(folder, data, sampling="balanced")
-        shown = [image.numpy().tobytes() for batch in loader.epoch(1) for image in batch.images]
+        shown = [image.numpy().tobytes() for batch in loader.epoch(1) for image in batch.inputs]
         assert len(set(shown)) == len(shown) == len(data.train)
         plain = train_loader(folder, data, augment="none", sampling="balanced")
-        assert len({i.numpy().tobytes() for b in plain.epoch(1) for i in b.images}) < len(shown)
-        counts = Counter(int(x) for n in range(40) for b in plain.epoch(n) for x in b.labels)
+        assert len({i.numpy().tobytes() for b in plain.epoch(1) for i in b.inputs}) < len(shown)
+        counts = Counter(int(x) for n in range(40) for b in plain.epoch(n) for x in b.targets)
         assert all(0.28 < counts[label] / counts.total() < 0.39 for label in range(3))
 
     @pytest.mark.parametrize("workers", [0, 2])
@@ -173,9 +194,9 @@ class TestWorkers:
             next(shared.epoch(2))  # left in the middle
             assert same(alone.epoch(3, 2), shared.epoch(3, 2))
             assert same(alone.epoch(2), shared.epoch(2))
-        with closing(ValLoader(data.val, config(folder), PRE, 2)) as val:
-            assert same(val, ValLoader(data.val, config(folder), PRE, 0))
-            assert same(val, ValLoader(data.val, config(folder), PRE, 0))
+        with closing(val_loader(folder, data.val, 2)) as val:
+            assert same(val, val_loader(folder, data.val))
+            assert same(val, val_loader(folder, data.val))
 
     @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
     def test_they_close_what_is_not_theirs(
@@ -183,7 +204,12 @@ class TestWorkers:
     ) -> None:
         lock = tmp_path / "run.lock"
         with lock.open("w") as held:
-            loader = TrainLoader(data.train, config(folder), PRE, 0, 1, close_fds=[held.fileno()])
+            loader = TrainLoader(
+                LabelledPictures(data.train, PRE, 0),
+                config(folder),
+                0,
+                Feeding(1, close_fds=[held.fileno()]),
+            )
             with closing(loader):
                 next(loader.epoch(1))
                 (reader,) = readers(loader)
@@ -243,8 +269,8 @@ def test_broken_pictures_are_dropped_and_named_once(tmp_path: Path, workers: int
         cut(root / name, 0.6)
     data = index_folder(config(root), lambda stage: None)
     assert data.skipped == []
-    train = TrainLoader(data.train, config(root), PRE, 0, workers)
-    val = ValLoader(data.val, config(root), PRE, workers)
+    train = train_loader(root, data, workers, seed=0)
+    val = val_loader(root, data.val, workers)
     with closing(train), closing(val):
         first = list(train.epoch(1)) + list(val)
         again = list(train.epoch(2)) + list(val)
@@ -255,8 +281,8 @@ def test_broken_pictures_are_dropped_and_named_once(tmp_path: Path, workers: int
     assert {file.reason for file in skipped} == {"cut short: the file ends before the picture does"}
     assert [file for batch in again for file in batch.skipped] == []
     for batches in (first, again):
-        assert sum(len(batch.labels) for batch in batches) == 17
-        assert all(len(batch.labels) == len(batch.images) for batch in batches)
+        assert sum(len(batch.targets) for batch in batches) == 17
+        assert all(len(batch.targets) == len(batch.inputs) for batch in batches)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -265,8 +291,8 @@ def test_a_batch_of_nothing_but_broken_pictures(tmp_path: Path, workers: int) ->
     data = index_folder(config(root), lambda stage: None)
     for path in root.rglob("*.png"):
         cut(path, 0.6)
-    with closing(TrainLoader(data.train, config(root), PRE, 0, workers)) as loader:
+    with closing(train_loader(root, data, workers, seed=0)) as loader:
         (batch,) = loader.epoch(1)
-    assert batch.images.shape == (0, 3, 16, 16)
-    assert batch.labels.shape == (0,)
+    assert batch.inputs.shape == (0, 3, 16, 16)
+    assert batch.targets.shape == (0,)
     assert len(batch.skipped) == 4

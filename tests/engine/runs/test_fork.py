@@ -25,6 +25,7 @@ from engine.contract.rules import Rule
 from engine.contract.state import RunState
 from engine.runs import fork, store
 from engine.runs.client import Run
+from tests.ui.scripted import ScriptedRun
 
 pytestmark = pytest.mark.slow
 
@@ -114,10 +115,10 @@ def _finite(run: Run) -> list[float]:
 
 
 async def test_what_can_not_be_forked_is_a_sentence(asked: Config, tmp_path: Path) -> None:
-    run = await engine.start(asked, tmp_path)
-    await follow(run, lambda state: state.step >= 3)
-    await run.send(engine.Stop())
-    with pytest.raises(UserError, match="can be forked at steps from 0 to"):
+    run = ScriptedRun(tmp_path / "scripted", asked, live=False)
+    run.start()
+    run.train(3)
+    with pytest.raises(UserError, match="can be forked at steps from 0 to 3"):
         await engine.fork(run.folder, 10**6, (), tmp_path)
     with pytest.raises(UserError, match=r'"optimizer\.lrr" is not a setting; did you mean'):
         await engine.fork(run.folder, 1, ["optimizer.lrr=1"], tmp_path)

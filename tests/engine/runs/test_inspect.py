@@ -114,3 +114,13 @@ async def test_the_real_helper(tmp_path: Path) -> None:
     info = await inspector.describe("torchvision/resnet18", "none")
     assert info.total_parameters == 11_689_512
     await inspector.close()
+
+
+def test_a_model_that_came_into_the_cache_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    before = inspect._catalogue_key()
+    (tmp_path / "hub" / "models--org--new").mkdir(parents=True)
+    assert inspect._catalogue_key() != before

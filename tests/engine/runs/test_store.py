@@ -41,13 +41,19 @@ def started(config: Config, time: float = 1.0) -> list[e.Event]:
 
 def steps(first: int, *losses: float) -> e.StepsTrained:
     return e.StepsTrained(
-        first_step=first, loss=list(losses), lr=[0.1] * len(losses), images_per_second=5.0
+        first_step=first, loss=list(losses), lr=[0.1] * len(losses), samples_per_second=5.0
     )
 
 
 def evaluated(step: int, top1: float) -> e.Evaluated:
     return e.Evaluated(
-        step=step, epoch=1, reason="epoch", loss=1 - top1, top1=top1, top5=None, images=9, seconds=1
+        step=step,
+        epoch=1,
+        reason="epoch",
+        loss=1 - top1,
+        figures={"top1": top1},
+        samples=9,
+        seconds=1,
     )
 
 
@@ -295,7 +301,7 @@ def test_the_json_of_ls_is_stable(config: Config, runs: Path) -> None:
     [shown] = msgspec.json.decode(msgspec.json.encode(store.summaries(runs)))
     assert list(shown) == [
         *("name", "path", "state", "step", "total_steps", "epoch", "epochs", "best", "model"),
-        *("data", "started", "updated", "pid", "host", "error", "skipped", "parent"),
+        *("data", "started", "updated", "pid", "host", "error", "skipped", "parent", "task"),
     ]
 
 

@@ -49,7 +49,9 @@ def main(folder: Path) -> None:
     step = 0
     while epochs > 1 or step < STEPS_PER_EPOCH:
         step += 1
-        trained = e.StepsTrained(first_step=step, loss=[1 / step], lr=[0.01], images_per_second=9.0)
+        trained = e.StepsTrained(
+            first_step=step, loss=[1 / step], lr=[0.01], samples_per_second=9.0
+        )
         journal.append(trained)
         for command in inbox.drain():
             obey(journal, command, step)

@@ -1,0 +1,58 @@
+"""What a model is given at once, whatever the task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.contract.events import FileSkipped
+
+Inputs = Tensor | dict[str, Tensor]
+"""What goes into the model: one tensor, or several by the names of its arguments. The first axis of
+each is the batch."""
+
+
+@dataclass
+class Batch:
+    """Samples ready for the model.
+
+    Broken ones are dropped, so that a batch may be smaller than asked for, down to none or one.
+    """
+
+    inputs: Inputs
+    targets: Tensor
+    """What is to be said of each input; the first axis is the batch."""
+    skipped: Sequence[FileSkipped] = ()
+    """The broken ones, each named the first time it is met."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def share_memory_(self) -> None:
+        for tensor in (*_tensors(self.inputs), self.targets):
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+
+    def pin_memory(self) -> "Batch":
+        inputs = self.inputs
+        if isinstance(inputs, Tensor):
+            pinned: Inputs = inputs.pin_memory()
+        else:
+            pinned = {name: tensor.pin_memory() for name, tensor in inputs.items()}
+        return Batch(pinned, self.targets.pin_memory(), self.skipped)
+
+
+def in_parts(inputs: Inputs, targets: Tensor, count: int) -> list[tuple[Inputs, Tensor]]:
+    """A batch cut into so many parts, of nearly the same size and in order."""
+    if count == 1:
+        return [(inputs, targets)]
+    wanted = targets.tensor_split(count)
+    if isinstance(inputs, Tensor):
+        return list(zip(inputs.tensor_split(count), wanted, strict=True))
+    names = list(inputs)
+    columns = zip(*(inputs[name].tensor_split(count) for name in names), strict=True)
+    parts = [dict(zip(names, column, strict=True)) for column in columns]
+    return list(zip(parts, wanted, strict=True))
+
+
+def _tensors(inputs: Inputs) -> list[Tensor]:
+    return [inputs] if isinstance(inputs, Tensor) else list(inputs.values())

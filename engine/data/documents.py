@@ -1,0 +1,195 @@
+"""Texts to learn language from: files of text, or a column of CSV, TSV and JSONL."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.events import FileSkipped
+from engine.contract.paths import expand
+from engine.contract.text import did_you_mean, plain
+from engine.data.split import split
+
+_TEXTS = (".txt", ".md")
+_TABLES = (".jsonl", ".csv", ".tsv")
+_VAL_NAMES = ("val", "valid", "validation")
+_WHOLE_FROM = 10
+"""With so many documents whole ones are held out; with fewer, the end of each."""
+_LONGEST_CELL = 2**31 - 1  # csv's own limit would be 128 KiB
+
+
+class Document(NamedTuple):
+    name: str
+    """Its file, and in a table its number: the same from run to run."""
+    text: str
+
+
+class Documents(NamedTuple):
+    """Texts listed and split; none is blank."""
+
+    train: list[str]
+    val: list[str]
+    skipped: list[FileSkipped]
+    """Files without a word."""
+
+
+def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
+    """All texts of `data.path`: a file or a folder, with `train` and `val` or to be split.
+
+    Raises `UserError` where there are none, or one can't be read.
+    """
+    root, column = expand(config.data.path), config.text.text_column
+    tell(f"reading the texts of {plain(root)}")
+    skipped: list[FileSkipped] = []
+    parts = _parts(root)
+    if parts:
+        train, val = (_read(part, column, skipped) for part in parts)
+        for part, found in zip(parts, (train, val), strict=True):
+            if not found:
+                raise UserError(f"data.path: {_quoted(part)} holds no text; every file is empty.")
+        return Documents([x.text for x in train], [x.text for x in val], skipped)
+    found = _read(root, column, skipped)
+    if not found:
+        raise UserError(f"data.path: {_quoted(root)} is empty; give a file or a folder of text.")
+    return Documents(*_split(found, config.data.val_fraction, config.data.split_seed), skipped)
+
+
+def _parts(root: Path) -> list[Path] | None:
+    """What to train and what to validate on, or None where it is to be split."""
+    if not root.exists():
+        beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
+        hint = did_you_mean(root.name, beside) or "; give a file or a folder of text."
+        raise UserError(f"data.path: {_quoted(root)} does not exist{hint}")
+    if not root.is_dir():
+        return None
+    train, val = (_named(root, names) for names in (("train",), _VAL_NAMES))
+    if train and val:
+        return [train, val]
+    if train or val:
+        there, missing = ("train", "val") if train else ("val", "train")
+        raise UserError(
+            f"data.path: {_quoted(root)} has {there} but no {missing}; add it, or give "
+            f"{_quoted(train or val)} to have it split."
+        )
+    return None
+
+
+def _named(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder or the file of text of such a name."""
+    kinds = ("", *_TEXTS, *_TABLES)
+    found = [root / f"{name}{kind}" for name in names for kind in kinds]
+    found = [path for path in found if path.exists() and (path.suffix or path.is_dir())]
+    if len(found) > 1:
+        both = " and ".join(_quoted(path.name) for path in found)
+        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them.")
+    return found[0] if found else None
+
+
+def _read(place: Path, column: str, skipped: list[FileSkipped]) -> list[Document]:
+    documents: list[Document] = []
+    for path in _files(place):
+        found = [x for x in _documents(path, column) if x.text.strip()]
+        documents += found
+        if not found:
+            skipped.append(FileSkipped(path=plain(path, limit=4096), reason="holds no text"))
+    return documents
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    kinds = (*_TEXTS, *_TABLES)
+    below = sorted(path for path in place.rglob("*") if path.suffix.lower() in kinds)
+    hidden = [any(x.startswith(".") for x in p.relative_to(place).parts) for p in below]
+    files = [p for p, out in zip(below, hidden, strict=True) if p.is_file() and not out]
+    if not files:
+        raise UserError(
+            f"data.path: {_quoted(place)} holds no file of text; those are {', '.join(kinds)}."
+        )
+    return files
+
+
+def _documents(path: Path, column: str) -> Iterator[Document]:
+    text, kind, shown = _decoded(path), path.suffix.lower(), plain(path, limit=4096)
+    if kind not in _TABLES:
+        yield Document(shown, text)
+        return
+    rows = _json_rows(path, text) if kind == ".jsonl" else _csv_rows(path, text, kind)
+    for number, row in rows:
+        cell = row.get(column)
+        if not isinstance(cell, str):
+            columns = ", ".join(_quoted(name) for name in row)
+            raise UserError(
+                f"text.text_column: line {number:,} of {_quoted(path)} has no text in a column "
+                f"{_quoted(column)}; its columns are {columns or 'none'}."
+            )
+        yield Document(f"{shown}:{number}", cell)
+
+
+def _decoded(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"data.path: {_quoted(path)} can't be read: {plain(error)}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"data.path: {_quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
+            "can't be decoded; convert it, such as with iconv -t utf-8."
+        ) from None
+
+
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(
+                f"data.path: line {number:,} of {_quoted(path)} is not a JSON object; each line of "
+                "a .jsonl file must be one."
+            )
+        yield number, row
+
+
+def _csv_rows(path: Path, text: str, kind: str) -> Iterator[tuple[int, dict[str, object]]]:
+    csv.field_size_limit(_LONGEST_CELL)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",")
+    try:
+        for row in rows:
+            yield rows.line_num, {str(name): cell for name, cell in row.items()}
+    except csv.Error as error:
+        raise UserError(
+            f"data.path: line {rows.line_num:,} of {_quoted(path)} is no {kind[1:].upper()} "
+            f"({plain(error)})."
+        ) from None
+
+
+def _split(documents: list[Document], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Whole documents to either side where there are many, or the end of each held out."""
+    if len(documents) < _WHOLE_FROM:
+        cut = [_cut(document.text, fraction) for document in documents]
+        return [head for head, _ in cut], [tail for _, tail in cut]
+    texts = dict(documents)
+    train, val = split(texts, fraction, seed)
+    return [texts[name] for name in train], [texts[name] for name in val]
+
+
+def _cut(text: str, fraction: float) -> tuple[str, str]:
+    """At the end of a line, if one ends in the tenth of the text before the place."""
+    place = round(len(text) * (1 - fraction))
+    line_end = text.rfind("\n", place - len(text) // 10, place) + 1
+    return text[: line_end or place], text[line_end or place :]
+
+
+def _quoted(name: object) -> str:
+    return f'"{plain(name)}"'

@@ -1,0 +1,78 @@
+"""Pictures with a mask each, as batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.contract.events import FileSkipped
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.text import plain
+from engine.data import joint, masks, picture, transforms
+from engine.data.batch import Batch
+from engine.data.loader import Key
+from engine.data.mask_folder import MaskedPicture
+from engine.data.masks import Coding
+from engine.data.packed import PackedPaths
+from engine.data.transforms import Augmentation
+
+
+class MaskedPictures:
+    """Inputs (B, 3, H, W), float32, normalised; targets (B, H, W), int16: the class of each pixel,
+    or `masks.IGNORED`."""
+
+    def __init__(
+        self, pairs: Sequence[MaskedPicture], coding: Coding, pre: Preprocessing, seed: int
+    ) -> None:
+        self._images = PackedPaths(pair.image for pair in pairs)
+        self._masks = PackedPaths(pair.mask for pair in pairs)
+        self._coding, self._pre, self._seed = coding, pre, seed
+        self._to_input = transforms.ToInput(pre)
+        self._joints: dict[Augmentation, joint.Joint] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """One class for all: a picture shows several, so that none can be drawn by its class."""
+        return np.zeros(len(self), np.int64)
+
+    def __getitem__(self, key: Key) -> Batch:
+        epoch, draws, augmentation = key
+        change = self._joint(augmentation)
+        side = self._pre.image_size
+        images = np.empty((len(draws), 3, side, side), np.float32)
+        targets = np.empty((len(draws), side, side), np.int16)
+        done = 0
+        skipped = []
+        for draw in draws:
+            read = self._read(draw % len(self))
+            if isinstance(read, FileSkipped):
+                skipped.append(read)
+                continue
+            with transforms.drawing_from(transforms.mix(self._seed, epoch, draw)):
+                image, mask = change(*read)
+            self._to_input(image, images[done])
+            targets[done] = np.asarray(mask)
+            done += 1
+        return Batch(torch.from_numpy(images[:done]), torch.from_numpy(targets[:done]), skipped)
+
+    def _read(self, position: int) -> joint.Pair | FileSkipped:
+        """Whole, as a smaller picture would no longer lie on its mask's grid."""
+        path = self._images[position]
+        try:
+            image = picture.read(path)
+            path = self._masks[position]
+            places = self._coding.decode(masks.read(path, self._coding))
+            if places.shape != (image.height, image.width):
+                raise picture.Unreadable("not of its picture's size any more")
+        except picture.Unreadable as error:
+            return FileSkipped(path=plain(path, limit=4096), reason=error.reason)
+        return image, Image.fromarray(places.astype(np.int32))
+
+    def _joint(self, augmentation: Augmentation) -> joint.Joint:
+        if augmentation not in self._joints:
+            self._joints[augmentation] = joint.train_joint(self._pre, augmentation)
+        return self._joints[augmentation]

@@ -1,0 +1,60 @@
+"""Pictures with a label each, as batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from engine.contract.events import FileSkipped
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.text import plain
+from engine.data import picture, transforms
+from engine.data.batch import Batch
+from engine.data.loader import Key
+from engine.data.packed import PackedPaths
+from engine.data.samples import Sample
+from engine.data.transforms import Augmentation
+
+
+class LabelledPictures:
+    """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
+
+    def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
+        self._paths = PackedPaths(sample.path for sample in samples)
+        self.labels = np.array([sample.label for sample in samples])
+        self._pre, self._seed = pre, seed
+        self._to_input = transforms.ToInput(pre)
+        self._transforms: dict[Augmentation, transforms.Transform] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: Key) -> Batch:
+        epoch, draws, augmentation = key
+        transform = self._transform(augmentation)
+        side = self._pre.image_size
+        images = np.empty((len(draws), 3, side, side), np.float32)
+        labels: list[int] = []
+        skipped = []
+        for draw in draws:
+            position = draw % len(self.labels)
+            path = self._paths[position]
+            try:
+                image = picture.read(path, at_least=2 * self._pre.resize_size)
+            except picture.Unreadable as error:
+                skipped.append(FileSkipped(path=plain(path, limit=4096), reason=error.reason))
+                continue
+            seed = transforms.mix(self._seed, epoch, draw)
+            image = transforms.augmented(transform, image, seed)
+            self._to_input(image, images[len(labels)])
+            labels.append(int(self.labels[position]))
+        return Batch(
+            torch.from_numpy(images[: len(labels)]),
+            torch.tensor(labels, dtype=torch.int64),
+            skipped,
+        )
+
+    def _transform(self, augmentation: Augmentation) -> transforms.Transform:
+        if augmentation not in self._transforms:
+            self._transforms[augmentation] = transforms.train_transform(self._pre, augmentation)
+        return self._transforms[augmentation]

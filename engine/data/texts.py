@@ -1,0 +1,177 @@
+"""Texts with a label each, listed and split: tables (CSV, TSV, JSONL), or a folder a class."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.paths import expand
+from engine.contract.text import did_you_mean, plain
+from engine.data import table
+from engine.data.split import split
+from engine.data.table import Row
+
+VAL_NAMES = ("val", "valid", "validation", "test")
+_ONCE_NAMED = 3  # labels that occur once and are named
+
+
+class LabelledText(NamedTuple):
+    text: str
+    label: int
+    """Position in `TextIndex.classes`."""
+
+
+@dataclass(frozen=True)
+class TextIndex:
+    """A data set of texts; the same files and the same config give the same, in the same order."""
+
+    classes: list[str]
+    """Safe to show; numbers in their order, all else by name."""
+    train: list[LabelledText]
+    val: list[LabelledText]
+    skipped: list[FileSkipped]
+    """Rows and files that can't be used, as FILE or FILE:LINE."""
+    remarks: list[str] = field(default_factory=list)
+    """What the user should know, in sentences."""
+
+    @property
+    def digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for sample in self.train:
+            digest.update(f"{sample.label}/{sample.text}\0".encode())
+        return digest.hexdigest()
+
+    def told(self) -> DataIndexed:
+        train, val = self.counts(self.train), self.counts(self.val)
+        commonest = train.index(max(train))
+        how = f"always saying '{self.classes[commonest]}'"
+        share = val[commonest] / sum(val)
+        return DataIndexed(self.classes, train, val, Baseline("accuracy", share, how))
+
+    def counts(self, samples: Iterable[LabelledText]) -> list[int]:
+        """How many of `samples` are in each class."""
+        found = Counter(sample.label for sample in samples)
+        return [found[label] for label in range(len(self.classes))]
+
+
+def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
+    """Read the texts of `config.data.path`, and split them where there is no validation part.
+
+    Rows without a usable text or label are in `skipped`. Raises `UserError` where the path holds
+    no texts of two classes.
+    """
+    root = expand(config.data.path)
+    skipped: list[FileSkipped] = []
+    parts = []
+    for place in _parts(root):
+        tell(f"reading the texts of {plain(place)}")
+        rows = _rows_of(place, config, skipped)
+        if not rows:
+            why = f" ({len(skipped)} skipped: {skipped[0].reason})" if skipped else ""
+            raise UserError(f"data.path: {_quoted(place)} holds no usable text{why}; add some.")
+        parts.append(rows)
+    names = _classes(parts, root)
+    train, val = parts if len(parts) == 2 else _split(parts[0], config)
+    if not val:
+        raise UserError(
+            f"data.path: every label of {_quoted(root)} occurs once, which leaves none to validate "
+            "on; is text.label_column the column of the labels?"
+        )
+    labels = {name: label for label, name in enumerate(names)}
+    return TextIndex(
+        [plain(name) for name in names],
+        [LabelledText(row.text, labels[row.label]) for row in train],
+        [LabelledText(row.text, labels[row.label]) for row in val],
+        skipped,
+        _once(train, val),
+    )
+
+
+def _parts(root: Path) -> list[Path]:
+    """The training and validation files or folders, or the one that is to be split."""
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
+        hint = did_you_mean(root.name, beside) or "; give a file or a folder that is there."
+        raise UserError(f"data.path: {_quoted(root)} does not exist{hint}")
+    train, val = _named(root, "train"), [p for name in VAL_NAMES for p in _named(root, name)]
+    if len(train) > 1:
+        both = " and ".join(plain(p.name) for p in train[:2])
+        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them.")
+    if not train:
+        tables = sorted(p for p in root.iterdir() if p.suffix.lower() in table.SUFFIXES)
+        if tables:
+            raise UserError(
+                f"data.path: {_quoted(root)} has {plain(tables[0].name)} but no train.csv, .tsv or "
+                f".jsonl; rename it, or give the file itself to have it split."
+            )
+    return [*(train or [root]), *(val[:1] if train else [])]
+
+
+def _named(root: Path, name: str) -> list[Path]:
+    """The tables of that name, or the folder."""
+    files = [root / f"{name}{suffix}" for suffix in table.SUFFIXES]
+    return [p for p in files if p.is_file()] or [p for p in [root / name] if p.is_dir()]
+
+
+def _rows_of(place: Path, config: Config, skipped: list[FileSkipped]) -> list[Row]:
+    if place.is_dir():
+        return table.read_folder(place, skipped)
+    return table.read(place, config.text.text_column, config.text.label_column, skipped)
+
+
+def _classes(parts: list[list[Row]], root: Path) -> list[str]:
+    """The labels of the training part, in order; raises `UserError` where they are no classes."""
+    known, *others = ({row.label for row in rows} for rows in parts)
+    for unknown in sorted(set().union(*others) - known)[:1]:
+        hint = did_you_mean(unknown, known) or "; add it there, or remove it."
+        raise UserError(
+            f"data.path: the label {_quoted(unknown)} is in the validation part of "
+            f"{_quoted(root)} but not in the training part{hint}"
+        )
+    if len(known) < 2:
+        raise UserError(
+            f"data.path: all texts of {_quoted(root)} have the label {_quoted(next(iter(known)))}; "
+            "a classifier needs two or more."
+        )
+    numbers = all(name.isdecimal() for name in known)
+    return sorted(known, key=(lambda name: (int(name), name)) if numbers else None)
+
+
+def _split(rows: list[Row], config: Config) -> tuple[list[Row], list[Row]]:
+    """By class, as pictures are; equal texts stay on one side."""
+    of_class: dict[str, set[str]] = {}
+    for row in rows:
+        of_class.setdefault(row.label, set()).add(row.text)
+    fraction, seed = config.data.val_fraction, config.data.split_seed
+    held_out = {
+        (label, text)
+        for label, texts in of_class.items()
+        for text in split(texts, fraction, seed)[1]
+    }
+    sides: tuple[list[Row], list[Row]] = ([], [])
+    for row in rows:
+        sides[(row.label, row.text) in held_out].append(row)
+    return sides
+
+
+def _once(train: list[Row], val: list[Row]) -> list[str]:
+    """A sentence on labels that occur once: a typing error, or nothing to learn from."""
+    counts = Counter(row.label for row in (*train, *val))
+    places = {row.label: row.where for row in (*train, *val)}
+    once = [label for label, count in counts.items() if count == 1]
+    named = ", ".join(f"{_quoted(label)} at {places[label]}" for label in once[:_ONCE_NAMED])
+    more = f" and {len(once) - _ONCE_NAMED} more" if len(once) > _ONCE_NAMED else ""
+    if not once:
+        return []
+    return [f"Labels that occur once are learnt from but can't be validated: {named}{more}."]
+
+
+def _quoted(name: object) -> str:
+    return f'"{plain(name)}"'

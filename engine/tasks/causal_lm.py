@@ -1,0 +1,128 @@
+"""Texts to the token that comes next: causal language modelling."""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from engine import models
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.data import Feeding, TrainLoader, ValLoader
+from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
+from engine.data.documents import read_documents
+from engine.models.source import LoadedModel
+from engine.tasks.next_token import NextToken
+from engine.tasks.task import Tell
+
+_LONGEST, _SHORTEST = 1024, 64
+"""Of blocks whose length is "auto"."""
+_ENOUGH = 64
+"""Training blocks that an epoch should have before they are made shorter."""
+_PROMPT = 12
+"""Tokens of the validation text that generated texts go on from."""
+
+
+@dataclass(frozen=True)
+class TextIndex:
+    """Texts as blocks of tokens."""
+
+    train: Blocks
+    val: Blocks
+    skipped: list[FileSkipped]
+    tokenizer: Any
+    classes: list[str]
+
+    @property
+    def digest(self) -> str:
+        """Of the training tokens, and how long their blocks are."""
+        digest = hashlib.blake2b(f"{self.train.length} ".encode(), digest_size=16)
+        digest.update(self.train.targets.astype(np.int32).tobytes())
+        return digest.hexdigest()
+
+    def told(self) -> DataIndexed:
+        return DataIndexed(
+            classes=[],
+            train_counts=[len(self.train)],
+            val_counts=[len(self.val)],
+            baseline=Baseline(
+                "perplexity",
+                unigram_perplexity(self.train.targets, self.val.targets, len(self.tokenizer)),
+                "guessing by how often each token occurs",
+            ),
+        )
+
+
+class CausalLM:
+    """Files of text, a model of Transformers that gives logits for the next token."""
+
+    def index(self, config: Config, tell: Tell) -> TextIndex:
+        language = models.language(config, tell)
+        documents = read_documents(config, tell)
+        train = tokenise(language.tokenizer, documents.train, tell)
+        val = tokenise(language.tokenizer, documents.val, tell)
+        length = _length(config.text.max_length, language.positions, train, val)
+        _check(train, "training", length)
+        _check(val, "validation", length)
+        blocks = Blocks(train, length), Blocks(val, length)
+        tell(
+            f"{len(train):,} tokens to train on, in {len(blocks[0]):,} blocks of {length:,} "
+            f"({blocks[0].left_over:,} left over), and {len(val):,} to validate on, in "
+            f"{len(blocks[1]):,} ({blocks[1].left_over:,} left over)"
+        )
+        return TextIndex(*blocks, documents.skipped, language.tokenizer, [])
+
+    def data(
+        self, config: Config, index: TextIndex, model: LoadedModel, feeding: Feeding
+    ) -> tuple[TrainLoader, ValLoader]:
+        here = replace(feeding, workers=0)  # blocks lie in memory: there is nothing to read
+        return (
+            TrainLoader(index.train, config.data, config.training.seed, here),
+            ValLoader(index.val, config.data, here),
+        )
+
+    def objective(self, config: Config, index: TextIndex) -> NextToken:
+        tokenizer, asked = index.tokenizer, config.text.sample_prompt
+        prompt = tokenizer(asked, add_special_tokens=False)["input_ids"] if asked else []
+        return NextToken(
+            config,
+            tokenizer,
+            prompt or index.val.targets[:_PROMPT].tolist(),
+            index.train.length,
+        )
+
+
+def unigram_perplexity(train: Ids, val: Ids, vocabulary: int) -> float:
+    """Of the validation tokens, by the frequencies of the training tokens with one added to each
+    (Laplace's rule)."""
+    counts = np.bincount(train, minlength=vocabulary) + 1.0
+    return math.exp(float(np.mean(math.log(counts.sum()) - np.log(counts[val]))))
+
+
+def _length(asked: int | str, positions: int | None, train: Ids, val: Ids) -> int:
+    """Tokens of a block: as asked, or where that is "auto" as many as the model takes, up to 1024,
+    halved down to 64 while an epoch has few of them."""
+    if isinstance(asked, int):
+        if positions and asked > positions:
+            raise UserError(
+                f"text.max_length: the model takes {positions:,} tokens at once, not {asked:,}; "
+                "set it lower."
+            )
+        return asked
+    length = min(positions or _LONGEST, _LONGEST)
+    while length // 2 >= _SHORTEST and (
+        count_blocks(len(train), length) < _ENOUGH or not count_blocks(len(val), length)
+    ):
+        length //= 2
+    return length
+
+
+def _check(ids: Ids, what: str, length: int) -> None:
+    if not count_blocks(len(ids), length):
+        raise UserError(
+            f"data.path: the {what} text has {len(ids):,} tokens, too few for one block of "
+            f"{length:,} and the token after it; give more text, or set text.max_length lower."
+        )

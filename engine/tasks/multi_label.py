@@ -1,0 +1,117 @@
+"""Pictures to any number of classes each."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.data import Feeding, TrainLoader, ValLoader
+from engine.data.batch import Inputs
+from engine.data.labelled_sets import PicturesWithSets, SetIndex, index_sets
+from engine.models.source import LoadedModel
+from engine.tasks.mixing import Mixing
+from engine.tasks.task import Figures, Tell
+
+
+class MultiLabelClassification:
+    """A list of pictures and their labels, a network that gives a logit a class."""
+
+    def index(self, config: Config, tell: Tell) -> SetIndex:
+        return index_sets(config, tell)
+
+    def data(
+        self, config: Config, index: SetIndex, model: LoadedModel, feeding: Feeding
+    ) -> tuple[TrainLoader, ValLoader]:
+        pre, seed = model.preprocessing(config), config.training.seed
+        classes = len(index.classes)
+        return (
+            TrainLoader(
+                PicturesWithSets(index.train, classes, pre, seed), config.data, seed, feeding
+            ),
+            ValLoader(PicturesWithSets(index.val, classes, pre, seed), config.data, feeding),
+        )
+
+    def objective(self, config: Config, index: SetIndex) -> "MultiLabel":
+        return MultiLabel(config, len(index.classes))
+
+
+class MultiLabel:
+    """Binary cross-entropy over logits (B, classes) and targets (B, classes), from 0 to 1."""
+
+    def __init__(self, config: Config, classes: int) -> None:
+        """Raises `UserError` where settings are for one label a picture."""
+        asked = config.regularisation
+        if asked.class_weights != "none":
+            _refuse("class_weights", "none")
+        if asked.sampling != "natural":
+            _refuse("sampling", "natural")
+        self._smoothing = config.training.label_smoothing
+        self._classes = classes
+        self._mixing = Mixing(asked, classes)
+
+    def outputs(self, module: nn.Module, inputs: Inputs) -> Tensor:
+        """Logits (B, classes)."""
+        logits: Tensor = module(inputs)
+        return logits
+
+    def mix(self, inputs: Inputs, targets: Tensor, seed: int) -> tuple[Inputs, Tensor]:
+        return self._mixing(inputs, targets, seed)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over pictures of the mean over classes; smoothing draws targets towards a half."""
+        targets = targets * (1 - self._smoothing) + self._smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits.float(), targets)
+
+    def sums(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(B, 1 + 2 classes): of each picture its loss, logits and targets, as a ranking over all
+        pictures is not a sum."""
+        logits = logits.float()
+        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return torch.cat([loss.mean(1, keepdim=True), logits, targets], dim=1)
+
+    def figures(self, sums: Sequence[float] | Tensor, samples: int) -> Figures:
+        """What the rows of all pictures come to."""
+        rows = torch.as_tensor(sums).double().cpu()
+        logits, targets = rows[:, 1 : 1 + self._classes], rows[:, 1 + self._classes :] > 0.5
+        loss = float(rows[:, 0].mean())
+        said = logits > 0
+        found = {
+            "map": mean_average_precision(logits, targets),
+            "macro_f1": macro_f1(said, targets),
+            "exact": float((said == targets).all(1).double().mean()),
+        }
+        known = {key: value for key, value in found.items() if math.isfinite(value)}
+        return Figures(loss if math.isfinite(loss) else None, known, samples)
+
+
+def mean_average_precision(scores: Tensor, targets: Tensor) -> float:
+    """Mean over the classes that occur of sum (R_n - R_n-1) P_n over the distinct scores, highest
+    first, as scikit-learn's `average_precision_score`; (N, classes) both. NaN where none occurs."""
+    values = []
+    for score, target in zip(scores.T, targets.T, strict=True):
+        if target.any():
+            order = score.argsort(descending=True)
+            ranked, hits = score[order], target[order].cumsum(0).double()
+            last = torch.ones_like(target)  # of equal scores
+            last[:-1] = ranked[1:] != ranked[:-1]
+            precision = (hits / torch.arange(1, len(hits) + 1))[last]
+            recall = hits[last] / hits[-1]
+            values.append(float((recall.diff(prepend=torch.zeros(1)) * precision).sum()))
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def macro_f1(said: Tensor, targets: Tensor) -> float:
+    """Mean of each class's F1, (N, classes) both, over those that are said or there."""
+    right = (said & targets).sum(0).double()
+    both = (said.sum(0) + targets.sum(0)).double()
+    return float((2 * right / both)[both > 0].mean())
+
+
+def _refuse(key: str, only: str) -> None:
+    raise UserError(
+        f'regularisation.{key}: pictures with several labels have no one class; set it to "{only}".'
+    )

@@ -1,0 +1,158 @@
+"""The class of each pixel: what is minimised, and what is measured."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.data.batch import Inputs
+from engine.data.masks import IGNORED
+from engine.tasks.task import Figures
+
+AUXILIARY_WEIGHT = 0.5
+"""Of the auxiliary classifier's loss, as in torchvision's reference training."""
+
+Outputs = dict[str, Tensor]
+"""Logits (B, classes, H, W): "out", and of a model with an auxiliary classifier "aux"."""
+
+
+class Segmenting:
+    """Targets of shape (B, H, W), integers: classes, or `IGNORED`."""
+
+    def __init__(self, config: Config, pixels: Sequence[int]) -> None:
+        """`pixels` are those of each class in the training masks.
+
+        Raises `UserError` on settings that are for pictures of one class.
+        """
+        asked = config.regularisation
+        for setting, off in (("mixup", 0.0), ("cutmix", 0.0), ("sampling", "natural")):
+            if getattr(asked, setting) != off:
+                raise UserError(
+                    f"regularisation.{setting}: is for pictures of one class each, and a mask has "
+                    f"many; leave it at {off}."
+                )
+        self._smoothing = config.training.label_smoothing
+        self._dice = config.segmentation.loss == "cross-entropy+dice"
+        self._classes = len(pixels)
+        self._weights = balanced_weights(pixels) if asked.class_weights == "balanced" else None
+
+    def outputs(self, module: nn.Module, inputs: Inputs) -> Outputs:
+        found: Outputs = module(inputs)
+        return found
+
+    def mix(self, inputs: Inputs, targets: Tensor, seed: int) -> tuple[Inputs, Tensor]:
+        return inputs, targets
+
+    def loss(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Mean over pictures of `_loss_each`, the auxiliary one's half added; in float32."""
+        loss = self._loss_each(outputs["out"], targets)
+        if "aux" in outputs:
+            loss = loss + AUXILIARY_WEIGHT * self._loss_each(outputs["aux"], targets)
+        return loss.mean()
+
+    def sums(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """(1 + classes²,): summed cross-entropy of the pictures, and the confusion matrix, a row a
+        true class, in pixels."""
+        logits, targets = outputs["out"].float(), targets.long()
+        loss = picture_mean(_cross_entropy(logits, targets), targets).sum()
+        counted = targets != IGNORED
+        cells = targets[counted] * self._classes + logits.argmax(1)[counted]
+        matrix = torch.bincount(cells, minlength=self._classes**2)
+        # MPS has no float64; what it counts of a batch is exact up to 2^24
+        dtype = torch.float32 if logits.device.type == "mps" else torch.float64
+        return torch.cat([loss.to(dtype)[None], matrix.to(dtype)])
+
+    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+        """Of classes that are in no mask and never said, there is no IoU, nor do they count."""
+        loss, c = sums[0] / samples, self._classes
+        rows = [sums[1 + c * row : 1 + c * (row + 1)] for row in range(c)]
+        true = [math.fsum(row) for row in rows]
+        said = [math.fsum(column) for column in zip(*rows, strict=True)]
+        right = [rows[k][k] for k in range(c)]
+        iou = [_share(hit, t + s - hit) for hit, t, s in zip(right, true, said, strict=True)]
+        dice = [_share(2 * hit, t + s) for hit, t, s in zip(right, true, said, strict=True)]
+        found = {
+            "miou": _mean(iou),
+            "miou_foreground": _mean(iou[1:]),
+            "dice": _mean(dice),
+            "pixel_accuracy": _share(math.fsum(right), math.fsum(true)),
+        }
+        return Figures(
+            loss if math.isfinite(loss) else None,
+            {key: value for key, value in found.items() if value is not None},
+            samples,
+            iou,
+        )
+
+    def _loss_each(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(B,): of each picture the mean cross-entropy of its pixels, label smoothing and class
+        weights included, and the Dice loss where it is asked for.
+
+        Weights, which are 1 on average over all pixels, are not divided by their sum: so a picture
+        counts the same whichever others are in its batch.
+        """
+        logits, targets = logits.float(), targets.long()
+        if self._weights is not None:
+            self._weights = self._weights.to(logits.device)
+        pixels = _cross_entropy(logits, targets, self._weights, self._smoothing)
+        loss = picture_mean(pixels, targets)
+        return loss + dice_loss(logits, targets) if self._dice else loss
+
+
+def picture_mean(values: Tensor, targets: Tensor) -> Tensor:
+    """(B, H, W) to (B,): means over the pixels that count; 0 where none does."""
+    counted = (targets != IGNORED).sum((1, 2)).clamp(min=1)
+    return values.sum((1, 2)) / counted
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """(B,): 1 minus the mean soft Dice coefficient of the classes that a picture shows.
+
+    Milletari et al. 2016 (V-Net, arXiv:1606.04797), the denominator without squares. Pixels that
+    don't count are left out; a picture without any other has 0.
+    """
+    counted = (targets != IGNORED)[:, None]
+    truth = F.one_hot(targets.clamp(min=0), logits.shape[1]).movedim(-1, 1) * counted
+    said = logits.softmax(1) * counted
+    areas = truth.sum((2, 3))
+    shown = areas > 0
+    dice = 2 * (said * truth).sum((2, 3)) / (said.sum((2, 3)) + areas).clamp(min=1e-6)
+    return ((1 - dice) * shown).sum(1) / shown.sum(1).clamp(min=1)
+
+
+def balanced_weights(pixels: Sequence[int]) -> Tensor:
+    """(classes,): the inverse of each class's frequency, scaled to mean 1 over the pixels.
+
+    Classes that no pixel has are left out of the balance, at weight 1.
+    """
+    counted = torch.tensor(pixels, dtype=torch.float64)
+    there = counted > 0
+    weights = counted.sum() / (there.sum() * counted.clamp(min=1))
+    return torch.where(there, weights, 1.0).float()
+
+
+def _cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """(B, H, W), 0 at pixels that don't count."""
+    return F.cross_entropy(
+        logits,
+        targets,
+        weight=weights,
+        ignore_index=IGNORED,
+        reduction="none",
+        label_smoothing=smoothing,
+    )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None

@@ -1,0 +1,29 @@
+"""Each pixel of a picture to one of several classes."""
+
+from engine.contract.config import Config
+from engine.data.loader import TrainLoader, ValLoader
+from engine.data.mask_folder import MaskIndex, index_masks
+from engine.data.masked import MaskedPictures
+from engine.data.workers import Feeding
+from engine.models.source import LoadedModel
+from engine.tasks.segmenting import Segmenting
+from engine.tasks.task import Tell
+
+
+class SemanticSegmentation:
+    """Pictures with masks, a network that gives logits of each pixel by torchvision's names."""
+
+    def index(self, config: Config, tell: Tell) -> MaskIndex:
+        return index_masks(config, tell)
+
+    def data(
+        self, config: Config, index: MaskIndex, model: LoadedModel, feeding: Feeding
+    ) -> tuple[TrainLoader, ValLoader]:
+        pre, seed = model.preprocessing(config), config.training.seed
+        train, val = (
+            MaskedPictures(pairs, index.coding, pre, seed) for pairs in (index.train, index.val)
+        )
+        return TrainLoader(train, config.data, seed, feeding), ValLoader(val, config.data, feeding)
+
+    def objective(self, config: Config, index: MaskIndex) -> Segmenting:
+        return Segmenting(config, index.train_counts.pixels)

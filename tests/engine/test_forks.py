@@ -1,0 +1,153 @@
+"""Runs made of the past of another, in memory: what a fork or a replay takes over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from engine import checkpoint
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract import toml
+from engine.contract.config import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.runs import fork, store
+from engine.runs.journal import Outbox, event_tail
+from tests.engine.driven import Driven
+from tests.engine.sessions import config, fold, of, same, tiny_net
+from tests.engine.watch import differing, stored
+
+pytestmark = pytest.mark.usefixtures("one_thread", "unhindered")
+
+
+def asked(root: Path, epochs: int = 2, **tables: Any) -> Config:
+    """Five steps an epoch, of which only the last checkpoint stays."""
+    return config(
+        data=DataConfig(path=str(root), batch_size=4),
+        training=TrainingConfig(epochs=epochs, threads=1),
+        schedule=ScheduleConfig("constant"),
+        **{
+            "optimizer": OptimizerConfig(lr=0.05),
+            "checkpoints": CheckpointConfig(keep_last=1),
+            **tables,
+        },
+    )
+
+
+def live(
+    folder: Path,
+    config: Config,
+    until: float = float("inf"),
+    commands: Sequence[tuple[tuple[int, int], c.AnyCommand]] = (),
+) -> None:
+    """One life of a run, which is killed at the boundary of a step; commands go by positions."""
+    left = list(commands)
+    driven = Driven(tiny_net, 18, folder)
+    try:
+        for _ in driven.life(config):
+            if driven.session.progress.step >= until:  # type: ignore[union-attr]
+                break
+            while left and left[0][0] <= driven.session.progress.position:  # type: ignore[union-attr]
+                Outbox(folder).append(left.pop(0)[1])
+    finally:
+        driven.close()
+
+
+def made(root: Path, config: Config, **how: Any) -> Path:
+    """A run that was begun, and its folder."""
+    folder = store.create(config, root / "runs")
+    live(folder, config, **how)
+    return folder
+
+
+def repeated(folder: Path) -> list[e.AnyEvent]:
+    """All that a fork or a replay tells."""
+    driven = Driven(tiny_net, 18, folder)
+    driven.run(toml.load(folder / store.CONFIG))
+    driven.close()
+    return event_tail(folder).read()
+
+
+def test_a_fork_at_the_start_has_its_own_rate(tmp_path: Path) -> None:
+    """The checkpoint of the start is gone."""
+    parent = made(tmp_path, asked(tmp_path))
+    state = fold(repeated(fork.create_fork(parent, 0, ["optimizer.lr=0.001"], tmp_path)))
+    assert state.base_lr == 0.001
+    assert set(state.lr.values.tolist()) == {0.001}
+
+
+def test_a_replay_follows_a_config_that_was_changed_at_the_start(tmp_path: Path) -> None:
+    parent = made(tmp_path, asked(tmp_path), until=3)
+    other = asked(tmp_path, optimizer=OptimizerConfig(lr=0.001))
+    live(parent, other)
+    (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
+    assert compared.different == []  # type: ignore[attr-defined]
+
+
+def test_a_replay_changes_the_config_before_what_was_lost_is_obeyed_once_more(
+    tmp_path: Path,
+) -> None:
+    """The checkpoint of the resume has the moments that a freeze behind it drops."""
+    parent = made(tmp_path, asked(tmp_path), until=6, commands=[((5, 2), c.Freeze("head"))])
+    live(parent, asked(tmp_path, trainable=[Rule("*", lr_scale=0.5)]))
+    folder = fork.create_replay(parent, tmp_path)
+    (compared,) = of(e.ReplayCompared, repeated(folder))
+    assert compared.different == []  # type: ignore[attr-defined]
+    (theirs, _), (ours, _) = map(checkpoint.newest, (parent, folder))
+    assert theirs
+    assert ours
+    assert differing(stored(theirs), stored(ours)) == []
+
+
+FIRST_IS_BEST = EarlyStoppingConfig(min_delta=1e5)
+
+
+def test_a_fork_keeps_the_best_of_before(tmp_path: Path) -> None:
+    parent = made(tmp_path, asked(tmp_path, epochs=4, early_stopping=FIRST_IS_BEST))
+    folder = fork.create_fork(parent, 17, (), tmp_path)
+    (saved,) = of(e.ModelSaved, repeated(folder))
+    assert saved.weights == "best, epoch 1"  # type: ignore[attr-defined]
+    assert same(*(load_file(x / "model.safetensors") for x in (parent, folder)))
+
+
+def test_a_best_that_came_later_is_not_the_forks(tmp_path: Path) -> None:
+    judged = EarlyStoppingConfig(restore_best=True)
+    kept = CheckpointConfig(keep_last=9)
+    parent = made(tmp_path, asked(tmp_path, 4, early_stopping=judged, checkpoints=kept))
+    best = checkpoint.best(parent).manifest.progress.step
+    folder = fork.create_fork(parent, best - 1, (), tmp_path)
+    events = repeated(folder)
+    assert fold(events).phase == "finished"
+    assert of(e.Warned, events) == []
+    assert checkpoint.best(folder).manifest.progress.step >= best
+
+
+def test_a_fork_at_the_end_of_an_early_stopped_run_goes_on(tmp_path: Path) -> None:
+    judged = EarlyStoppingConfig(min_delta=1e5, patience=2)
+    parent = made(tmp_path, asked(tmp_path, epochs=10, early_stopping=judged))
+    folder = fork.create_fork(parent, 15, ["optimizer.lr=0.001"], tmp_path)
+    state = fold(repeated(folder))
+    assert state.early_stopped
+    assert state.step == 25, "patient anew"
+
+
+@pytest.mark.parametrize("step", [0, 7])
+@pytest.mark.parametrize("override", ["l2_sp=0.1", "wise_ft=true"])
+def test_a_fork_has_no_start_to_go_back_to_that_was_not_kept(
+    tmp_path: Path, step: int, override: str
+) -> None:
+    kept = CheckpointConfig(keep_last=9)
+    parent = made(tmp_path, asked(tmp_path, checkpoints=kept))
+    with pytest.raises(UserError, match="did not keep the weights that it began with"):
+        fork.create_fork(parent, step, [f"regularisation.{override}"], tmp_path)
