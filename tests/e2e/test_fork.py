@@ -23,7 +23,7 @@ def test_fork_from_the_cursor_of_a_plot(
     shown.wait_for("finished", "4 Plots")
     shown.press("c", *["Left"] * 9)
     shown.press("B")
-    screen = shown.wait_for("Fork", "at step", "starts it")
+    screen = shown.wait_for("Fork", "at step", "starts it", "Base learning rate")
     step = int(screen.split("at step ")[1].split()[0])
     assert 0 < step < parent["step"]
     shown.press("Enter", "C-u")
