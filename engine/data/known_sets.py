@@ -12,13 +12,14 @@ from torchvision import datasets
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import did_you_mean, plain
 from engine.data import transforms
 from engine.data.batch import Batch
 from engine.data.loader import Key
+from engine.data.samples import counts_of, indexed
 from engine.models.source import Tell
 
 PREFIX = "torchvision/"
@@ -58,18 +59,11 @@ class KnownIndex:
         return f"{PREFIX}{self.name}: {len(self.train)}"
 
     def told(self) -> DataIndexed:
-        train, val = self.counts(self.train), self.counts(self.val)
-        commonest = train.index(max(train))
-        how = f"always saying '{self.classes[commonest]}'"
-        baseline = Baseline("top1", val[commonest] / sum(val), how)
-        return DataIndexed(
-            classes=self.classes, train_counts=train, val_counts=val, baseline=baseline
-        )
+        return indexed(self.classes, self.counts(self.train), self.counts(self.val), "top1")
 
     def counts(self, part: Any) -> list[int]:
         """How many pictures of each class."""
-        found: list[int] = np.bincount(labels_of(part), minlength=len(self.classes)).tolist()
-        return found
+        return counts_of(labels_of(part).tolist(), len(self.classes))
 
 
 def known_set(path: str) -> str:

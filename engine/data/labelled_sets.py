@@ -1,6 +1,5 @@
 """Pictures with several labels each: a list becomes an index, an index becomes batches."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from engine.data import lists
 from engine.data.batch import Batch
 from engine.data.loader import Key
 from engine.data.pictures import LabelledPictures
-from engine.data.samples import Sample
+from engine.data.samples import Sample, counts_of, digest_of
 
 _SEPARATORS = "|;"
 
@@ -42,10 +41,7 @@ class SetIndex:
 
     @property
     def digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for sample in self.train:
-            digest.update(f"{sample.labels}/{sample.path}\0".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return digest_of(f"{sample.labels}/{sample.path}" for sample in self.train)
 
     def told(self) -> DataIndexed:
         """Its baseline is what a score that is the same for all pictures comes to: the average
@@ -62,11 +58,8 @@ class SetIndex:
 
     def counts(self, samples: Sequence[SetSample]) -> list[int]:
         """How many of `samples` have each label."""
-        found = [0] * len(self.classes)
-        for sample in samples:
-            for label in sample.labels:
-                found[label] += 1
-        return found
+        labels = (label for sample in samples for label in sample.labels)
+        return counts_of(labels, len(self.classes))
 
 
 def index_sets(config: Config, tell: Callable[[str], None]) -> SetIndex:

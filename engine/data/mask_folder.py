@@ -1,6 +1,5 @@
 """`images/` and `masks/`, matched by name: listed, checked and split."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from engine.contract.paths import expand
 from engine.contract.text import plain
 from engine.data import masks, picture
 from engine.data.masks import IGNORED, Coding
+from engine.data.samples import digest_of
 from engine.data.split import split
 
 _VAL_NAMES = ("val", "valid", "validation")
@@ -63,10 +63,7 @@ class MaskIndex:
     @property
     def digest(self) -> str:
         """Of the training pictures in their order: an epoch can go on where it is the same."""
-        digest = hashlib.blake2b(digest_size=16)
-        for image, mask in self.train:
-            digest.update(f"{image}\0{mask}\0".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return digest_of(f"{image}\0{mask}" for image, mask in self.train)
 
     def told(self) -> DataIndexed:
         """The baseline is of whole masks, whatever size the model is given."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,24 +31,33 @@ class DataIndex:
     @property
     def digest(self) -> str:
         """Of the training pictures in their order: an epoch can go on where it is the same."""
-        digest = hashlib.blake2b(digest_size=16)
-        for sample in self.train:
-            digest.update(f"{sample.label}/{sample.path}\0".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        return digest_of(f"{sample.label}/{sample.path}" for sample in self.train)
 
     def told(self) -> DataIndexed:
-        train, val = self.counts(self.train), self.counts(self.val)
-        commonest = train.index(max(train))
-        return DataIndexed(
-            classes=self.classes,
-            train_counts=train,
-            val_counts=val,
-            baseline=Baseline(
-                "top1", val[commonest] / sum(val), f"always saying '{self.classes[commonest]}'"
-            ),
-        )
+        return indexed(self.classes, self.counts(self.train), self.counts(self.val), "top1")
 
     def counts(self, samples: list[Sample]) -> list[int]:
         """How many of `samples` are in each class."""
-        found = Counter(sample.label for sample in samples)
-        return [found[label] for label in range(len(self.classes))]
+        return counts_of((sample.label for sample in samples), len(self.classes))
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """Of what says which samples there are, in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for line in lines:
+        digest.update(f"{line}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def counts_of(labels: Iterable[int], classes: int) -> list[int]:
+    """How often each class, a number below `classes`, is among `labels`."""
+    found = Counter(labels)
+    return [found[label] for label in range(classes)]
+
+
+def indexed(classes: list[str], train: list[int], val: list[int], figure: str) -> DataIndexed:
+    """What a journal says of so many samples of each class; always saying the commonest one of the
+    training samples is the baseline, by a figure that is a share of samples."""
+    commonest = train.index(max(train))
+    how = f"always saying '{classes[commonest]}'"
+    return DataIndexed(classes, train, val, Baseline(figure, val[commonest] / sum(val), how))

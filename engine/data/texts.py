@@ -1,6 +1,5 @@
 """Texts with a label each, listed and split: tables (CSV, TSV, JSONL), or a folder a class."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,10 +8,11 @@ from typing import NamedTuple
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain
 from engine.data import table
+from engine.data.samples import counts_of, digest_of, indexed
 from engine.data.split import split
 from engine.data.table import Row
 
@@ -41,22 +41,14 @@ class TextIndex:
 
     @property
     def digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for sample in self.train:
-            digest.update(f"{sample.label}/{sample.text}\0".encode())
-        return digest.hexdigest()
+        return digest_of(f"{sample.label}/{sample.text}" for sample in self.train)
 
     def told(self) -> DataIndexed:
-        train, val = self.counts(self.train), self.counts(self.val)
-        commonest = train.index(max(train))
-        how = f"always saying '{self.classes[commonest]}'"
-        share = val[commonest] / sum(val)
-        return DataIndexed(self.classes, train, val, Baseline("accuracy", share, how))
+        return indexed(self.classes, self.counts(self.train), self.counts(self.val), "accuracy")
 
     def counts(self, samples: Iterable[LabelledText]) -> list[int]:
         """How many of `samples` are in each class."""
-        found = Counter(sample.label for sample in samples)
-        return [found[label] for label in range(len(self.classes))]
+        return counts_of((sample.label for sample in samples), len(self.classes))
 
 
 def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
