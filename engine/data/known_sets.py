@@ -16,9 +16,7 @@ from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import did_you_mean, plain
-from engine.data import transforms
-from engine.data.batch import Batch
-from engine.data.loader import Key
+from engine.data.pictures import Pictures
 from engine.data.samples import counts_of, indexed
 from engine.models.source import Tell
 
@@ -131,24 +129,13 @@ def _classes(part: Any) -> list[str]:
     return [plain(name) for name in named]
 
 
-class KnownPictures:
-    """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
+class KnownPictures(Pictures):
+    """Of a data set of torchvision, which reads them itself."""
 
     def __init__(self, part: Any, pre: Preprocessing, seed: int) -> None:
-        self._part, self._pre, self._seed = part, pre, seed
-        self.labels = labels_of(part)
-        self._to_input = transforms.ToInput(pre)
+        super().__init__(labels_of(part), pre, seed)
+        self._part = part
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, key: Key) -> Batch:
-        transform = transforms.train_transform(self._pre, key.augmentation)
-        side = self._pre.image_size
-        images = np.empty((len(key.draws), 3, side, side), np.float32)
-        positions = [draw % len(self) for draw in key.draws]
-        for row, (draw, position) in enumerate(zip(key.draws, positions, strict=True)):
-            image: Image.Image = self._part[position][0].convert("RGB")
-            seed = transforms.mix(self._seed, key.epoch, draw)
-            self._to_input(transforms.augmented(transform, image, seed), images[row])
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.labels[positions]))
+    def _read(self, position: int) -> Image.Image:
+        image: Image.Image = self._part[position][0]
+        return image.convert("RGB")

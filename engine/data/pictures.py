@@ -1,9 +1,11 @@
 """Pictures with a label each, as batches."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 
 from engine.contract.events import FileSkipped
 from engine.contract.preprocessing import Preprocessing
@@ -16,12 +18,12 @@ from engine.data.samples import Sample
 from engine.data.transforms import Augmentation
 
 
-class LabelledPictures:
+class Pictures(ABC):
     """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
 
-    def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
-        self._paths = PackedPaths(sample.path for sample in samples)
-        self.labels = np.array([sample.label for sample in samples])
+    def __init__(self, labels: np.ndarray, pre: Preprocessing, seed: int) -> None:
+        """`labels` are one for each picture, int64."""
+        self.labels = labels
         self._pre, self._seed = pre, seed
         self._to_input = transforms.ToInput(pre)
         self._transforms: dict[Augmentation, transforms.Transform] = {}
@@ -38,11 +40,9 @@ class LabelledPictures:
         skipped = []
         for draw in draws:
             position = draw % len(self.labels)
-            path = self._paths[position]
-            try:
-                image = picture.read(path, at_least=2 * self._pre.resize_size)
-            except picture.Unreadable as error:
-                skipped.append(FileSkipped(path=plain(path, limit=4096), reason=error.reason))
+            image = self._read(position)
+            if isinstance(image, FileSkipped):
+                skipped.append(image)
                 continue
             seed = transforms.mix(self._seed, epoch, draw)
             image = transforms.augmented(transform, image, seed)
@@ -58,3 +58,22 @@ class LabelledPictures:
         if augmentation not in self._transforms:
             self._transforms[augmentation] = transforms.train_transform(self._pre, augmentation)
         return self._transforms[augmentation]
+
+    @abstractmethod
+    def _read(self, position: int) -> Image.Image | FileSkipped:
+        """The picture at a position, in mode RGB."""
+
+
+class LabelledPictures(Pictures):
+    """Of files."""
+
+    def __init__(self, samples: Sequence[Sample], pre: Preprocessing, seed: int) -> None:
+        super().__init__(np.array([sample.label for sample in samples]), pre, seed)
+        self._paths = PackedPaths(sample.path for sample in samples)
+
+    def _read(self, position: int) -> Image.Image | FileSkipped:
+        path = self._paths[position]
+        try:
+            return picture.read(path, at_least=2 * self._pre.resize_size)
+        except picture.Unreadable as error:
+            return FileSkipped(path=plain(path, limit=4096), reason=error.reason)

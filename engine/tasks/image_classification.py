@@ -6,7 +6,7 @@ from engine import data
 from engine.contract.config import Config
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
 from engine.data.known_sets import KnownIndex, KnownPictures, index_known, known_set
-from engine.data.pictures import LabelledPictures
+from engine.data.pictures import LabelledPictures, Pictures
 from engine.models.source import LoadedModel
 from engine.tasks.classifying import Classifying
 from engine.tasks.task import Tell
@@ -27,7 +27,7 @@ class ImageClassification:
     ) -> tuple[TrainLoader, ValLoader]:
         pre, seed = model.preprocessing(config), config.training.seed
 
-        def pictures(part: Any) -> LabelledPictures | KnownPictures:
+        def pictures(part: Any) -> Pictures:
             known = isinstance(index, KnownIndex)
             return (KnownPictures if known else LabelledPictures)(part, pre, seed)
 
