@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.text import plain
-from engine.data.batch import Inputs
+from engine.data.batch import Inputs, on_each
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Device:
 
     def send_all(self, inputs: Inputs) -> Inputs:
         """As `send`, of all that goes into a model."""
-        if isinstance(inputs, Tensor):
-            return self.send(inputs)
-        return {name: self.send(tensor) for name, tensor in inputs.items()}
+        return on_each(inputs, self.send)
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""

@@ -14,10 +14,6 @@ class Figure(NamedTuple):
     share: bool = True
     """Whether it lies between 0 and 1, and is shown in percent."""
 
-    def better(self, value: float, than: float) -> bool:
-        """Whether `value` is."""
-        return value < than if self.falls else value > than
-
 
 class TaskWords(NamedTuple):
     """How a task speaks of itself; `engine.tasks` has what it does."""

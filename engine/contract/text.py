@@ -23,6 +23,11 @@ def plain(text: object, limit: int = 500) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def quoted(name: object) -> str:
+    """`name` in quotation marks, made safe to show."""
+    return f'"{plain(name)}"'
+
+
 def nearest(name: str, valid: Iterable[str], count: int = 1) -> list[str]:
     """The valid names most like `name`, best first; none where nothing is close."""
     return difflib.get_close_matches(name, list(valid), n=count, cutoff=0.5)

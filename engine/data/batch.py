@@ -1,6 +1,6 @@
 """What a model is given at once, whatever the task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,16 +29,19 @@ class Batch:
         return len(self.targets)
 
     def share_memory_(self) -> None:
-        for tensor in (*_tensors(self.inputs), self.targets):
-            tensor.share_memory_()  # type: ignore[no-untyped-call]
+        for each in (self.inputs, self.targets):
+            on_each(each, lambda tensor: tensor.share_memory_())  # type: ignore[no-untyped-call]
 
     def pin_memory(self) -> "Batch":
-        inputs = self.inputs
-        if isinstance(inputs, Tensor):
-            pinned: Inputs = inputs.pin_memory()
-        else:
-            pinned = {name: tensor.pin_memory() for name, tensor in inputs.items()}
+        pinned = on_each(self.inputs, lambda tensor: tensor.pin_memory())
         return Batch(pinned, self.targets.pin_memory(), self.skipped)
+
+
+def on_each(inputs: Inputs, do: Callable[[Tensor], Tensor]) -> Inputs:
+    """What `do` makes of each of the tensors."""
+    if isinstance(inputs, Tensor):
+        return do(inputs)
+    return {name: do(tensor) for name, tensor in inputs.items()}
 
 
 def in_parts(inputs: Inputs, targets: Tensor, count: int) -> list[tuple[Inputs, Tensor]]:
@@ -52,7 +55,3 @@ def in_parts(inputs: Inputs, targets: Tensor, count: int) -> list[tuple[Inputs, 
     columns = zip(*(inputs[name].tensor_split(count) for name in names), strict=True)
     parts = [dict(zip(names, column, strict=True)) for column in columns]
     return list(zip(parts, wanted, strict=True))
-
-
-def _tensors(inputs: Inputs) -> list[Tensor]:
-    return [inputs] if isinstance(inputs, Tensor) else list(inputs.values())

@@ -11,12 +11,12 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
-from engine.contract.text import did_you_mean, plain
-from engine.data.split import split
+from engine.contract.text import plain, quoted
+from engine.data.split import VAL_NAMES, split
+from engine.places import similar
 
 _TEXTS = (".txt", ".md")
 _TABLES = (".jsonl", ".csv", ".tsv")
-_VAL_NAMES = ("val", "valid", "validation")
 _WHOLE_FROM = 10
 """With so many documents whole ones are held out; with fewer, the end of each."""
 _LONGEST_CELL = 2**31 - 1  # csv's own limit would be 128 KiB
@@ -50,30 +50,29 @@ def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
         train, val = (_read(part, column, skipped) for part in parts)
         for part, found in zip(parts, (train, val), strict=True):
             if not found:
-                raise UserError(f"data.path: {_quoted(part)} holds no text; every file is empty.")
+                raise UserError(f"data.path: {quoted(part)} holds no text; every file is empty.")
         return Documents([x.text for x in train], [x.text for x in val], skipped)
     found = _read(root, column, skipped)
     if not found:
-        raise UserError(f"data.path: {_quoted(root)} is empty; give a file or a folder of text.")
+        raise UserError(f"data.path: {quoted(root)} is empty; give a file or a folder of text.")
     return Documents(*_split(found, config.data.val_fraction, config.data.split_seed), skipped)
 
 
 def _parts(root: Path) -> list[Path] | None:
     """What to train and what to validate on, or None where it is to be split."""
     if not root.exists():
-        beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
-        hint = did_you_mean(root.name, beside) or "; give a file or a folder of text."
-        raise UserError(f"data.path: {_quoted(root)} does not exist{hint}")
+        hint = similar(root) or "; give a file or a folder of text."
+        raise UserError(f"data.path: {quoted(root)} does not exist{hint}")
     if not root.is_dir():
         return None
-    train, val = (_named(root, names) for names in (("train",), _VAL_NAMES))
+    train, val = (_named(root, names) for names in (("train",), VAL_NAMES))
     if train and val:
         return [train, val]
     if train or val:
         there, missing = ("train", "val") if train else ("val", "train")
         raise UserError(
-            f"data.path: {_quoted(root)} has {there} but no {missing}; add it, or give "
-            f"{_quoted(train or val)} to have it split."
+            f"data.path: {quoted(root)} has {there} but no {missing}; add it, or give "
+            f"{quoted(train or val)} to have it split."
         )
     return None
 
@@ -84,8 +83,8 @@ def _named(root: Path, names: tuple[str, ...]) -> Path | None:
     found = [root / f"{name}{kind}" for name in names for kind in kinds]
     found = [path for path in found if path.exists() and (path.suffix or path.is_dir())]
     if len(found) > 1:
-        both = " and ".join(_quoted(path.name) for path in found)
-        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them.")
+        both = " and ".join(quoted(path.name) for path in found)
+        raise UserError(f"data.path: {quoted(root)} has {both}; keep one of them.")
     return found[0] if found else None
 
 
@@ -108,7 +107,7 @@ def _files(place: Path) -> list[Path]:
     files = [p for p, out in zip(below, hidden, strict=True) if p.is_file() and not out]
     if not files:
         raise UserError(
-            f"data.path: {_quoted(place)} holds no file of text; those are {', '.join(kinds)}."
+            f"data.path: {quoted(place)} holds no file of text; those are {', '.join(kinds)}."
         )
     return files
 
@@ -122,10 +121,10 @@ def _documents(path: Path, column: str) -> Iterator[Document]:
     for number, row in rows:
         cell = row.get(column)
         if not isinstance(cell, str):
-            columns = ", ".join(_quoted(name) for name in row)
+            columns = ", ".join(quoted(name) for name in row)
             raise UserError(
-                f"text.text_column: line {number:,} of {_quoted(path)} has no text in a column "
-                f"{_quoted(column)}; its columns are {columns or 'none'}."
+                f"text.text_column: line {number:,} of {quoted(path)} has no text in a column "
+                f"{quoted(column)}; its columns are {columns or 'none'}."
             )
         yield Document(f"{shown}:{number}", cell)
 
@@ -134,13 +133,13 @@ def _decoded(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"data.path: {_quoted(path)} can't be read: {plain(error)}") from None
+        raise UserError(f"data.path: {quoted(path)} can't be read: {plain(error)}") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"data.path: {_quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
+            f"data.path: {quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
             "can't be decoded; convert it, such as with iconv -t utf-8."
         ) from None
 
@@ -155,7 +154,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, object]]]
             row = None
         if not isinstance(row, dict):
             raise UserError(
-                f"data.path: line {number:,} of {_quoted(path)} is not a JSON object; each line of "
+                f"data.path: line {number:,} of {quoted(path)} is not a JSON object; each line of "
                 "a .jsonl file must be one."
             )
         yield number, row
@@ -169,7 +168,7 @@ def _csv_rows(path: Path, text: str, kind: str) -> Iterator[tuple[int, dict[str,
             yield rows.line_num, {str(name): cell for name, cell in row.items()}
     except csv.Error as error:
         raise UserError(
-            f"data.path: line {rows.line_num:,} of {_quoted(path)} is no {kind[1:].upper()} "
+            f"data.path: line {rows.line_num:,} of {quoted(path)} is no {kind[1:].upper()} "
             f"({plain(error)})."
         ) from None
 
@@ -189,7 +188,3 @@ def _cut(text: str, fraction: float) -> tuple[str, str]:
     place = round(len(text) * (1 - fraction))
     line_end = text.rfind("\n", place - len(text) // 10, place) + 1
     return text[: line_end or place], text[line_end or place :]
-
-
-def _quoted(name: object) -> str:
-    return f'"{plain(name)}"'

@@ -12,12 +12,12 @@ from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
-from engine.contract.text import did_you_mean, plain
+from engine.contract.text import did_you_mean, plain, quoted
 from engine.data import picture
 from engine.data.samples import DataIndex, Sample
-from engine.data.split import split
+from engine.data.split import VAL_NAMES, split
+from engine.places import similar
 
-_VAL_NAMES = ("val", "valid", "validation")
 _NOT_CLASSES = {"__MACOSX", "@eaDir", "__pycache__"}  # left behind by archivers, a NAS, Python
 _THREADS = 8
 _BATCH = 2000
@@ -67,11 +67,11 @@ def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
 def _nothing_to_validate_on(trees: list[_Tree]) -> str:
     if len(trees) == 2:
         return (
-            f"data.path: {_quoted(trees[1].root)} holds no usable picture in class folders; add "
+            f"data.path: {quoted(trees[1].root)} holds no usable picture in class folders; add "
             "some, or remove the folder and give train/ itself to have it split"
         )
     return (
-        f"data.path: every class of {_quoted(trees[0].root)} has only one usable picture, which "
+        f"data.path: every class of {quoted(trees[0].root)} has only one usable picture, which "
         "leaves none to validate on; add more, or a train/ and a val/ folder"
     )
 
@@ -80,43 +80,35 @@ def _check_folder(root: Path) -> None:
     try:
         mode = root.stat().st_mode
     except FileNotFoundError:
-        hint = did_you_mean(root.name, _beside(root)) or "; give the folder that holds the pictures"
+        hint = similar(root) or "; give the folder that holds the pictures"
         where = f" (looked for {plain(root.absolute())})" if not root.is_absolute() else ""
-        raise UserError(f"data.path: {_quoted(root)} does not exist{where}{hint}") from None
+        raise UserError(f"data.path: {quoted(root)} does not exist{where}{hint}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"data.path: {_quoted(root)} can't be opened: {plain(error)}") from error
+        raise UserError(f"data.path: {quoted(root)} can't be opened: {plain(error)}") from error
     if not stat.S_ISDIR(mode):
         raise UserError(
-            f"data.path: {_quoted(root)} is a file; give the folder that holds a folder a class"
+            f"data.path: {quoted(root)} is a file; give the folder that holds a folder a class"
         )
-
-
-def _beside(path: Path) -> list[str]:
-    try:
-        return [plain(entry.name) for entry in path.parent.iterdir()]
-    except OSError:
-        return []
 
 
 def _split_folders(root: Path) -> list[Path] | None:
     """The train and val folders of `root`, or None where its folders are classes to be split."""
     inside = {entry.name for entry in _entries(root) if _is_folder(entry)}
-    val = [name for name in _VAL_NAMES if name in inside]
+    val = [name for name in VAL_NAMES if name in inside]
     names = "val/ (or valid/ or validation/)"
     if len(val) > 1:
         both = " and ".join(f"{name}/" for name in val)
-        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them")
+        raise UserError(f"data.path: {quoted(root)} has {both}; keep one of them")
     if "train" in inside and val:
         return [root / "train", root / val[0]]
     if "train" in inside and any(map(_is_folder, _entries(root / "train"))):
         raise UserError(
-            f"data.path: {_quoted(root)} has train/ but no {names}; add one, or give "
-            f"{_quoted(root / 'train')} to have it split"
+            f"data.path: {quoted(root)} has train/ but no {names}; add one, or give "
+            f"{quoted(root / 'train')} to have it split"
         )
     if val and any(map(_is_folder, _entries(root / val[0]))):
         raise UserError(
-            f"data.path: {_quoted(root)} has {val[0]}/ but no train/; add one, with a folder a "
-            "class"
+            f"data.path: {quoted(root)} has {val[0]}/ but no train/; add one, with a folder a class"
         )
     return None
 
@@ -153,7 +145,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         reason = plain(error.strerror or error).lower()
         raise UserError(
-            f"data.path: {_quoted(folder)} can't be listed: {reason}; mend its permissions"
+            f"data.path: {quoted(folder)} can't be listed: {reason}; mend its permissions"
         ) from error
     return sorted(seen, key=lambda entry: entry.name)
 
@@ -177,7 +169,7 @@ def _is_picture(name: str) -> bool:
 def _check_classes(trees: list[_Tree]) -> None:
     """The classes as the folders show them, before any picture is opened."""
     train = trees[0]
-    where = _quoted(train.root)
+    where = quoted(train.root)
     if not train.files:
         kinds = "pictures but no class folders" if train.loose else "no folders"
         raise UserError(
@@ -190,7 +182,7 @@ def _check_classes(trees: list[_Tree]) -> None:
             ".jpg, .png, .webp, .gif, .bmp or .tif"
         )
     if len(train.files) == 1:
-        only = _quoted(next(iter(train.files)))
+        only = quoted(next(iter(train.files)))
         raise UserError(
             f"data.path: {where} has one class only, {only}; a classifier needs at least two class "
             "folders"
@@ -204,8 +196,8 @@ def _check_val_classes(train: _Tree, val: _Tree) -> None:
     if unknown:
         hint = did_you_mean(unknown[0], train.files)
         raise UserError(
-            f"data.path: class {_quoted(unknown[0])} is in {_quoted(val.root)} but not in "
-            f"{_quoted(train.root)}{hint or '; add it there or remove it'}"
+            f"data.path: class {quoted(unknown[0])} is in {quoted(val.root)} but not in "
+            f"{quoted(train.root)}{hint or '; add it there or remove it'}"
         )
 
 
@@ -250,7 +242,7 @@ def _check_usable(trees: list[_Tree], usable: list[Files], skipped: list[FileSki
         reason = next((file.reason for file in skipped if file.path.startswith(below)), "")
         why = f", the first because: {reason}" if bad else ""
         raise UserError(
-            f"data.path: class folder {_quoted(folder)} {state}{why}; add pictures or remove it"
+            f"data.path: class folder {quoted(folder)} {state}{why}; add pictures or remove it"
         )
 
 
@@ -270,7 +262,3 @@ def _samples(files: Files, names: list[str]) -> list[Sample]:
 
 def _shown(path: Path) -> str:
     return plain(path, limit=4096)
-
-
-def _quoted(name: object) -> str:
-    return f'"{plain(name)}"'

@@ -19,8 +19,7 @@ from engine.contract.text import did_you_mean, plain
 from engine.data.pictures import Pictures
 from engine.data.samples import counts_of, indexed
 from engine.models.source import Tell
-
-PREFIX = "torchvision/"
+from engine.places import TORCHVISION, known_set
 
 _BY_TRAIN = ("MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "CIFAR100", "USPS")
 _SPLITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -54,7 +53,7 @@ class KnownIndex:
 
     @property
     def digest(self) -> str:
-        return f"{PREFIX}{self.name}: {len(self.train)}"
+        return f"{TORCHVISION}{self.name}: {len(self.train)}"
 
     def told(self) -> DataIndexed:
         return indexed(self.classes, self.counts(self.train), self.counts(self.val), "top1")
@@ -62,12 +61,6 @@ class KnownIndex:
     def counts(self, part: Any) -> list[int]:
         """How many pictures of each class."""
         return counts_of(labels_of(part).tolist(), len(self.classes))
-
-
-def known_set(path: str) -> str:
-    """The name behind torchvision/ in `data.path`, or "" where a folder of that name is there."""
-    is_name = path.startswith(PREFIX) and not expand(path).exists()
-    return path.removeprefix(PREFIX) if is_name else ""
 
 
 def index_known(config: Config, tell: Tell) -> KnownIndex:

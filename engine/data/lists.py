@@ -16,8 +16,8 @@ from engine.contract.text import did_you_mean, plain
 from engine.data import picture
 from engine.data.samples import DataIndex, Sample
 from engine.data.split import split
+from engine.data.table import SUFFIXES
 
-SUFFIXES = (".csv", ".tsv", ".jsonl")
 _TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test", "dev")
 _THREADS = 8
 

@@ -15,13 +15,12 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import Baseline, DataIndexed, FileSkipped
 from engine.contract.paths import expand
-from engine.contract.text import plain
+from engine.contract.text import plain, quoted
 from engine.data import masks, picture
 from engine.data.masks import IGNORED, Coding
 from engine.data.samples import digest_of
-from engine.data.split import split
+from engine.data.split import VAL_NAMES, split
 
-_VAL_NAMES = ("val", "valid", "validation")
 _THREADS = 8
 _BATCH = 500
 _MOST_CLASSES = 1000
@@ -100,13 +99,13 @@ def index_masks(config: Config, tell: Tell) -> MaskIndex:
     seen = [found for part in looked for found in part]
     if not seen:
         why = f", the first because it {skipped[0].reason}" if skipped else ""
-        raise UserError(f"data.path: {_quoted(root)} has no picture with a usable mask{why}.")
+        raise UserError(f"data.path: {quoted(root)} has no picture with a usable mask{why}.")
     coding = named or masks.numbered(_values_of(seen), ignore_index)
     _check(seen, coding, ignore_index)
     train, val = looked if len(looked) == 2 else _split(looked[0], folders[0][0], config)
     if not train or not val:
         raise UserError(
-            f"data.path: {_quoted(root)} leaves {len(train)} pictures to train and {len(val)} to "
+            f"data.path: {quoted(root)} leaves {len(train)} pictures to train and {len(val)} to "
             "validate on; add more."
         )
     index = MaskIndex(
@@ -138,7 +137,7 @@ def _folders(root: Path) -> list[tuple[Path, Path]]:
     validate on."""
     if not root.is_dir():
         raise UserError(
-            f"data.path: {_quoted(root)} is no folder; give the one that holds images/ and masks/."
+            f"data.path: {quoted(root)} is no folder; give the one that holds images/ and masks/."
         )
     images = root / "images"
     if images.is_dir():
@@ -150,21 +149,21 @@ def _folders(root: Path) -> list[tuple[Path, Path]]:
         found = [(root / part / "images", root / part / "masks") for part in parts]
     if not found or len(parts) == 1:
         raise UserError(
-            f"data.path: {_quoted(root)} holds no images/ folder; put the pictures into images/ "
+            f"data.path: {quoted(root)} holds no images/ folder; put the pictures into images/ "
             "and their masks, of the same names, into masks/ (each with train/ and val/, or not)."
         )
     for pictures, masks_ in found:
         if not masks_.is_dir():
             raise UserError(
-                f"data.path: there are pictures in {_quoted(pictures)} but no folder "
-                f"{_quoted(masks_)}; put their masks there, of the same names."
+                f"data.path: there are pictures in {quoted(pictures)} but no folder "
+                f"{quoted(masks_)}; put their masks there, of the same names."
             )
     return found
 
 
 def _parts(folder: Path) -> list[str]:
     """train and val, as far as they are there, if either is."""
-    return [name for name in ("train", *_VAL_NAMES) if (folder / name).is_dir()][:2]
+    return [name for name in ("train", *VAL_NAMES) if (folder / name).is_dir()][:2]
 
 
 def _matched(images: Path, masks_: Path) -> list[MaskedPicture]:
@@ -177,8 +176,8 @@ def _matched(images: Path, masks_: Path) -> list[MaskedPicture]:
         if alone:
             more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
             raise UserError(
-                f"data.path: {_quoted(images)} has {len(of_images)} pictures and {_quoted(masks_)} "
-                f"{len(of_masks)} masks: the {kind} {_quoted(alone[0].name)}{more} has no "
+                f"data.path: {quoted(images)} has {len(of_images)} pictures and {quoted(masks_)} "
+                f"{len(of_masks)} masks: the {kind} {quoted(alone[0].name)}{more} has no "
                 f"{missing} of the same name; add or remove."
             )
     return [MaskedPicture(path, of_masks[stem]) for stem, path in of_images.items()]
@@ -190,9 +189,9 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(_files(folder), key=str):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
-            first, second = _quoted(found[stem].name), _quoted(path.name)
+            first, second = quoted(found[stem].name), quoted(path.name)
             raise UserError(
-                f"data.path: {_quoted(folder)} has both {first} and {second}; names without their "
+                f"data.path: {quoted(folder)} has both {first} and {second}; names without their "
                 "suffix match pictures to masks, so keep one."
             )
         found[stem] = path
@@ -253,7 +252,7 @@ def _check(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> None:
     if odd:
         first, more = odd[0], f" (and {len(odd) - 1} more masks)" if len(odd) > 1 else ""
         raise UserError(
-            f"data.path: the mask {_quoted(first.pair.mask)} has {_size(first.mask_size)} pixels "
+            f"data.path: the mask {quoted(first.pair.mask)} has {_size(first.mask_size)} pixels "
             f"and its picture {_size(first.image_size)}{more}; a mask takes the size of its "
             "picture."
         )
@@ -262,7 +261,7 @@ def _check(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> None:
         for value in found.values:
             if value not in known:
                 raise UserError(
-                    f"data.path: the mask {_quoted(found.pair.mask)} does not fit: "
+                    f"data.path: the mask {quoted(found.pair.mask)} does not fit: "
                     f"{coding.unknown(value, found.are_colours)}."
                 )
     if len(coding.classes) < 2:
@@ -301,7 +300,3 @@ def _counts(part: Sequence[_Looked], coding: Coding) -> Counts:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
-
-
-def _quoted(name: object) -> str:
-    return f'"{plain(name)}"'

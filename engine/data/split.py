@@ -3,6 +3,9 @@
 import hashlib
 from collections.abc import Iterable
 
+VAL_NAMES = ("val", "valid", "validation")
+"""What the held-out part of a data set is called, beside `train`."""
+
 
 def split(names: Iterable[str], val_fraction: float, seed: int) -> tuple[list[str], list[str]]:
     """`names` of one class as (train, val), each in sorted order.

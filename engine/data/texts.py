@@ -10,13 +10,14 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
-from engine.contract.text import did_you_mean, plain
+from engine.contract.text import did_you_mean, plain, quoted
 from engine.data import table
 from engine.data.samples import counts_of, digest_of, indexed
-from engine.data.split import split
+from engine.data.split import VAL_NAMES, split
 from engine.data.table import Row
+from engine.places import similar
 
-VAL_NAMES = ("val", "valid", "validation", "test")
+_VAL_NAMES = (*VAL_NAMES, "test")
 _ONCE_NAMED = 3  # labels that occur once and are named
 
 
@@ -65,13 +66,13 @@ def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
         rows = _rows_of(place, config, skipped)
         if not rows:
             why = f" ({len(skipped)} skipped: {skipped[0].reason})" if skipped else ""
-            raise UserError(f"data.path: {_quoted(place)} holds no usable text{why}; add some.")
+            raise UserError(f"data.path: {quoted(place)} holds no usable text{why}; add some.")
         parts.append(rows)
     names = _classes(parts, root)
     train, val = parts if len(parts) == 2 else _split(parts[0], config)
     if not val:
         raise UserError(
-            f"data.path: every label of {_quoted(root)} occurs once, which leaves none to validate "
+            f"data.path: every label of {quoted(root)} occurs once, which leaves none to validate "
             "on; is text.label_column the column of the labels?"
         )
     labels = {name: label for label, name in enumerate(names)}
@@ -89,18 +90,17 @@ def _parts(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     if not root.is_dir():
-        beside = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
-        hint = did_you_mean(root.name, beside) or "; give a file or a folder that is there."
-        raise UserError(f"data.path: {_quoted(root)} does not exist{hint}")
-    train, val = _named(root, "train"), [p for name in VAL_NAMES for p in _named(root, name)]
+        hint = similar(root) or "; give a file or a folder that is there."
+        raise UserError(f"data.path: {quoted(root)} does not exist{hint}")
+    train, val = _named(root, "train"), [p for name in _VAL_NAMES for p in _named(root, name)]
     if len(train) > 1:
         both = " and ".join(plain(p.name) for p in train[:2])
-        raise UserError(f"data.path: {_quoted(root)} has {both}; keep one of them.")
+        raise UserError(f"data.path: {quoted(root)} has {both}; keep one of them.")
     if not train:
         tables = sorted(p for p in root.iterdir() if p.suffix.lower() in table.SUFFIXES)
         if tables:
             raise UserError(
-                f"data.path: {_quoted(root)} has {plain(tables[0].name)} but no train.csv, .tsv or "
+                f"data.path: {quoted(root)} has {plain(tables[0].name)} but no train.csv, .tsv or "
                 f".jsonl; rename it, or give the file itself to have it split."
             )
     return [*(train or [root]), *(val[:1] if train else [])]
@@ -124,12 +124,12 @@ def _classes(parts: list[list[Row]], root: Path) -> list[str]:
     for unknown in sorted(set().union(*others) - known)[:1]:
         hint = did_you_mean(unknown, known) or "; add it there, or remove it."
         raise UserError(
-            f"data.path: the label {_quoted(unknown)} is in the validation part of "
-            f"{_quoted(root)} but not in the training part{hint}"
+            f"data.path: the label {quoted(unknown)} is in the validation part of "
+            f"{quoted(root)} but not in the training part{hint}"
         )
     if len(known) < 2:
         raise UserError(
-            f"data.path: all texts of {_quoted(root)} have the label {_quoted(next(iter(known)))}; "
+            f"data.path: all texts of {quoted(root)} have the label {quoted(next(iter(known)))}; "
             "a classifier needs two or more."
         )
     numbers = all(name.isdecimal() for name in known)
@@ -158,12 +158,8 @@ def _once(train: list[Row], val: list[Row]) -> list[str]:
     counts = Counter(row.label for row in (*train, *val))
     places = {row.label: row.where for row in (*train, *val)}
     once = [label for label, count in counts.items() if count == 1]
-    named = ", ".join(f"{_quoted(label)} at {places[label]}" for label in once[:_ONCE_NAMED])
+    named = ", ".join(f"{quoted(label)} at {places[label]}" for label in once[:_ONCE_NAMED])
     more = f" and {len(once) - _ONCE_NAMED} more" if len(once) > _ONCE_NAMED else ""
     if not once:
         return []
     return [f"Labels that occur once are learnt from but can't be validated: {named}{more}."]
-
-
-def _quoted(name: object) -> str:
-    return f'"{plain(name)}"'

@@ -268,9 +268,7 @@ def _transformers() -> Any:
     try:
         import transformers
     except ModuleNotFoundError:
-        raise UserError(
-            "model.name: language models need Transformers: pip install 'finetune-tui[text]'"
-        ) from None
+        raise UserError(repository.NEEDS_TRANSFORMERS) from None
     logging: Any = transformers.utils.logging
     logging.set_verbosity_error()  # it reports new heads at length
     logging.disable_progress_bar()

@@ -9,11 +9,15 @@ from typing import Any
 from engine.contract.config import is_folder
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
-from engine.contract.text import did_you_mean, plain
+from engine.contract.text import plain
 from engine.models.download import UnreachableError
 from engine.models.hub import cache_folder, reach
 from engine.models.source import Tell
+from engine.places import similar
 
+NEEDS_TRANSFORMERS = (
+    "model.name: language models need Transformers: pip install 'finetune-tui[text]'"
+)
 CONFIG = "config.json"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -66,8 +70,7 @@ def cached() -> Iterator[tuple[str, Path]]:
 def _own(name: str) -> Path:
     folder = expand(name)
     if not folder.is_dir():
-        beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        hint = did_you_mean(folder.name, beside) or "; give the folder that holds config.json."
+        hint = similar(folder) or "; give the folder that holds config.json."
         raise UserError(f"model.name: the folder {plain(folder)} does not exist{hint}")
     if not (folder / CONFIG).is_file():
         raise UserError(
@@ -125,6 +128,4 @@ def _downloaded(name: str, whole: bool, tell: Tell) -> Path:
 
 def _need_hub() -> None:
     if importlib.util.find_spec("transformers") is None:
-        raise UserError(
-            "model.name: language models need Transformers: pip install 'finetune-tui[text]'"
-        )
+        raise UserError(NEEDS_TRANSFORMERS)

@@ -13,6 +13,7 @@ from engine.contract.config import Config, is_folder, own_module, weights_file
 from engine.contract.errors import UserError
 from engine.contract.paths import expand
 from engine.contract.text import plain
+from engine.places import known_set
 
 _LISTS = (".csv", ".tsv", ".jsonl", ".txt", ".md")
 """Files that are a whole data set."""
@@ -33,7 +34,7 @@ def ready(config: Config, resumed: bool = False) -> Config:
     file = weights_file(config.model.weights)
     try:
         data = config.data
-        if not _is_known_set(data.path):
+        if not known_set(data.path):
             data = replace(data, path=str(_data_folder(data.path)))
         weights = str(_weights_file(file, must_exist=not resumed)) if file else config.model.weights
     except OSError as error:  # no permission on the way there, or no possible name
@@ -50,11 +51,6 @@ def _model_name(name: str) -> str:
             raise UserError(f"model.name: there is no file {plain(file)}.")
         return f"{file}:{own[1]}"
     return str(_absolute(name, "model.name")) if is_folder(name) else name
-
-
-def _is_known_set(path: str) -> bool:
-    """Whether it names a data set of torchvision, and no folder."""
-    return path.startswith("torchvision/") and not expand(path).exists()
 
 
 def _data_folder(named: str) -> Path:

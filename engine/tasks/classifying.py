@@ -83,7 +83,10 @@ class Classifying:
 def balanced_weights(counts: Sequence[int]) -> Tensor:
     """(classes,): the inverse of each class's frequency, scaled to mean 1 over the samples.
 
-    King and Zeng 2001; scikit-learn's `class_weight="balanced"`.
+    Classes without any are left out of the balance, at weight 1. King and Zeng 2001; scikit-learn's
+    `class_weight="balanced"`.
     """
     counted = torch.tensor(counts, dtype=torch.float64)
-    return (counted.sum() / (len(counts) * counted)).float()
+    there = counted > 0
+    weights = counted.sum() / (there.sum() * counted.clamp(min=1))
+    return torch.where(there, weights, 1.0).float()

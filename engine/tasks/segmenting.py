@@ -11,6 +11,7 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.data.batch import Inputs
 from engine.data.masks import IGNORED
+from engine.tasks.classifying import balanced_weights
 from engine.tasks.task import Figures
 
 AUXILIARY_WEIGHT = 0.5
@@ -122,17 +123,6 @@ def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
     shown = areas > 0
     dice = 2 * (said * truth).sum((2, 3)) / (said.sum((2, 3)) + areas).clamp(min=1e-6)
     return ((1 - dice) * shown).sum(1) / shown.sum(1).clamp(min=1)
-
-
-def balanced_weights(pixels: Sequence[int]) -> Tensor:
-    """(classes,): the inverse of each class's frequency, scaled to mean 1 over the pixels.
-
-    Classes that no pixel has are left out of the balance, at weight 1.
-    """
-    counted = torch.tensor(pixels, dtype=torch.float64)
-    there = counted > 0
-    weights = counted.sum() / (there.sum() * counted.clamp(min=1))
-    return torch.where(there, weights, 1.0).float()
 
 
 def _cross_entropy(
