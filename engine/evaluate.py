@@ -16,7 +16,7 @@ from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
 from engine.session import Session
-from engine.tasks import Figures, Generative
+from engine.tasks.task import Figures, Generative
 
 Reason = Literal["epoch", "command"]
 Weights = Literal["raw", "ema"]

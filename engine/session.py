@@ -24,7 +24,7 @@ from engine.pending import Pending
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
-from engine.tasks import Objective, TrainData, ValData
+from engine.tasks.task import Objective, TrainData, ValData
 
 
 @dataclass

@@ -6,31 +6,8 @@ from engine.tasks.causal_lm import CausalLM
 from engine.tasks.image_classification import ImageClassification
 from engine.tasks.multi_label import MultiLabelClassification
 from engine.tasks.semantic_segmentation import SemanticSegmentation
-from engine.tasks.task import (
-    Feeding,
-    Figures,
-    Generative,
-    Index,
-    Objective,
-    Said,
-    Task,
-    TrainData,
-    ValData,
-)
+from engine.tasks.task import Task
 from engine.tasks.text_classification import TextClassification
-
-__all__ = [
-    "TASKS",
-    "Feeding",
-    "Figures",
-    "Generative",
-    "Index",
-    "Objective",
-    "Said",
-    "Task",
-    "TrainData",
-    "ValData",
-]
 
 TASKS: dict[str, Task[Any]] = {
     "image-classification": ImageClassification(),

@@ -14,9 +14,8 @@ from engine.contract.events import Baseline, DataIndexed, FileSkipped
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
 from engine.data.documents import read_documents
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Tell
 from engine.tasks.next_token import NextToken
-from engine.tasks.task import Tell
 
 _LONGEST, _SHORTEST = 1024, 64
 """Of blocks whose length is "auto"."""

@@ -7,10 +7,9 @@ from engine.contract.config import Config
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
 from engine.data.known_sets import KnownIndex, KnownPictures, index_known
 from engine.data.pictures import LabelledPictures, Pictures
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Tell
 from engine.places import known_set
 from engine.tasks.classifying import Classifying
-from engine.tasks.task import Tell
 
 
 class ImageClassification:

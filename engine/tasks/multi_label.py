@@ -12,9 +12,9 @@ from engine.contract.errors import UserError
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.batch import Inputs
 from engine.data.labelled_sets import PicturesWithSets, SetIndex, index_sets
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Tell
 from engine.tasks.mixing import Mixing
-from engine.tasks.task import Figures, Tell
+from engine.tasks.task import Figures
 
 
 class MultiLabelClassification:

@@ -5,9 +5,8 @@ from engine.data.loader import TrainLoader, ValLoader
 from engine.data.mask_folder import MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
 from engine.data.workers import Feeding
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Tell
 from engine.tasks.segmenting import Segmenting
-from engine.tasks.task import Tell
 
 
 class SemanticSegmentation:

@@ -13,19 +13,6 @@ from engine.data.workers import Feeding
 from engine.device import Device
 from engine.models.source import LoadedModel, Tell
 
-__all__ = [
-    "Feeding",
-    "Figures",
-    "Generative",
-    "Index",
-    "Objective",
-    "Said",
-    "Task",
-    "Tell",
-    "TrainData",
-    "ValData",
-]
-
 
 @dataclass(frozen=True)
 class Figures:

@@ -17,9 +17,9 @@ from engine.data.batch import Inputs
 from engine.data.texts import LabelledText, TextIndex, index_texts
 from engine.data.tokens import TokenisedTexts, Tokens, tokenise
 from engine.data.workers import Feeding
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, Tell
 from engine.tasks.classifying import Classifying
-from engine.tasks.task import Figures, Tell
+from engine.tasks.task import Figures
 
 _LONGEST = 512
 """Tokens that `max_length = "auto"` allows at most: memory grows with the square of it."""

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Callable
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -13,11 +12,10 @@ from engine.contract.commands import AutoRGN
 from engine.contract.text import plain
 from ftui.bars import bar_text
 from ftui.format import number
-from ftui.screens.sheet import Sheet
-from ftui.widgets.lines import Line, Lines
+from ftui.screens.sheet import FollowingSheet
+from ftui.widgets.lines import Line
 from ftui.workspace import Workspace
 
-_SECONDS_BETWEEN_LOOKS = 0.25
 _FIGURE = 9
 _LONGEST_NAME = 30
 _WHAT = (
@@ -26,7 +24,7 @@ _WHAT = (
 )
 
 
-class NormsScreen(Sheet[None]):
+class NormsScreen(FollowingSheet):
     """Bars that follow the run; `a` has its worker measure them and take them over."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,29 +33,12 @@ class NormsScreen(Sheet[None]):
             "escape,q,A,enter,ctrl+g", "dismiss", "Close", id="norms.close", tooltip="Close this"
         ),
     ]
-    DEFAULT_CSS = "NormsScreen Lines { height: auto; max-height: 100%; }"
 
     def __init__(self, workspace: Workspace, measure: Callable[[], None], ascii_only: bool) -> None:
-        super().__init__()
+        super().__init__("Relative gradient norms")
         self._workspace = workspace
         self._measure = measure
         self._ascii = ascii_only
-        self._lines = Lines()
-
-    def compose(self) -> ComposeResult:
-        box = Vertical(self._lines)
-        box.border_title = "Relative gradient norms"
-        yield box
-
-    def on_mount(self) -> None:
-        self.screen.set_focus(self._lines)
-        self.call_after_refresh(self._show)
-        self.set_interval(_SECONDS_BETWEEN_LOOKS, self._show)
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return self._lines.text
 
     def _show(self) -> None:
         live = self._workspace.live

@@ -1,9 +1,15 @@
 """A box over whatever was shown."""
 
+from abc import abstractmethod
 from typing import ClassVar, TypeVar
 
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from ftui.widgets.lines import Lines
+
+_SECONDS_BETWEEN_LOOKS = 0.25
 Result = TypeVar("Result")
 
 
@@ -27,3 +33,33 @@ class Sheet(ModalScreen[Result]):
 
     def on_mount(self) -> None:
         self.set_class(self.app.screen_stack[0].has_class("-ascii"), "-ascii")
+
+
+class FollowingSheet(Sheet[None]):
+    """Lines that follow the run while they are shown."""
+
+    DEFAULT_CSS = "FollowingSheet Lines { height: auto; max-height: 100%; }"
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = Lines()
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(self._lines)
+        box.border_title, box.border_subtitle = self._title, "escape closes"
+        yield box
+
+    def on_mount(self) -> None:
+        self.screen.set_focus(self._lines)
+        self.call_after_refresh(self._show)
+        self.set_interval(_SECONDS_BETWEEN_LOOKS, self._show)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self._lines.text
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Put what is to be seen now into `_lines`."""

@@ -27,6 +27,7 @@ from engine.contract.config import (
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
 from engine.contract.rules import Rule
+from engine.data import Feeding
 from engine.data.batch import in_parts
 from engine.data.loader import Key
 from engine.data.tokens import TokenisedTexts, tokenise
@@ -34,7 +35,6 @@ from engine.data.transforms import Augmentation
 from engine.models import load
 from engine.runs import lock, store
 from engine.runs.journal import event_tail
-from engine.tasks import Feeding
 from engine.tasks.text_classification import ClassifyingTexts
 from engine.worker import Worker
 from tests.engine.models.language import POSITIONS, save, tokenizer
