@@ -66,9 +66,7 @@ class OwnSource:
             what = f"{plain(file)} does not fit {plain(name)}"
             filled = fill(module, read_state(file), [head], what, own_file=True)
             origin = plain(file) + filled.words
-        preprocessing = _preprocessing(name, module)
-        if wanted.image_size is not None:
-            preprocessing = preprocessing.at(wanted.image_size)
+        preprocessing = wanted.sized(_preprocessing(name, module))
         module.register_forward_hook(_GIVES[wanted.task])
         if wanted.task in ON_PICTURES:
             _try(name, module, wanted.classes, preprocessing.image_size)

@@ -54,6 +54,10 @@ class Wanted:
     """Side of the square that it is to take, in pixels; None for what its weights were trained
     for."""
 
+    def sized(self, preprocessing: Preprocessing) -> Preprocessing:
+        """That of its weights, for pictures of the size that is wanted."""
+        return preprocessing if self.image_size is None else preprocessing.at(self.image_size)
+
 
 @dataclass(frozen=True)
 class LoadedModel:

@@ -60,9 +60,7 @@ class TorchvisionSource:
         if wanted.task == torchvision_segmentation.TASK:
             return torchvision_segmentation.load(wanted, tell, structure_only)
         name, weights, classes = wanted.name, wanted.weights, wanted.classes or _PUBLISHED_CLASSES
-        preprocessing = _preprocessing(name, weights)
-        if wanted.image_size is not None:
-            preprocessing = preprocessing.at(wanted.image_size)
+        preprocessing = wanted.sized(_preprocessing(name, weights))
         size = preprocessing.image_size
         if structure_only or weights == "none":
             module, origin = _build(name, classes, size), "none: random"

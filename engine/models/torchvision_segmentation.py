@@ -50,9 +50,7 @@ def describe(wanted: Wanted) -> ModelInfo:
 
 def load(wanted: Wanted, tell: Tell, structure_only: bool) -> LoadedModel:
     name, weights, classes = wanted.name, wanted.weights, wanted.classes or _PUBLISHED_CLASSES
-    preprocessing = _preprocessing(name, weights)
-    if wanted.image_size is not None:
-        preprocessing = preprocessing.at(wanted.image_size)
+    preprocessing = wanted.sized(_preprocessing(name, weights))
     if structure_only or weights == "none":
         module, origin = _build(name, classes), "none: random"
     else:
