@@ -113,10 +113,10 @@ def _config(folder: Path, given: argparse.Namespace) -> str:
 task = "semantic-segmentation"
 trainable = [{{ match = "*" }}]
 model = {{ name = "{given.model}", weights = "{given.weights}" }}
-data = {{ path = "{folder}", image_size = 96, batch_size = 4, augment_strength = 0.3 }}
+data = {{ path = "{folder}", image_size = 128, batch_size = 4, augment_strength = 0.3 }}
 segmentation = {{ loss = "cross-entropy+dice" }}
 optimizer = {{ name = "adamw", lr = 0.002 }}
-training = {{ epochs = 8 }}
+training = {{ epochs = 10 }}
 early_stopping = {{ metric = "val_miou_foreground" }}
 """
 

@@ -77,10 +77,13 @@ class Net:
         }
         return size(total(of_kind.get(method, body), self.head))
 
-    def last(self, count: int) -> int:
+    def last(self, count: int) -> Count:
         """All from the start of a block on, what lies between blocks included."""
         starts = [i for i, block in enumerate(self.blocks) if "between" not in block]
-        return size(total(*self.blocks[starts[-count] :], self.tail, self.head))
+        return total(*self.blocks[starts[-count] :], self.tail, self.head)
+
+    def all(self) -> Count:
+        return total(self.stem, *self.blocks, self.tail, self.head)
 
 
 def size(count: Count) -> int:
@@ -172,6 +175,7 @@ NETS = {
 }
 """With the published size, its head of 1,000 classes made one of 10."""
 WITH_ATTENTION = {"vit_b_16", "swin_t"}
+WITH_BATCH_NORM = {"resnet18", "efficientnet_b0"}
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +194,11 @@ def test_trainable_parameters(name: str, method: str, infos: dict[str, ModelInfo
     else:
         plan = resolve(METHODS[method].rules(info), info)
         assert trainable_parameters(plan, info) == net.trains(method)
+
+
+def but_batch_norm(name: str, count: Count) -> int:
+    left = {"scale", "shift"} if name in WITH_BATCH_NORM else set()
+    return size(Count({kind: count[kind] for kind in count if kind not in left}))
 
 
 def stage_by_stage(name: str, method: str, epochs: int, info: ModelInfo) -> list[int]:
@@ -215,20 +224,22 @@ GROUPS = {
 def test_gradual_unfreezing_takes_a_stage_of_the_network_an_epoch(
     name: str, infos: dict[str, ModelInfo]
 ) -> None:
-    info, (net, size) = infos[name], NETS[name]
-    counts = [net.last(blocks) for blocks in GROUPS[name]]
-    assert stage_by_stage(name, "gradual", 99, info) == [*counts, size]
-    assert stage_by_stage(name, "gradual", 3, info) == [counts[0], size]
-    assert stage_by_stage(name, "gradual", 1, info) == [size]
+    info, (net, _) = infos[name], NETS[name]
+    counts = [but_batch_norm(name, net.last(blocks)) for blocks in GROUPS[name]]
+    everything = but_batch_norm(name, net.all())
+    assert stage_by_stage(name, "gradual", 99, info) == [*counts, everything]
+    assert stage_by_stage(name, "gradual", 3, info) == [counts[0], everything]
+    assert stage_by_stage(name, "gradual", 1, info) == [everything]
     assert all(x.after == "1 epoch" for x in METHODS["gradual"].stages(info, 9))
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_lp_ft_trains_all_after_half_of_the_epochs(name: str, infos: dict[str, ModelInfo]) -> None:
-    info, (_, size) = infos[name], NETS[name]
-    assert stage_by_stage(name, "lp-ft", 9, info) == [size]
+    info, (net, _) = infos[name], NETS[name]
+    assert stage_by_stage(name, "lp-ft", 9, info) == [but_batch_norm(name, net.all())]
     (stage,) = METHODS["lp-ft"].stages(info, 9)
-    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.01)])
+    frozen = [Rule("type:BatchNorm2d", train=False)] if name in WITH_BATCH_NORM else []
+    assert (stage.after, stage.trainable) == ("4 epochs", [Rule("*", lr_scale=0.1), *frozen])
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -240,6 +251,7 @@ def test_the_arithmetic_gives_the_published_size(name: str) -> None:
 def test_some_of_it_as_plain_numbers() -> None:
     assert resnet18().trains("last-1") == 5_130 + 2 * (9 * 512 * 512) + 2 * 1024
     assert resnet18().trains("bitfit") == 5_130 + 4_800
+    assert but_batch_norm("resnet18", resnet18().all()) == 11_689_512 - 513 * 990 - 2 * 4_800
     assert vit_b_16().trains("attention-only") == 7_690 + 12 * (4 * 768 * 768 + 4 * 768)
     assert vit_b_16().trains("norm-only") == 7_690 + 25 * 2 * 768
     patches, outputs, mlps = 3 * 16**2 + 768, 12 * 2 * 768, 12 * 2 * (768 + 3072)
