@@ -38,6 +38,8 @@ def prepare(
     Raises `UserError` for whatever the user can mend.
     """
     consistency.check(config)
+    if unread := consistency.unread(config):
+        tell(Warned(message=unread))
     past.follow(config)
     _set_threads(config, past, tell)
     chosen = device.choose(config.training)

@@ -52,7 +52,7 @@ class Draft:
         chosen = ModelConfig(name=model.name, weights=weights)
         self.config = replace(self.config, model=chosen)
         if task not in ("", self.config.task):
-            self._set_task(task)
+            self.config = _for_task(self.config, task)
         self.model = model
         if another:
             self._begin_plan()
@@ -84,17 +84,13 @@ class Draft:
             config = replace(config, data=replace(config.data, path=UNSET))
         if (config.model, config.task) != (self.config.model, self.config.task):
             self.model = None  # the tree is another one: it is looked up anew
+        if config.task != self.config.task:
+            config = _for_task(config, config.task)
         another = config.model.name != self.config.model.name
         self.config = config
         if another:
             self._begin_plan()
         return None
-
-    def _set_task(self, task: str) -> None:
-        stopping = self.config.early_stopping
-        if stopping.metric not in metrics_of(task):
-            stopping = replace(stopping, metric=EarlyStoppingConfig().metric)
-        self.config = replace(self.config, task=task, early_stopping=stopping)
 
     def _begin_plan(self) -> None:
         """Start with the default plan: the one there was is of another model."""
@@ -105,3 +101,11 @@ class Draft:
         if self.model is not None:
             rules = effective(self.config.trainable, self.model)
             self.history.see(Plan(rules, self.config.stages))
+
+
+def _for_task(config: Config, task: str) -> Config:
+    """With a metric that the task measures."""
+    stopping = config.early_stopping
+    if stopping.metric not in metrics_of(task):
+        stopping = replace(stopping, metric=EarlyStoppingConfig().metric)
+    return replace(config, task=task, early_stopping=stopping)

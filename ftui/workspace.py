@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.contract.commands import AnyCommand, Freeze, PlanCommand, SetPlan, SetStages, Thaw
-from engine.contract.config import Config
+from engine.contract.config import Config, own_module
 from engine.contract.edits import Edit, edited
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
@@ -54,6 +54,8 @@ class Workspace:
         """What the open run's worker takes."""
         self.pending: dict[str, AnyCommand] = {}
         """Commands that the worker has not answered yet, by id."""
+        self.allowed: set[Path] = set()
+        """Files of the user's own code that may run, as was said in this session."""
         self._run_history = History()
 
     # The open run
@@ -163,6 +165,17 @@ class Workspace:
                 case SetPlan(rules=new):
                     rules = new
         return rules
+
+    @property
+    def code_to_allow(self) -> Path | None:
+        """The file of the draft's model, where that is code of the user's own that nobody has
+        allowed to run yet."""
+        own = own_module(self.draft.config.model.name)
+        return own[0] if own and own[0].absolute() not in self.allowed else None
+
+    def allow(self, file: Path) -> None:
+        """Let the code in a file run, in this session."""
+        self.allowed.add(file.absolute())
 
     def set_model(self, model: ModelInfo, weights: str, task: str) -> None:
         """Choose the draft's model; another model starts with the default plan."""

@@ -1,8 +1,11 @@
 """What a config must not ask for at once, whatever the data and the model are."""
 
+import operator
+
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.tasks import TASKS, metrics_of
+from engine.contract.fields import all_fields
+from engine.contract.tasks import TASKS, metrics_of, unread_tables
 
 
 def check(config: Config) -> None:
@@ -24,3 +27,12 @@ def check(config: Config) -> None:
             f"regularisation.{back}: goes back to pretrained weights, and with model.weights at "
             '"none" there are none; turn it off, or name weights.'
         )
+
+
+def unread(config: Config) -> str:
+    """A sentence on what is set and the task does not read; empty where there is nothing."""
+    tables = unread_tables(config.task)
+    foreign = [field for field in all_fields() if field.table in tables]
+    keys = [f.key for f in foreign if operator.attrgetter(f.key)(config) != f.default]
+    title = TASKS[config.task].title
+    return f"Set, but not read by {title}: {', '.join(keys)}." if keys else ""

@@ -22,6 +22,11 @@ class Field(msgspec.Struct, frozen=True):
     default: Any
     """`msgspec.NODEFAULT` where there is none."""
 
+    @property
+    def table(self) -> str:
+        """That it stands in; empty where it stands in none."""
+        return self.key.rpartition(".")[0]
+
 
 def all_fields() -> list[Field]:
     """Every setting but the rules of the plan, in the order of the file."""

@@ -26,6 +26,8 @@ class TaskWords(NamedTuple):
     figures: dict[str, Figure]
     """By the key that they have in `Evaluated.figures` and in `early_stopping.metric`; the first is
     the one that a line shows where it has room for one."""
+    tables: tuple[str, ...]
+    """Of a config, those that not every task reads and this one does."""
 
     @property
     def main(self) -> str:
@@ -44,6 +46,7 @@ TASKS = {
                 "top-5", "Share with the label among five guesses; of six classes or more."
             ),
         },
+        tables=("images",),
     ),
     "multi-label-classification": TaskWords(
         "multi-label classification",
@@ -54,6 +57,7 @@ TASKS = {
             "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
             "exact": Figure("exact", "Share of pictures all of whose labels are right."),
         },
+        tables=("images",),
     ),
     "causal-lm": TaskWords(
         "causal language modelling",
@@ -68,6 +72,7 @@ TASKS = {
             ),
             "token_accuracy": Figure("next token", "Share of tokens that are the first guess."),
         },
+        tables=("text",),
     ),
     "text-classification": TaskWords(
         "text classification",
@@ -77,6 +82,7 @@ TASKS = {
             "accuracy": Figure("accuracy", "Share of texts whose first guess is right."),
             "macro_f1": Figure("macro F1", "F1 of each class, averaged over the classes."),
         },
+        tables=("text",),
     ),
     "semantic-segmentation": TaskWords(
         "semantic segmentation",
@@ -93,6 +99,7 @@ TASKS = {
             "dice": Figure("Dice", "Overlap as F1 of the pixels, mean of the classes."),
             "pixel_accuracy": Figure("pixels", "Share of pixels that are given their class."),
         },
+        tables=("segmentation",),
     ),
 }
 """By the name that `task` takes in a config."""
@@ -116,3 +123,9 @@ def metrics_of(task: str) -> list[str]:
     """Those that can be asked for of a task."""
     known = {"loss", *TASKS[task].figures}
     return [metric for metric in METRICS if metric.partition("_")[2] in known]
+
+
+def unread_tables(task: str) -> set[str]:
+    """Tables of a config that only other tasks read."""
+    every = {table for words in TASKS.values() for table in words.tables}
+    return every - {*TASKS[task].tables}

@@ -11,9 +11,10 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.contract import toml
+from engine.contract import consistency, toml
 from engine.contract.config import Config
 from engine.contract.fields import Field, all_fields
+from engine.contract.tasks import metrics_of
 from engine.contract.text import plain
 from ftui.panes.pane import Pane
 from ftui.paths import glance
@@ -88,6 +89,7 @@ class ConfigurationPane(Pane):
         if workspace.hardware is not None:
             cuda = [f"cuda:{gpu.index}" for gpu in workspace.hardware.gpus]
             self.form.choices["training.device"] = ("auto", *cuda, "cpu")
+        self.form.choices["early_stopping.metric"] = tuple(metrics_of(config.task))
         asked = awaited(workspace.pending.values())
         shown = (config, of_run, live, asked)
         if shown == (self._config, self._of_run, self._live, self._awaited):
@@ -107,8 +109,10 @@ class ConfigurationPane(Pane):
         if self._config is None:
             return
         notes = {}
+        if unread := consistency.unread(self._config):
+            notes["task"] = Note(unread, ".warn")
         if self._live:
-            notes = dict.fromkeys(LIVE, Note("live"))
+            notes |= dict.fromkeys(LIVE, Note("live"))
             notes |= {key: Note(f"{text} pending", ".warn") for key, text in self._awaited.items()}
         elif self._seen and not self._of_run:
             good = self._seen[0].isdigit() or self._seen.startswith("over")

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
-from engine.contract.config import own_module, weights_file
+from engine.contract.config import weights_file
 from engine.contract.errors import UserError
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
@@ -64,6 +64,9 @@ class ModelPane(Pane):
             self.weights = weights
             self.task = task
 
+    class AskedAgain(Message):
+        """The tree of the draft's model is wanted, even where code of the user's own must run."""
+
     def __init__(self, *, ascii_only: bool = False, inspector: ModelInspector) -> None:
         super().__init__(ascii_only=ascii_only)
         self._inspector = inspector
@@ -92,8 +95,8 @@ class ModelPane(Pane):
         self._width = 0
         self._chosen: Choice = ("", "", "")
         """Of the draft."""
-        self._untold = True
-        """Whether the draft lacks its model's tree."""
+        self._waits_for_consent = False
+        """Whether the draft's model is the user's own code, and nobody has said that it may run."""
         self._describing: Choice | None = None
         self._answered: Choice | None = None
         """Described, while the draft doesn't have the tree yet."""
@@ -137,15 +140,15 @@ class ModelPane(Pane):
         if not self._asked_catalogue:
             self._read_catalogue()
         choice = (draft.config.model.name, draft.config.model.weights, draft.config.task)
-        self._untold = draft.model is None
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
             self._fill()
+        may_run = workspace.code_to_allow is None
+        if may_run == self._waits_for_consent:
+            self._waits_for_consent = not may_run
+            self._tell()
         asked = bool(self._describing) or choice == self._answered or choice in self._failed
-        asked = (
-            asked or own_module(choice[0]) is not None
-        )  # it runs the user's code, which r allows
-        if choice[0] and draft.model is None and not asked:
+        if choice[0] and draft.model is None and may_run and not asked:
             self._describe(*choice)
 
     def _summary_of(self, workspace: Workspace) -> list[Content]:
@@ -177,11 +180,6 @@ class ModelPane(Pane):
         if name in self._on_disk:
             return ", on disk"
         return f", {download_text(entry)} to download" if entry.download_size else ""
-
-    @property
-    def _waits_for_consent(self) -> bool:
-        """Whether the draft's model is the user's own code, not run yet."""
-        return own_module(self._chosen[0]) is not None and self._untold
 
     @property
     def _entries(self) -> Sequence[CatalogueEntry]:
@@ -303,14 +301,12 @@ class ModelPane(Pane):
         self.screen.set_focus(self._search)
 
     def action_retry(self) -> None:
-        if own_module(self._chosen[0]):
-            self._describe(*self._chosen)
-            return
         self._failed.clear()
         self._error = ""
         if self._catalogue is None:
             self._read_catalogue()
         self._tell()
+        self.post_message(self.AskedAgain())
 
     def action_weights(self) -> None:
         if self._found and self._list.cursor is not None:

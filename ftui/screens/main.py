@@ -14,6 +14,7 @@ from textual.timer import Timer
 from engine.contract import commands as c
 from engine.contract.edits import Reinitialise
 from engine.contract.errors import UserError
+from engine.contract.text import plain
 from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
@@ -230,13 +231,33 @@ class MainScreen(Steering):
         self.workspace.draft = Draft(event.config)
         self.show()
 
-    @work(exclusive=True, group="launch")
-    async def action_start(self) -> None:
+    def action_start(self) -> None:
         """Start a run of the draft."""
-        missing = self.workspace.draft.missing
-        if missing:
+        if missing := self.workspace.draft.missing:
             self.tell(UserError(missing))
+        else:
+            self._with_consent(self._start)
+
+    @on(ModelPane.AskedAgain)
+    def _describe(self) -> None:
+        self._with_consent(self.show)
+
+    def _with_consent(self, go_on: Callable[[], object]) -> None:
+        """Go on at once, or where the draft's model is code of the user's own, once that may run;
+        it is asked once a file."""
+        file = self.workspace.code_to_allow
+        if file is None:
+            go_on()
             return
+
+        def allow() -> None:
+            self.workspace.allow(file)
+            go_on()
+
+        self.prompt.confirm(f"Run the code in {plain(file)}? It may do all that you may.", allow)
+
+    @work(exclusive=True, group="launch")
+    async def _start(self) -> None:
         try:
             self.show_run(await client.start(self.workspace.draft.config, self.workspace.runs_dir))
         except UserError as error:

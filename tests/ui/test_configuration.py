@@ -14,6 +14,7 @@ from engine.contract import toml
 from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
 from engine.contract.fields import all_fields
 from engine.contract.rules import Rule
+from engine.contract.tasks import unread_tables
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.panes.configuration import ConfigurationPane
@@ -86,7 +87,8 @@ async def test_every_field_is_there_under_its_table_and_can_be_reached() -> None
     app = FormApp()
     async with app.run_test() as pilot:
         listed = app.query_one(FieldList)
-        keys = [field.key for field in all_fields()]
+        unread = unread_tables("image-classification")
+        keys = [field.key for field in all_fields() if field.table not in unread]
         met = [listed.field.key]
         for _ in keys[1:]:
             await pilot.press("down")
@@ -99,6 +101,39 @@ async def test_every_field_is_there_under_its_table_and_can_be_reached() -> None
             assert listed.field.key == key
         assert "  name             not set" in listed.text
         assert "── optimizer ──" in listed.text
+
+
+async def test_tables_of_other_tasks_are_left_out(shown: Shown) -> None:
+    def tables() -> set[str]:
+        return {row for row in form(app).list.rows if isinstance(row, str)}
+
+    async with shown(None) as (app, pilot):
+        await go_to(pilot, app, "images.root")
+        assert not tables() & {"text", "segmentation"}
+        app.workspace.set_field("task", "causal-lm")
+        app.main.show()
+        assert form(app).list.field.key == "task"
+        assert tables() & {"images", "text", "segmentation"} == {"text"}
+        await go_to(pilot, app, "text.max_length")
+        app.workspace.set_field("text.max_length", "64")
+        app.workspace.set_field("task", "text-classification")
+        app.main.show()
+        assert form(app).list.field.key == "text.max_length"
+        assert row(app, "text.max_length") == "* max_length       64"
+        app.workspace.set_field("task", "semantic-segmentation")
+        app.main.show()
+        assert "Set, but not read by semantic segmentation: text.max_length." in row(app, "task")
+
+
+async def test_another_task_takes_another_metric(shown: Shown) -> None:
+    async with shown(None) as (app, pilot):
+        await pilot.press("6")
+        app.workspace.set_field("early_stopping.metric", "val_top1")
+        app.workspace.set_field("task", "text-classification")
+        assert app.workspace.draft.config.early_stopping.metric == "val_loss"
+        app.main.show()
+        assert "val_top1" not in form(app).choices["early_stopping.metric"]
+        assert "val_accuracy" in form(app).choices["early_stopping.metric"]
 
 
 async def test_help_and_expectation_follow_the_cursor(shown: Shown) -> None:

@@ -292,3 +292,32 @@ async def test_choosing_a_model_of_another_task_sets_the_drafts(runs_dir: Path) 
             await until(pilot, lambda task=task: app.workspace.draft.config.task == task)
             assert app.workspace.draft.config.early_stopping.metric == "val_loss"
         assert inspector.tasks == ["semantic-segmentation", "image-classification"]
+
+
+async def test_code_of_ones_own_runs_once_that_is_allowed(
+    runs_dir: Path, inspector: FakeInspector
+) -> None:
+    async with opened(runs_dir, inspector) as (app, pilot):
+        await until(pilot, lambda: listed(app))
+        question = "Run the code in [b]net.py? It may do all that you may. y/n"
+        app.workspace.draft.set_field("model.name", "[b]net.py:make")
+        app.main.show()
+        assert "r runs [b]net.py:make, your own code" in pane(app).text
+        await pilot.press("r")
+        await until(pilot, lambda: app.main.prompt.text == question)
+        await pilot.press("n")
+        await until(pilot, lambda: not app.main.prompt.display)
+        app.workspace.draft.set_field("data.path", "data")
+        await pilot.press("s")
+        await until(pilot, lambda: app.main.prompt.text == question)
+        await pilot.press("escape")
+        assert inspector.asked == []
+        assert app.workspace.run is None
+
+        await until(pilot, lambda: not app.main.prompt.display)
+        await pilot.press("r", "y")
+        await until(pilot, lambda: app.workspace.draft.model)
+        app.workspace.draft.set_field("model.name", "[b]net.py:another")
+        app.main.show()
+        await until(pilot, lambda: len(inspector.asked) == 2)
+        assert app.workspace.code_to_allow is None

@@ -1,16 +1,24 @@
-"""Every model of every family takes a step; minutes, so only where it is asked for."""
+"""Every model of every family takes a step; most of them only where that is asked for."""
 
 import pytest
 
-from tests.engine.models.families import FAMILIES
+from tests.engine.models.families import DECODERS, ENCODERS, MODELS, step
 
-ALL = [(task, name) for task, (_, wanted) in FAMILIES.items() for name in wanted]
+QUICK = {
+    "torchvision/resnet18",
+    "torchvision/squeezenet1_1",
+    "torchvision/lraspp_mobilenet_v3_large",
+    "timm/convnext_atto",
+    *ENCODERS,
+    *DECODERS,
+}
+ALL = [
+    pytest.param(task, name, marks=() if name in QUICK else pytest.mark.thorough)
+    for task, names in MODELS.items()
+    for name in names
+]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("task", "name"), ALL)
 def test_one_real_step(task: str, name: str) -> None:
-    if name.startswith("timm/"):
-        pytest.importorskip("timm")
-    one, wanted = FAMILIES[task]
-    assert name in one(name, wanted[name])
+    assert step(task, name).model == name

@@ -18,13 +18,13 @@ from engine.contract.plan import resolve, trainable_parameters
 from engine.contract.tree import ModelInfo
 from engine.models.hf import HfSource
 from engine.models.source import LoadedModel, Wanted
-from tests.engine.models.language import CONFIGS, POSITIONS, VOCABULARY, WIDTH, save
+from tests.engine.models.language import FAMILIES, POSITIONS, VOCABULARY, WIDTH, save
 
 pytest.importorskip("transformers")
 HEADS = {
     "bert": ["classifier"],
     "roberta": ["classifier"],
-    "deberta": ["pooler", "classifier"],
+    "deberta-v2": ["pooler", "classifier"],
     "distilbert": ["pre_classifier", "classifier"],
     "gpt2": ["score"],
     "llama": ["score"],
@@ -256,7 +256,7 @@ def test_dropout_is_set(tmp_path: Path) -> None:
     from engine.contract.config import RegularisationConfig
     from engine.models import dropout
 
-    for family in CONFIGS:
+    for family in FAMILIES:
         module = load(save(tmp_path / family, family)).module
         dropout.override(module, {}, RegularisationConfig(dropout=0.25))
         rates = {m.p for m in module.modules() if isinstance(m, nn.Dropout)}
