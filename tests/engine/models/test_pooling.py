@@ -1,4 +1,4 @@
-"""Heads that read the mean of the tokens, or the first one, as checkpoints say they were trained."""
+"""Heads that read the mean of the tokens or the first one, as checkpoints say they were trained."""
 
 import json
 from pathlib import Path
