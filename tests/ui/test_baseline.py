@@ -34,7 +34,8 @@ def notices(app: FtuiApp) -> list[str]:
 def finished(runs_dir: Path) -> ScriptedRun:
     run = ScriptedRun(runs_dir / "2026-11-23-minilm-news", TEXTS)
     run.start()
-    evaluated = e.Evaluated(0, 0, 0.2, {"accuracy": 0.96, "macro_f1": 0.95}, 727, 1.0)
+    figures = {"accuracy": 0.96, "macro_f1": 0.95}
+    evaluated = e.Evaluated(0, 1, "epoch", 0.2, figures, 727, 1.0)
     run.tell(evaluated, e.RunFinished(0))
     run.die()
     return run
@@ -50,7 +51,7 @@ async def test_a_press_tells_it_and_it_stays_beside_the_result(
         assert "TF-IDF" not in banner.text
         await pilot.press("I")
         await until(pilot, lambda: WORDS in notices(app))
-        assert inspector.fitted == [TEXTS]
+        assert [config.data for config in inspector.fitted] == [TEXTS.data]
         assert ", TF-IDF 98.6 %." in banner.text
         app.workspace.new_draft()
         assert app.workspace.baseline == TEXT_BASELINE
