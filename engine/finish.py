@@ -143,6 +143,8 @@ def _write(
         "step": str(step),
         "weights": words,
     }
+    if session.info.pooling:
+        metadata["pooling"] = session.info.pooling
     while session.done:
         try:
             save_whole(path, weights, metadata)

@@ -16,6 +16,7 @@ import msgspec
 from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
+    AskBaseline,
     AskCatalogue,
     AskDescribe,
     AskDevice,
@@ -69,6 +70,10 @@ def _look_up(question: Question) -> object:
             return models.describe(name, weights, classes, task)
         case AskDevice():
             return _devices()
+        case AskBaseline(config=config):
+            from engine import baseline
+
+            return baseline.fit(config)
 
 
 def _devices() -> list[Device]:

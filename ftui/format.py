@@ -3,7 +3,9 @@
 import math
 
 from engine.contract.events import Evaluated
+from engine.contract.inspection import TextBaseline
 from engine.contract.tasks import TASKS, Figure, TaskWords
+from engine.contract.text import plain
 from engine.runs.store import RunSummary
 
 
@@ -33,6 +35,21 @@ def main_figure(task: TaskWords, evaluated: Evaluated, width: int = 0) -> str:
     """The task's first figure with its name: top-1 79.0 %; `width` cells are for the value."""
     main = task.figures[task.main]
     return f"{main.label} {measured(main, evaluated.value(task.main)):>{width}}"
+
+
+def baseline_text(found: TextBaseline) -> str:
+    """What TF-IDF and the commonest class come to, in a sentence."""
+    tfidf, majority = (
+        ", ".join(
+            f"{known.label} {measured(known, figures[key])}"
+            for key, known in TASKS["text-classification"].figures.items()
+        )
+        for figures in (found.tfidf, found.majority)
+    )
+    return (
+        f"TF-IDF with logistic regression: {tfidf} on {count(found.val, 'text')}; always saying "
+        f"'{plain(found.commonest)}' gives {majority}."
+    )
 
 
 def best_main(run: RunSummary) -> str:

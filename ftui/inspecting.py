@@ -3,6 +3,8 @@
 from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
+from engine.contract.config import Config
+from engine.contract.inspection import TextBaseline
 from engine.contract.tree import ModelInfo
 
 
@@ -24,6 +26,10 @@ class ModelInspector(Protocol):
         task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of a model; nothing is downloaded."""
+        ...
+
+    async def baseline(self, config: Config) -> TextBaseline:
+        """TF-IDF on the texts of a config; the other questions do not wait for it."""
         ...
 
     async def close(self) -> None:

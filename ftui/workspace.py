@@ -13,6 +13,7 @@ from engine.contract.config import Config, own_module
 from engine.contract.edits import Edit, edited
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
+from engine.contract.inspection import TextBaseline
 from engine.contract.methods import METHODS
 from engine.contract.plan import begins_anew, effective, resolve, with_rule
 from engine.contract.planfile import Plan
@@ -57,6 +58,8 @@ class Workspace:
         self.allowed: set[Path] = set()
         """Files of the user's own code that may run, as was said in this session."""
         self._run_history = History()
+        self._baselines: dict[tuple[object, ...], TextBaseline] = {}
+        """By what decides the texts and their split."""
 
     # The open run
 
@@ -122,6 +125,15 @@ class Workspace:
         if self.state is None:
             return self.draft.config
         return config_in_force(self.state) or self.state.config or self.draft.config
+
+    def keep_baseline(self, config: Config, found: TextBaseline) -> None:
+        """For the session."""
+        self._baselines[_texts_of(config)] = found
+
+    @property
+    def baseline(self) -> TextBaseline | None:
+        """Of the texts of the open run or the draft, where it was fitted in this session."""
+        return self._baselines.get(_texts_of(self.config))
 
     def set_field(self, key: str, text: str) -> list[AnyCommand]:
         """Set what a person typed: done in a draft, else the commands to send.
@@ -254,6 +266,11 @@ class Workspace:
         if self.model is None:
             raise UserError("Choose a model first (1).")
         return self.model
+
+
+def _texts_of(config: Config) -> tuple[object, ...]:
+    data, text = config.data, config.text
+    return data.path, data.val_fraction, data.split_seed, text.text_column, text.label_column
 
 
 def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:

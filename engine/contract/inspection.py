@@ -3,6 +3,8 @@
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from engine.contract.config import Config
+
 
 class Asked(Struct, frozen=True, kw_only=True):
     """What every question carries."""
@@ -30,7 +32,29 @@ class AskDevice(Asked, frozen=True, tag_field="ask", tag="device"):
     """Where torch can train; answered by a list of `Device`, the best first."""
 
 
-Question = AskCatalogue | AskDescribe | AskDevice
+class AskBaseline(Asked, frozen=True, tag_field="ask", tag="baseline"):
+    """What words alone tell of the classes of a config's texts; answered by a `TextBaseline`."""
+
+    config: Config
+
+
+Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline
+
+
+class TextBaseline(Struct, frozen=True):
+    """What is had without a network, as figures of the validation texts by their keys."""
+
+    commonest: str
+    """The commonest class among the training texts; safe to show."""
+    majority: dict[str, float]
+    """Of always saying that."""
+    tfidf: dict[str, float]
+    """Of TF-IDF with logistic regression."""
+    train: int
+    """Texts that it learnt from."""
+    val: int
+    """Texts that it was measured on."""
+    seconds: float
 
 
 class Device(Struct, frozen=True):

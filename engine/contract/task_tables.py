@@ -53,6 +53,14 @@ class TextConfig(Table, frozen=True):
             extra={"expected": 'a whole number of 4 or more, or "auto"'},
         ),
     ] = "auto"
+    pooling: Annotated[
+        Literal["auto", "model", "mean", "cls"],
+        Meta(
+            description="Classification: what the head reads. 'model': as the architecture's own "
+            "head does; 'mean': the mean over the tokens; 'cls': the first token; 'auto': what a "
+            "checkpoint of sentence-transformers says, else 'model'."
+        ),
+    ] = "auto"
     sample_prompt: Annotated[
         str,
         Meta(

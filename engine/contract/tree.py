@@ -34,6 +34,8 @@ class ModelInfo(Struct, frozen=True):
     """Parameters that stand on the model itself, such as a class token."""
     positions: int | None = None
     """The most tokens that it takes at once; None where it states none, or takes no text."""
+    pooling: str = ""
+    """What a linear head reads of a text's tokens, `mean` or `cls`; empty: the model's own head."""
 
     @property
     def total_parameters(self) -> int:

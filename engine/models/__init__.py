@@ -58,7 +58,9 @@ def load(config: Config, classes: int, tell: Tell, structure_only: bool = False)
     source, name = _find(config.model.name)
     size, asked = config.data.image_size, config.regularisation
     fitted = None if size == "auto" else size
-    wanted = Wanted(name, config.model.weights, config.task, classes or None, fitted)
+    wanted = Wanted(
+        name, config.model.weights, config.task, classes or None, fitted, config.text.pooling
+    )
     loaded = source.load(wanted, tell, structure_only)
     own = source.drop_rates(name, loaded.module) if asked.drop_path != "auto" else {}
     dropout.override(loaded.module, own, asked)

@@ -39,6 +39,7 @@ def model_info(
     head: Sequence[str],
     preprocessing: Preprocessing | None = None,
     positions: int | None = None,
+    pooling: str = "",
 ) -> ModelInfo:
     """The tree of `module`, in the order of `named_modules`; buffers are left out.
 
@@ -58,7 +59,7 @@ def model_info(
         for path, child in module.named_modules()
         if path
     ]
-    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}), positions)
+    return ModelInfo(name, modules, list(head), preprocessing, own.get("", {}), positions, pooling)
 
 
 def _adaptable(layer: nn.Module) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from engine.models.filling import new_head
 from engine.models.hf_catalogue import catalogue
 from engine.models.hub import cache_folder
 from engine.models.packaged import PREFIX, packaged, packaged_path
+from engine.models.pooling import pooled_class, stated
 from engine.models.source import Language, LoadedModel, Tell, Wanted
 from engine.models.weights import read_state
 
@@ -36,6 +37,7 @@ _MADE_ANEW = (".pooler.",)
 """What Transformers makes anew where a checkpoint lacks it, beside the head: BERT's pooler is lost
 in checkpoints of masked language modelling."""
 _NAMED = 3  # tensors that an error names
+_READS = {"mean": "the mean of the tokens", "cls": "the first token"}
 
 
 class HfSource:
@@ -103,6 +105,7 @@ class _Choice:
         self.config = self._config(repository.read_config(self.folder, self.full))
         if wanted.task == "text-classification" and wanted.classes:
             self.config.num_labels = wanted.classes
+        self.pooling = self._pooling(wanted.pooling)
         self.cls: Any = self._class()
 
     def build(self) -> Any:
@@ -135,10 +138,12 @@ class _Choice:
         if self.task == "text-classification" and not kept:
             new_head(module, heads)
         kept_head = ", head included" if kept and self.task == "text-classification" else ""
-        return module, origin + kept_head + (f"; new: {', '.join(new)}" if new else "")
+        read = f"; its head reads {_READS[self.pooling]}" if self.pooling else ""
+        return module, origin + kept_head + (f"; new: {', '.join(new)}" if new else "") + read
 
     def info(self, module: Any) -> ModelInfo:
-        return model_info(self.full, module, self._heads(module), positions=_positions(module))
+        heads, positions = self._heads(module), _positions(module)
+        return model_info(self.full, module, heads, None, positions, self.pooling)
 
     def tokenizer(self) -> Any:
         """With a padding token, if need be that of the end. Raises `UserError` where it lacks."""
@@ -182,6 +187,19 @@ class _Choice:
                 f"({plain(error, 160)})."
             ) from None
 
+    def _pooling(self, asked: str) -> str:
+        """`mean` or `cls`, or empty for the library's own head."""
+        own_head = self.task != "text-classification" or asked == "model"
+        if own_head or (asked == "auto" and self.config.is_encoder_decoder):
+            return ""
+        if self.config.is_encoder_decoder:
+            raise UserError(
+                f"text.pooling: {plain(self.full)} has a decoder, whose tokens can't be pooled; "
+                'set it to "model".'
+            )
+        pooling = stated(self.folder) if asked == "auto" else asked
+        return "" if pooling == "model" else pooling
+
     def _class(self) -> Any:
         auto = getattr(_transformers(), _AUTO[self.task])
         try:
@@ -191,7 +209,12 @@ class _Choice:
                 f"model.name: {plain(self.full)} is a {plain(self.config.model_type)}, which "
                 f"Transformers has no {self.task} model of; take another architecture."
             ) from None
-        return found[0] if isinstance(found, tuple | list) else found
+        found = found[0] if isinstance(found, tuple | list) else found
+        if not self.pooling:
+            return found
+        return pooled_class(
+            _transformers().AutoModel._model_mapping[type(self.config)], self.pooling
+        )
 
     def _heads(self, module: Any) -> list[str]:
         """What stands beside the base model, or what holds the output's weight: where that is the

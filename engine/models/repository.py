@@ -12,6 +12,7 @@ from engine.contract.paths import expand
 from engine.contract.text import plain
 from engine.models.download import UnreachableError
 from engine.models.hub import cache_folder, reach
+from engine.models.pooling import STATED
 from engine.models.source import Tell
 from engine.places import similar
 
@@ -112,13 +113,13 @@ def _in_cache(name: str) -> Path | None:
 
 
 def _downloaded(name: str, whole: bool, tell: Tell) -> Path:
-    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
 
     reach(constants.ENDPOINT)
     tell(f"downloading {plain(name)}")
     try:
         if not whole:
-            return Path(hf_hub_download(name, CONFIG)).parent
+            return Path(snapshot_download(name, allow_patterns=[CONFIG, STATED]))
         names = HfApi().list_repo_files(name)
         weights = "model*.safetensors" if set(_WEIGHTS) & set(names) else "pytorch_model*.bin"
         return Path(snapshot_download(name, allow_patterns=[*_TEXTS, weights]))

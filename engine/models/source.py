@@ -53,6 +53,8 @@ class Wanted:
     image_size: int | None = None
     """Side of the square that it is to take, in pixels; None for what its weights were trained
     for."""
+    pooling: str = "auto"
+    """As `text.pooling`."""
 
     def sized(self, preprocessing: Preprocessing) -> Preprocessing:
         """That of its weights, for pictures of the size that is wanted."""

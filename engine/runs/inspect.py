@@ -14,14 +14,17 @@ import msgspec
 import platformdirs
 
 from engine.contract.catalogue import Catalogue
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
+    AskBaseline,
     AskCatalogue,
     AskDescribe,
     AskDevice,
     Device,
     Question,
+    TextBaseline,
 )
 from engine.contract.paths import expand
 from engine.contract.text import plain
@@ -42,8 +45,9 @@ _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CAC
 class Inspector:
     """A client of `python -m engine.inspector`; started again where it died.
 
-    Questions are answered one after the other. One whose asker was cancelled costs the next one
-    its time, and nothing else. All raise `UserError`: the helper's sentence, or how it died.
+    Questions are answered one after the other, but for baselines, each of which has a helper of its
+    own. One whose asker was cancelled costs the next one its time, and nothing else. All raise
+    `UserError`: the helper's sentence, or how it died.
     """
 
     def __init__(self, module: str = HELPER, cache: Path | None = None) -> None:
@@ -53,6 +57,8 @@ class Inspector:
         self._complaints: asyncio.Task[str] | None = None
         self._turn = asyncio.Lock()
         self._asked = 0
+        self._apart: set[Inspector] = set()
+        """Others that are at a long answer."""
 
     async def start(self) -> None:
         """Start the helper, which then loads torch while nobody waits."""
@@ -85,21 +91,35 @@ class Inspector:
         """Where torch can train, the best first."""
         return await self._ask(lambda n: AskDevice(id=n), list[Device])
 
+    async def baseline(self, config: Config) -> TextBaseline:
+        """TF-IDF with logistic regression on the texts of a config: seconds, or minutes."""
+        apart = Inspector(self._module, self._cache)
+        self._apart.add(apart)
+        try:
+            return await apart._ask(lambda n: AskBaseline(id=n, config=config), TextBaseline, 1)
+        finally:
+            self._apart.discard(apart)
+            await apart.close()
+
     async def close(self) -> None:
-        """End the helper, whatever it is at."""
+        """End the helper and others that it has, whatever they are at."""
+        for apart in list(self._apart):
+            await apart.close()
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
-    async def _ask(self, question: Callable[[int], Question], kind: type[T]) -> T:
+    async def _ask(self, question: Callable[[int], Question], kind: type[T], tries: int = 2) -> T:
         async with self._turn:
             self._asked += 1
             line = msgspec.json.encode(question(self._asked)) + b"\n"
-            answer = await self._answer(line) or await self._answer(line)  # by a new helper
-            if answer is None:
-                raise UserError(f"The helper that reads models died{await self._last_words()}.")
+            for _ in range(tries):  # each by a new helper
+                if answer := await self._answer(line):
+                    break
+            else:
+                raise UserError(f"The helper process died{await self._last_words()}.")
         if isinstance(answer.result, msgspec.UnsetType):
             raise UserError(answer.error)
         return msgspec.json.decode(answer.result, type=kind)

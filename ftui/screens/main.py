@@ -65,7 +65,7 @@ class MainScreen(Steering):
         refresh_rate: float,
         ascii_only: bool,
     ) -> None:
-        super().__init__(workspace)
+        super().__init__(workspace, inspector)
         self._first_run = run
         self._rate = refresh_rate
         self._ascii = ascii_only
@@ -349,6 +349,8 @@ class MainScreen(Steering):
             return self.workspace.ended
         if action in ("fork", "norms"):
             return self.workspace.run is not None
+        if action == "baseline":
+            return self.workspace.config.task == "text-classification"
         if action == "texts":
             return bool(self.workspace.state and self.workspace.state.generated)
         if action in ("start", "draft"):

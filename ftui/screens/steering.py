@@ -14,6 +14,8 @@ from engine.runs import client
 from engine.runs.client import Run
 from engine.runs.fork import config_at
 from ftui.feed import Feed
+from ftui.format import baseline_text
+from ftui.inspecting import ModelInspector
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
 from ftui.screens.texts import TextsScreen
@@ -28,9 +30,10 @@ LIVE_ACTIONS = {"pause", "rate", "rewind", "evaluate", "checkpoint", "stop"}
 class Steering(Screen[None]):
     """A screen that shows a run and asks for changes of it."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, inspector: ModelInspector) -> None:
         super().__init__()
         self.workspace = workspace
+        self.inspector = inspector
         self.feed = Feed(workspace)
         self.prompt = Prompt(id="prompt")
         self.rewind_menu = RewindMenu()
@@ -111,6 +114,26 @@ class Steering(Screen[None]):
     def action_texts(self) -> None:
         """Show the texts that were generated."""
         self.app.push_screen(TextsScreen(self.workspace))
+
+    # What there is without a network
+
+    @work(exclusive=True, group="baseline")
+    async def action_baseline(self) -> None:
+        """Fit TF-IDF on the texts of the draft or the run; the result is kept for the session."""
+        config = self.workspace.config
+        missing = self.workspace.draft.missing if self.workspace.run is None else ""
+        if missing:
+            self.tell(UserError(missing))
+            return
+        self.notify("Fitting TF-IDF with logistic regression ...", markup=False)
+        try:
+            found = await self.inspector.baseline(config)
+        except UserError as error:
+            self.tell(error)
+            return
+        self.workspace.keep_baseline(config, found)
+        self.notify(baseline_text(found), title="Without a network", timeout=15, markup=False)
+        self.show()
 
     # Back, and another way from there
 

@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.state import RunState
+from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.format import count, measured, number, size
 from ftui.paths import near
@@ -57,7 +58,8 @@ def sentence(workspace: Workspace) -> tuple[str, str]:
             by = f"by {plain(state.stopped_by)} " if state.stopped_by != "command" else ""
             return f"Stopped {by}{at}. R goes on from there.", ".muted"
         case "finished":
-            return f"{_end(state)}{_result(state)}.{_model(folder, state)}", ".good"
+            result = f"{_result(state)}{_tfidf(workspace)}"
+            return f"{_end(state)}{result}.{_model(folder, state)}", ".good"
     return _concern(state)
 
 
@@ -84,6 +86,14 @@ def _result(state: RunState) -> str:
         value = measured(state.task.figures[baseline.figure], baseline.value)
         words += f"; {plain(baseline.how)} gives {value}"
     return words
+
+
+def _tfidf(workspace: Workspace) -> str:
+    """What it comes to, where it was fitted in this session."""
+    if (found := workspace.baseline) is None:
+        return ""
+    known = TASKS["text-classification"]
+    return f", TF-IDF {measured(known.figures[known.main], found.tfidf[known.main])}"
 
 
 def _rolled_back(state: RunState) -> list[str]:

@@ -82,9 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", default=["head", "full"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-length", type=int, default=256)
-    parser.add_argument("--head-epochs", type=int, default=4)
-    parser.add_argument("--full-epochs", type=int, default=3)
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--head-epochs", type=int, default=2)
+    parser.add_argument("--full-epochs", type=int, default=2)
     given = parser.parse_args()
     asked = {"head": (given.head_epochs, 1e-2), "full": (given.full_epochs, 1e-4)}
     with tempfile.TemporaryDirectory() as place:

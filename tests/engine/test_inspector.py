@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -10,7 +11,16 @@ import pytest
 import torch
 
 from engine.contract.catalogue import Catalogue
-from engine.contract.inspection import Answer, AskCatalogue, AskDescribe, AskDevice, Device
+from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.inspection import (
+    Answer,
+    AskBaseline,
+    AskCatalogue,
+    AskDescribe,
+    AskDevice,
+    Device,
+    TextBaseline,
+)
 from engine.contract.tree import ModelInfo
 
 Process = subprocess.Popen[bytes]
@@ -48,6 +58,15 @@ def test_it_answers_what_it_is_asked(inspector: Process) -> None:
     devices = msgspec.json.decode(answer.result, type=list[Device])
     assert [device.name for device in devices][-1] == "cpu"
     assert len([d for d in devices if d.name.startswith("cuda:")]) == torch.cuda.device_count()
+
+
+def test_a_baseline(inspector: Process, tmp_path: Path) -> None:
+    rows = [f"{word} {n},{word}" for n in range(9) for word in ("up", "down")]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]))
+    model, data = ModelConfig("hf/some/model"), DataConfig(str(tmp_path / "t.csv"))
+    answer = ask(inspector, AskBaseline(id=5, config=Config("text-classification", model, data)))
+    assert answer.error == ""
+    assert msgspec.json.decode(answer.result, type=TextBaseline).tfidf["accuracy"] == 1.0
 
 
 def test_mistakes_are_sentences_and_it_goes_on(inspector: Process) -> None:

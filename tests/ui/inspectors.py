@@ -3,7 +3,9 @@
 import asyncio
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
+from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.inspection import TextBaseline
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import ModelInfo, ModuleInfo
 from tests.ui.scripted import resnet18
@@ -34,6 +36,16 @@ ENTRIES = [
 ]
 
 
+TEXT_BASELINE = TextBaseline(
+    commonest="[b]sport[/b]",
+    majority={"accuracy": 0.23, "macro_f1": 0.075},
+    tfidf={"accuracy": 0.986, "macro_f1": 0.985},
+    train=1400,
+    val=727,
+    seconds=4.0,
+)
+
+
 class FakeInspector:
     """Answers at once, or when `let_go` is set; fails with `error` while that is not empty."""
 
@@ -44,6 +56,7 @@ class FakeInspector:
         self.let_go.set()
         self.asked: list[tuple[str, str]] = []
         self.tasks: list[str] = []
+        self.fitted: list[Config] = []
         self.closed = False
 
     async def start(self) -> None:
@@ -70,6 +83,11 @@ class FakeInspector:
             ModuleInfo("head", "Linear", {"weight": 512_000, "bias": 1000}),
         ]
         return ModelInfo(name, modules, ["head"], Preprocessing())
+
+    async def baseline(self, config: Config) -> TextBaseline:
+        self.fitted.append(config)
+        await self._answer()
+        return TEXT_BASELINE
 
     async def close(self) -> None:
         self.closed = True

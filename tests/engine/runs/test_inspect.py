@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.inspection import Device
 from engine.runs import inspect
@@ -57,7 +58,7 @@ async def test_a_dead_helper_is_started_again(inspector: Inspector) -> None:
 
 
 async def test_a_helper_that_keeps_dying_is_a_sentence(inspector: Inspector) -> None:
-    with pytest.raises(UserError, match=r"^The helper that reads models died: Cannot allocate.$"):
+    with pytest.raises(UserError, match=r"^The helper process died: Cannot allocate.$"):
         await inspector.describe("test/dies")
     assert (await inspector.describe("test/a")).name == "test/a"
 
@@ -98,6 +99,39 @@ async def test_the_catalogue_is_asked_again_where_it_may_differ(
 async def test_no_cache_no_harm(inspector: Inspector, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert (await inspector.catalogue()).entries
+
+
+def _texts(path: object) -> Config:
+    return Config("text-classification", ModelConfig("hf/a/b"), DataConfig(str(path)))
+
+
+async def test_models_are_described_while_a_baseline_is_fitted(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    fitting = asyncio.create_task(inspector.baseline(_texts(tmp_path)))
+    while not (tmp_path / "asked").exists():
+        await asyncio.sleep(0.01)
+    assert (await inspector.describe("test/a")).name == "test/a"
+    assert not fitting.done()
+    (tmp_path / "go").touch()
+    assert (await fitting).tfidf == {"accuracy": 1.0}
+
+
+async def test_close_ends_a_baselines_helper(inspector: Inspector, tmp_path: Path) -> None:
+    fitting = asyncio.create_task(inspector.baseline(_texts(tmp_path)))
+    while not (tmp_path / "asked").exists() or not (tmp_path / "asked").read_text():
+        await asyncio.sleep(0.01)
+    await inspector.close()
+    with pytest.raises(UserError, match="died"):
+        await fitting
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "asked").read_text()), 0)
+
+
+async def test_a_fit_that_kills_its_helper_is_not_tried_again(inspector: Inspector) -> None:
+    with pytest.raises(UserError, match="died"):
+        await inspector.baseline(_texts("dies"))
+    assert Path(os.environ["DIED"]).read_text() == "once"
 
 
 async def test_close_ends_the_helper(inspector: Inspector) -> None:
