@@ -48,10 +48,12 @@ def _follow_script(session: Session) -> Iterator[e.Event]:
         line = session.script.popleft()
         if line.command:
             yield from _once_more(session, line.command, line.step)
-        else:
+        elif line.config:
             yield snapshot.save(session, "fork")
             session.handover = line.config
             return
+        else:
+            session.progress.be_patient_anew(session.config.early_stopping)
 
 
 def _redo_lost(session: Session) -> Iterator[e.Event]:

@@ -44,6 +44,8 @@ async def until_training(run: Run) -> None:
             interrupt.pass_on()
             if isinstance(event, e.PreparationAdvanced):
                 click.echo(f"{plain(event.stage)} ...", err=True)
+            if isinstance(event, e.Warned):
+                click.echo(f"warning: {plain(event.message)}", err=True)
             if isinstance(event, e.TrainingStarted):
                 return
     _raise_end(run)
