@@ -141,6 +141,8 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             p.count_stages_from(*p.position)
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+            for warning in stages.never_begin(session):
+                yield e.Warned(message=warning)
         case c.Freeze() | c.Thaw() | c.SetPlan():
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)

@@ -43,7 +43,7 @@ def begin(
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
-        return session.left_out()
+        return [*session.left_out(), *stages.never_begin(session)]
     forked_here = script.fork_at(p) if script else ""
     if forked_here not in ("", p.fork_of):
         p.fork_of = forked_here
@@ -61,7 +61,7 @@ def begin(
             f"{session.config.training.epochs}, or until {asked.metric} is no better for another "
             f"{_epochs(asked.patience)} (early_stopping.patience; 0 never stops)."
         )
-    return warnings
+    return warnings + stages.never_begin(session)
 
 
 def checkpointed(session: Session, saved: Checkpoint) -> list[str]:

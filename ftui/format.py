@@ -3,6 +3,7 @@
 import math
 
 from engine.contract.events import Evaluated
+from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
 from engine.runs.store import RunSummary
 
@@ -33,6 +34,15 @@ def main_figure(task: TaskWords, evaluated: Evaluated, width: int = 0) -> str:
     """The task's first figure with its name: top-1 79.0 %; `width` cells are for the value."""
     main = task.figures[task.main]
     return f"{main.label} {measured(main, evaluated.value(task.main)):>{width}}"
+
+
+def delivered(state: RunState) -> str:
+    """What the finished model came to on the validation data; empty where that is not known."""
+    if (found := state.delivered) is None:
+        return ""
+    main = state.task.figures[state.task.main]
+    value = measured(main, found.figures.get(state.task.main))
+    return f"validation {main.label} {value}, loss {number(found.loss)}"
 
 
 def best_main(run: RunSummary) -> str:
