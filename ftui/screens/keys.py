@@ -22,7 +22,7 @@ BINDINGS = [
         "A",
         "norms",
         "Auto-RGN",
-        "Relative gradient norms; all trains at rates made of them",
+        "Surgical fine-tuning: all trains, at rates by gradient norms",
     ),
     _key("texts", "T", "texts", "Texts", "What a language model said at each evaluation"),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),

@@ -203,7 +203,7 @@ async def test_a_worker_that_died_is_told_at_once(shown: Shown, run: ScriptedRun
         ),
         (
             [e.ModelSaved(96, "m.safetensors", "best, epoch 2", 9), e.RunFinished(200)],
-            "Finished after 10 epochs: validation top-1 59.6 %, loss 1.052. The model (best, epoch 2, 9 B) is ",
+            "epochs: validation top-1 59.6 %, loss 1.052. The model (best, epoch 2, 9 B) is ",
         ),
     ],
 )
