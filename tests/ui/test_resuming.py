@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from textual.widgets._toast import Toast
+from textual.widgets._toast import Toast, ToastRack
 
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.runs import client
 from engine.runs.client import Run
-from ftui.widgets.keyline import KeyLine
+from ftui.app import FtuiApp
 from ftui.widgets.prompt import Prompt
 from tests.ui.conftest import Shown, until
-from tests.ui.scripted import ScriptedRun
+from tests.ui.scripted import ScriptedInspector, ScriptedRun
 
 
 @pytest.fixture
@@ -67,16 +67,14 @@ async def test_a_stopped_run_just_goes_on(
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 async def test_a_corner_leaves_prompt_and_keys_alone(
-    shown: Shown, run: ScriptedRun, size: tuple[int, int]
+    run: ScriptedRun, runs_dir: Path, size: tuple[int, int]
 ) -> None:
-    async with shown(run, size) as (app, pilot):
-        app._disable_notifications = False  # as tests have it
+    app = FtuiApp(runs_dir, run.folder, refresh=30, inspector=ScriptedInspector())
+    async with app.run_test(size=size, notifications=True) as pilot:
         for number in range(9):
-            app.main.tell(
-                UserError(f"Sentence {number} is so long that it takes several lines. " * 3)
-            )
-        await pilot.press("r")
-        await until(pilot, lambda: app.main.query(Toast) and app.main.query_one(Prompt).display)
-        await pilot.pause()
-        below = min(app.main.query_one(kind).region.y for kind in (Prompt, KeyLine))
-        assert all(toast.region.bottom <= below for toast in app.main.query(Toast))
+            app.main.tell(UserError(f"Sentence {number} is long and takes several lines. " * 3))
+        await until(pilot, lambda: len(app.main.query(Toast)) == 9)
+        app.main.prompt.confirm("Stop?", list)
+        await until(pilot, lambda: app.main.prompt.region.height)
+        rack = app.main.query_one(ToastRack)
+        assert rack.region.bottom <= app.main.prompt.region.y < size[1] - 1
