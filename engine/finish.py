@@ -5,10 +5,12 @@ began with and those it ended with, which often do better on other data than eit
 """
 
 import copy
+import time
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from engine import adapters, checkpoint, origin, snapshot
@@ -36,6 +38,8 @@ class Candidate(NamedTuple):
     """Of the run when it had them."""
     words: str
     """Which they are, as `ModelSaved` tells it."""
+    averaged: bool
+    """Whether they are the moving average."""
 
 
 def finish(session: Session) -> Generator[e.Event | None, None, bool]:
@@ -46,6 +50,7 @@ def finish(session: Session) -> Generator[e.Event | None, None, bool]:
     """
     chosen, warnings = choose(session)
     yield from warnings
+    alpha: float | None = None
     weights, words = _state(chosen.module), chosen.words
     if session.config.regularisation.wise_ft:
         start = origin.points(session.origin, chosen.progress.reinitialised)
@@ -53,7 +58,15 @@ def finish(session: Session) -> Generator[e.Event | None, None, bool]:
         if alpha is None:
             return False
         weights, words = blend(start, weights, alpha), f"{words}, WiSE-FT {alpha:g}"
-    return (yield from _write(session, weights, chosen.progress.step, words))
+    told = e.ModelSaved(
+        step=chosen.progress.step,
+        path=FILE,
+        weights=words,
+        size=0,
+        averaged=chosen.averaged,
+        alpha=alpha,
+    )
+    return (yield from _write(session, weights, told))
 
 
 def choose(session: Session) -> tuple[Candidate, list[e.Warned]]:
@@ -82,7 +95,8 @@ def choose(session: Session) -> tuple[Candidate, list[e.Warned]]:
         adapters.fit(module, tensors)  # the plan may have others by now
     module.load_state_dict(tensors, strict=False)
     _merge_adapters(module)
-    return Candidate(module, progress, words + averaged * ", moving average"), warnings
+    words += averaged * ", moving average"
+    return Candidate(module, progress, words, averaged), warnings
 
 
 def _merge_adapters(module: nn.Module) -> None:
@@ -133,15 +147,15 @@ def _best_alpha(
 
 
 def _write(
-    session: Session, weights: Mapping[str, Tensor], step: int, words: str
+    session: Session, weights: Mapping[str, Tensor], told: e.ModelSaved
 ) -> Generator[e.Event | None, None, bool]:
-    path = session.folder / FILE
+    path = session.folder / told.path
     metadata = {
         "format": "pt",  # Transformers insists on it
         "model": session.info.name,
         "classes": "\n".join(session.classes),
-        "step": str(step),
-        "weights": words,
+        "step": str(told.step),
+        "weights": told.weights,
     }
     if session.info.pooling:
         metadata["pooling"] = session.info.pooling
@@ -152,7 +166,7 @@ def _write(
             why = f"The finished model could not be saved in {plain(session.folder)}"
             yield from pause_for_room(session, f"{why} ({plain(error.strerror)})")
         else:
-            yield e.ModelSaved(step=step, path=FILE, weights=words, size=path.stat().st_size)
+            yield replace(told, size=path.stat().st_size, time=time.time())
             return True
     return False
 

@@ -48,10 +48,12 @@ def _follow_script(session: Session) -> Iterator[e.Event]:
         line = session.script.popleft()
         if line.command:
             yield from _once_more(session, line.command, line.step)
-        else:
+        elif line.config:
             yield snapshot.save(session, "fork")
             session.handover = line.config
             return
+        else:
+            session.progress.be_patient_anew(session.config.early_stopping)
 
 
 def _redo_lost(session: Session) -> Iterator[e.Event]:
@@ -139,6 +141,8 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
             p.count_stages_from(*p.position)
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
+            for warning in stages.never_begin(session):
+                yield e.Warned(message=warning)
         case c.Freeze() | c.Thaw() | c.SetPlan():
             session.set_plan(_new_rules(session, command))
             p.steering.append(command.id)

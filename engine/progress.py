@@ -34,6 +34,9 @@ class Progress(Struct):
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 
+    fork_of: str = ""
+    """Folder of the run that this one, as a fork, has taken over from with its own config."""
+
     measured: bool = False
     """Whether Auto-RGN has made the first plan, where `training.auto_rgn` asks for it."""
 
@@ -86,6 +89,12 @@ class Progress(Struct):
     def exhausted(self, config: EarlyStoppingConfig) -> bool:
         """Whether early stopping ends the run."""
         return 0 < config.patience <= self.stale
+
+    def be_patient_anew(self, config: EarlyStoppingConfig) -> bool:
+        """Let a run that early stopping has ended go on; whether it had."""
+        ended = self.exhausted(config)
+        self.stale = 0 if ended else self.stale
+        return ended
 
     def go_back_to(self, saved: "Progress") -> None:
         """Be as `saved` says, but for what a run learns once and for all."""

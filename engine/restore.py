@@ -12,7 +12,7 @@ from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
 from engine.past import Past, same
 from engine.progress import Progress
-from engine.script import Script, key_of
+from engine.script import Script
 from engine.session import Session
 
 
@@ -43,19 +43,25 @@ def begin(
     if saved is None:
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
-        return session.left_out()
-    forked_here = script and not script.replay and script.lines[-1].key == key_of(p)
-    if forked_here and saved.manifest.config != session.asked:
+        return [*session.left_out(), *stages.never_begin(session)]
+    forked_here = script.fork_at(p) if script else ""
+    if forked_here not in ("", p.fork_of):
+        p.fork_of = forked_here
         _begin_as_asked(session)
     if script and not script.replay and not checkpoint.has_best(session.folder):
         p.best = None  # it came after the fork, or its parent has given it up
     warnings = checkpointed(session, saved)
     if saved.manifest.config == session.asked:
         session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
-    ended_here = forked_here or past.finished_at == p.step
-    if ended_here and p.exhausted(session.config.early_stopping):
-        p.stale = 0  # asked to go on, early stopping is patient anew
-    return warnings
+    asked = session.config.early_stopping
+    ended_here = bool(forked_here) or past.finished_at == p.step
+    if ended_here and p.be_patient_anew(asked) and not session.done:
+        warnings.append(
+            f"Early stopping had ended the run after epoch {p.epoch - 1}; it goes on to epoch "
+            f"{session.config.training.epochs}, or until {asked.metric} is no better for another "
+            f"{_epochs(asked.patience)} (early_stopping.patience; 0 never stops)."
+        )
+    return warnings + stages.never_begin(session)
 
 
 def checkpointed(session: Session, saved: Checkpoint) -> list[str]:
@@ -107,6 +113,10 @@ def _follow_data(session: Session, why: str) -> list[str]:
         effects.append(f"the learning rate goes on as planned for the start of epoch {p.epoch}")
     p.batch, p.ahead = 0, ahead
     return [f"{why}, so {' and '.join(effects)}."] if effects else []
+
+
+def _epochs(count: int) -> str:
+    return "epoch" if count == 1 else f"{count} epochs"
 
 
 def _order(config: Config) -> tuple[object, ...]:

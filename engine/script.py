@@ -31,13 +31,16 @@ Key = tuple[int, int, int]
 
 
 class Line(Struct, frozen=True, omit_defaults=True):
-    """A command to be obeyed at a place, or a config that is in force from there."""
+    """A command to be obeyed at a place, a config that is in force from there, or neither: there
+    the run was finished and went on, with early stopping patient anew."""
 
     rewinds: int
     step: int
     epoch: int
     command: c.AnyCommand | None = None
     config: Config | None = None
+    fork: str = ""
+    """Where a fork begins with `config`, which then says all: the folder of its parent."""
 
     @property
     def key(self) -> Key:
@@ -68,6 +71,11 @@ class Script(Struct, frozen=True, kw_only=True):
         if not configs or key >= configs[-1].key:
             return None
         return next((x.config for x in reversed(configs) if x.key <= key), self.config)
+
+    def fork_at(self, p: Progress) -> str:
+        """Of which run a fork begins at a place; empty where none does."""
+        key = key_of(p)
+        return next((x.fork for x in reversed(self.lines) if x.fork and x.key == key), "")
 
     def still_to_come(self, p: Progress) -> list[Line]:
         """What is to be repeated from `p` on."""
@@ -111,7 +119,8 @@ def of_fork(folder: Path, step: int, epoch: int, config: Config) -> Script:
     """
     told = _Telling(folder)
     end = told.rewinds_before(step), step, epoch
-    lines = [*(x for x in told.lines() if x.key <= end), Line(*end, config=config)]
+    begins = Line(*end, config=config, fork=str(folder))
+    lines = [*(x for x in told.lines() if x.key <= end), begins]
     return told.script(step, lines, replay=False)
 
 
@@ -214,11 +223,13 @@ class _Telling:
 
     def _resumed(self, number: int, event: e.RunResumed) -> None:
         self.config = self.config or event.config
+        epoch, saved_at = self._saved.get(event.from_step, (1, number))
         if self._past.config not in (None, event.config):
-            epoch, saved_at = self._saved.get(event.from_step, (1, number))
             self._keep((event.from_step, epoch), before=saved_at)
             self._add(number, event.from_step, epoch, config=event.config)
             self._config_at = number
+        if self._past.finished_at == event.from_step:
+            self._add(number, event.from_step, epoch)
 
     def _keep(self, until: tuple[int, int] | None = None, before: float = inf) -> None:
         """What `Past` holds now, up to a place, did happen, and nothing to come makes it void.

@@ -44,6 +44,31 @@ def check(rules: Sequence[Rule], stages: Sequence[Stage], model: ModelInfo) -> N
             raise UserError(f"stages, number {number}: {error}") from None
 
 
+def never_begin(session: Session) -> list[str]:
+    """Says which of the stages to come begin only after the run is over; empty where none does."""
+    p, config, each = session.progress, session.config, session.steps_per_epoch
+    step, epoch, total = p.stage_step, p.stage_epoch, config.training.epochs * each - p.ahead
+    for number, stage in enumerate(p.stages, start=1):
+        match stage.after.split():
+            case ["stalled", count]:
+                epoch += int(count) + 1  # the first evaluation of a stage is the best one yet
+                step = (epoch - 1) * each - p.ahead
+            case [count, "step" | "steps"]:
+                step += int(count)
+                epoch = (step + p.ahead) // each + 1
+            case [count, *_]:
+                epoch += int(count)
+                step = (epoch - 1) * each - p.ahead
+        if step >= total:
+            rest = len(p.stages) - number
+            more = f", nor do the {rest} after it" if rest else ""
+            return [
+                f"Stage {p.stages_begun + number} ({stage.after}) never begins{more}: the run is "
+                f"over after epoch {config.training.epochs}."
+            ]
+    return []
+
+
 def _due(stage: Stage, p: Progress) -> bool:
     match stage.after.split():
         case ["stalled", count]:

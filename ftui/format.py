@@ -4,6 +4,7 @@ import math
 
 from engine.contract.events import Evaluated
 from engine.contract.inspection import TextBaseline
+from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
 from engine.contract.text import plain
 from engine.runs.store import RunSummary
@@ -50,6 +51,15 @@ def baseline_text(found: TextBaseline) -> str:
         f"TF-IDF with logistic regression: {tfidf} on {count(found.val, 'text')}; always saying "
         f"'{plain(found.commonest)}' gives {majority}."
     )
+
+
+def delivered(state: RunState) -> str:
+    """What the finished model came to on the validation data; empty where that is not known."""
+    if (found := state.delivered) is None:
+        return ""
+    main = state.task.figures[state.task.main]
+    value = measured(main, found.figures.get(state.task.main))
+    return f"validation {main.label} {value}, loss {number(found.loss)}"
 
 
 def best_main(run: RunSummary) -> str:

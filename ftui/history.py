@@ -1,5 +1,7 @@
 """Undo and redo of a plan that may be changed from elsewhere too."""
 
+from collections.abc import Callable
+
 from engine.contract.planfile import Plan
 
 
@@ -20,6 +22,10 @@ class History:
     def after(self) -> Plan | None:
         """What redo leads to."""
         return self._future[-1] if self._future else None
+
+    def newest(self, fits: Callable[[Plan], bool]) -> Plan | None:
+        """The newest plan that undo leads to, in any number of steps, and that fits."""
+        return next((plan for plan in reversed(self._past) if fits(plan)), None)
 
     def see(self, plan: Plan) -> None:
         """`plan` is in force now."""

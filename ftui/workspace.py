@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.contract import planfile
 from engine.contract.commands import AnyCommand, Freeze, PlanCommand, SetPlan, SetStages, Thaw
 from engine.contract.config import Config, own_module
-from engine.contract.edits import Edit, edited
+from engine.contract.edits import Adapt, Edit, adapted, edited, without_adapters
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
 from engine.contract.inspection import TextBaseline
 from engine.contract.methods import METHODS
-from engine.contract.plan import begins_anew, effective, resolve, with_rule
+from engine.contract.plan import effective, with_rule
 from engine.contract.planfile import Plan
 from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
@@ -206,7 +207,7 @@ class Workspace:
         None are, too, where nothing changes. Raises `UserError` where the run has ended.
         """
         wanted = self.wanted_rules
-        rules = edited(wanted, self._must_have_model(), paths, edit)
+        rules = self._edited(wanted, edit, paths)
         if rules == wanted:
             return []
         if self.state is None:
@@ -215,12 +216,21 @@ class Workspace:
         self._must_live()
         return [_shortest(wanted, rules)]
 
+    def _edited(self, rules: list[Rule], edit: Edit, paths: Sequence[str]) -> list[Rule]:
+        """Adapters that are taken away leave what there was before them, where that is known."""
+        model = self._must_have_model()
+        if edit == Adapt(0):
+            without = self._history.newest(lambda x: not adapted(x.trainable, model, paths))
+            if without is not None:
+                return without_adapters(rules, model, paths, without.trainable)
+        return edited(rules, model, paths, edit)
+
     def adopt(self, plan: Plan) -> list[AnyCommand]:
         """Take a whole plan, with its stages; as `edit`.
 
         Raises `UserError` also where it is not for the model.
         """
-        _check(plan, self._must_have_model())
+        planfile.check(plan, self._must_have_model())
         if self.state is None:
             self.draft.set_plan(plan)
             return []
@@ -281,14 +291,3 @@ def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:
     if after == with_rule(before, Rule(last.match, lr_scale=last.lr_scale)):
         return Thaw(last.match, last.lr_scale)
     return SetPlan(after)
-
-
-def _check(plan: Plan, model: ModelInfo) -> None:
-    """What can be known without the model itself. Raises `UserError`."""
-    rules = list(plan.trainable)
-    for more in ([], *(stage.trainable for stage in plan.stages)):
-        rules += more
-        assignments = resolve(rules, model)
-        begins_anew(list(model.root_own), assignments)
-        for module in model.modules:
-            begins_anew([f"{module.path}.{name}" for name in module.own], assignments)

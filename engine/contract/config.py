@@ -185,7 +185,8 @@ class TrainingConfig(Table, frozen=True):
         bool,
         Meta(
             description="true: before the first step one pass over the data measures the relative "
-            "gradient norm of each block, which becomes its learning-rate multiplier."
+            "gradient norm of each block, which becomes its learning-rate multiplier. Everything "
+            "trains then, whatever the plan says (surgical fine-tuning)."
         ),
     ] = False
     threads: Annotated[

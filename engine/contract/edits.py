@@ -121,6 +121,34 @@ def edited(rules: Sequence[Rule], model: ModelInfo, paths: Iterable[str], edit: 
     return changed
 
 
+def adapted(rules: Iterable[Rule], model: ModelInfo, paths: Collection[str]) -> bool:
+    """Whether adapters are asked for in one of the modules at `paths`."""
+    decided = _decided(rules, Matcher(model))
+    return any(decided[name].lora for name in _below(decided, paths))
+
+
+def without_adapters(
+    rules: Sequence[Rule], model: ModelInfo, paths: Collection[str], before: Sequence[Rule]
+) -> list[Rule]:
+    """The plan with the modules at `paths` as they were `before` they were given adapters.
+
+    That plan itself, where nothing else has changed since.
+    """
+    matcher, adapting = Matcher(model), adaptable(model)
+    decided, then = _decided(rules, matcher), _decided(before, matcher)
+    changed = list(rules)
+    for path in paths:
+        have = {name: _of(name, decided[name], adapting) for name in _below(decided, [path])}
+        want = {
+            name: _of(name, then[name], adapting) if decided[name].lora else says
+            for name, says in have.items()
+        }
+        changed = with_rules(changed, _shortest(path, have, want, adapting))
+    after = _decided(changed, matcher)
+    same = all(_of(n, after[n], adapting) == _of(n, then[n], adapting) for n in matcher.names)
+    return list(before) if same else _living(changed, matcher)
+
+
 def _edited(rules: list[Rule], model: ModelInfo, path: str, edit: Edit) -> list[Rule]:
     spared = _heads_below(path, model) if isinstance(edit, Adapt) else []
     found = _may_decide(rules, path)
@@ -139,27 +167,44 @@ def _edited_in_pieces(
 ) -> list[Rule]:
     """The shortest way: a rule for each piece that changes, or one for all and its exceptions."""
     matcher, adapting = Matcher(model), adaptable(model)
-    decided = dict.fromkeys(matcher.names, _FROZEN)
-    for rule in rules:
-        decided |= dict.fromkeys(matcher.take(rule.match), _says(rule))
-    names = [name for name in matcher.names if _is_below(name, path)]
-    have = {name: _of(name, decided[name], adapting) for name in names}
+    decided = _decided(rules, matcher)
+    have = {name: _of(name, decided[name], adapting) for name in _below(decided, [path])}
     changes = edit(set(have.values()))
     want = {
         name: says if any(_is_below(name, head) for head in spared) else changes[says]
         for name, says in have.items()
     }
     want = {name: _of(name, says, adapting) for name, says in want.items()}
+    pieces = _shortest(path, have, want, adapting)
+    return _living(with_rules(rules, pieces), matcher) if pieces else rules
+
+
+def _shortest(
+    path: str, have: Mapping[str, Says], want: Mapping[str, Says], adapting: Collection[str]
+) -> list[Rule]:
+    """The fewest rules that lead there in the module at `path`; none where all is there."""
+    names = list(have)
     pieces = list(_written(names, path, have, want, adapting))
     if not pieces:
-        return rules
+        return []
     ways = [pieces]
     for says, _ in Counter(want.values()).most_common(_MOST_WAYS):
         by_it = {name: _of(name, says, adapting) for name in names}
         exceptions = _written(names, path, by_it, want, adapting)
         ways.append([_rule(path, says), *exceptions])
-    shortest = min(ways, key=len)
-    return _living(with_rules(rules, shortest), matcher)
+    return min(ways, key=len)
+
+
+def _decided(rules: Iterable[Rule], matcher: Matcher) -> dict[str, Says]:
+    """What is said of each parameter, an adapter also where it can't have one."""
+    decided = dict.fromkeys(matcher.names, _FROZEN)
+    for rule in rules:
+        decided |= dict.fromkeys(matcher.take(rule.match), _says(rule))
+    return decided
+
+
+def _below(names: Iterable[str], paths: Collection[str]) -> list[str]:
+    return [name for name in names if any(_is_below(name, path) for path in paths)]
 
 
 def _written(

@@ -135,8 +135,8 @@ class StepsTrained(Event, frozen=True):
 
     first_step: int
     loss: list[float | None]
-    """Mean training loss of each step, as minimised: of mixed pictures where they are mixed, label
-    smoothing and class weights included; None where not finite."""
+    """Mean training loss of each step, as minimised (mixing, smoothing and class weights included);
+    None where not finite."""
     lr: list[float]
     """Base rate times schedule of each step; a parameter's own multiplier comes on top."""
     samples_per_second: float
@@ -194,8 +194,7 @@ class CheckpointSaved(Event, frozen=True):
     reason: Literal["start", "epoch", "steps", "command", "stop", "end", "rewind", "fork", "found"]
     """found: by a worker that goes on from it, since the one before died too soon to tell."""
     best: bool
-    size: int
-    """Bytes."""
+    size: int  # bytes
     epoch: int = 0
     """The epoch under way or about to begin."""
 
@@ -324,8 +323,10 @@ class ModelSaved(Event, frozen=True):
     """Relative to the run's folder."""
     weights: str
     """Which, in words: 'best, epoch 3', 'last', 'moving average', 'WiSE-FT 0.7'."""
-    size: int
-    """Bytes."""
+    size: int  # bytes
+    averaged: bool = False
+    alpha: float | None = None
+    """The share of the tuned weights, where WiSE-FT has chosen one."""
 
 
 class ReplayCompared(Event, frozen=True):

@@ -5,6 +5,7 @@ They write patterns rather than lists of parameters where they can, so that the 
 that a person reads, edits and takes to another model.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -181,44 +182,58 @@ class Method(NamedTuple):
     stages: Callable[[ModelInfo, int], list[Stage]] = _no_stages
     """What is to join the plan later, in a run of so many epochs."""
 
+    @property
+    def paper(self) -> str:
+        """Its number at arXiv; empty where it has none."""
+        found = re.search(r"arXiv:([\d.]+)", self.help)
+        return found[1] if found else ""
+
 
 METHODS: dict[str, Method] = {
-    "linear-probe": Method("head", "Linear probe: nothing but the head", head_only),
-    "last-1": Method("last block", "The head and the last block", partial(last_blocks, count=1)),
+    "linear-probe": Method(
+        "linear probe", "Linear probe: nothing but the head (arXiv:1610.01644)", head_only
+    ),
+    "last-1": Method(
+        "last block",
+        "Surgical fine-tuning of the head and the last block (arXiv:2210.11466)",
+        partial(last_blocks, count=1),
+    ),
     "last-2": Method(
-        "last 2 blocks", "The head and the last two blocks", partial(last_blocks, count=2)
+        "last 2 blocks",
+        "Surgical fine-tuning of the head and the last two blocks (arXiv:2210.11466)",
+        partial(last_blocks, count=2),
     ),
     "lp-ft": Method(
-        "head, then all",
+        "LP-FT",
         "LP-FT: the head for half of the epochs, then all but BatchNorm at a tenth of the rate, "
         "the choice for little data (arXiv:2202.10054)",
         head_only,
         probe_then_all,
     ),
     "gradual": Method(
-        "gradual unfreezing",
-        "The head, and each epoch the next group of layers but BatchNorm, at discriminative rates "
-        "(ULMFiT, arXiv:1801.06146)",
+        "ULMFiT unfreezing",
+        "Gradual unfreezing: the head, and each epoch the next group but BatchNorm, at "
+        "discriminative rates (ULMFiT, arXiv:1801.06146)",
         head_only,
         gradual_unfreezing,
     ),
-    "full": Method("all", "Full fine-tuning: every parameter at one rate", full),
+    "full": Method("full fine-tuning", "Full fine-tuning: every parameter at one rate", full),
     "layer-decay": Method(
         "layer-wise decay",
         f"Everything, the rate times {LAYER_DECAY:g} a block from the head (arXiv:2106.08254)",
         layer_decay,
     ),
     "discriminative": Method(
-        "discriminative",
-        f"Everything, the rate divided by {ULMFIT_DIVISOR:g} a stage from the head (ULMFiT, "
-        "arXiv:1801.06146)",
+        "ULMFiT rates",
+        f"Discriminative rates: everything, divided by {ULMFIT_DIVISOR:g} a stage from the head "
+        "(ULMFiT, arXiv:1801.06146)",
         discriminative,
     ),
     "norms-and-biases": Method(
         "norms and biases", "The head, all norms and all biases", norms_and_biases
     ),
     "norm-only": Method("norms", "The head and all norms (arXiv:2003.00152)", norm_only),
-    "bitfit": Method("biases", "BitFit: the head and all biases (arXiv:2106.10199)", bitfit),
+    "bitfit": Method("BitFit", "BitFit: the head and all biases (arXiv:2106.10199)", bitfit),
     "attention-only": Method(
         "attention",
         "The head and the attention layers of a transformer (arXiv:2203.09795)",

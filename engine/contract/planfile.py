@@ -1,17 +1,16 @@
 """A plan as text of its own: its rules and stages as `config.toml` has them, and nothing else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import tomli_w
 from msgspec import field
 
 from engine.contract import toml
 from engine.contract.errors import UserError
+from engine.contract.plan import begins_anew, resolve
 from engine.contract.rules import Rule, Stage, Table
 from engine.contract.text import plain
+from engine.contract.tree import ModelInfo
 
 
 class Plan(Table, frozen=True):
@@ -23,7 +22,7 @@ class Plan(Table, frozen=True):
 
 def dump(rules: Iterable[Rule], stages: Iterable[Stage] = ()) -> str:
     """The TOML text of a plan: `match` and `train` of each rule, and whatever is not usual."""
-    return "\n".join([*_tables("trainable", rules), *(_stage(stage) for stage in stages)])
+    return "\n".join([*toml.dump_rules("trainable", rules), *map(toml.dump_stage, stages)])
 
 
 def load(path: str | Path) -> Plan:
@@ -44,18 +43,12 @@ def parse(text: str, source: str) -> Plan:
     return plan
 
 
-def _stage(stage: Stage) -> str:
-    after = f"[[stages]]\n{tomli_w.dumps({'after': stage.after})}"
-    return "\n".join([after, *_tables("stages.trainable", stage.trainable)])
-
-
-def _tables(name: str, rules: Iterable[Rule]) -> Sequence[str]:
-    return [f"[[{name}]]\n{tomli_w.dumps(_telling(rule))}" for rule in rules]
-
-
-def _telling(rule: Rule) -> dict[str, Any]:
-    """What a reader wants to know of a rule."""
-    usual = Rule(match=rule.match)
-    values: dict[str, Any] = msgspec.to_builtins(rule)
-    told = {name: value for name, value in values.items() if value != getattr(usual, name)}
-    return {"match": rule.match, "train": rule.train, **told}
+def check(plan: Plan, model: ModelInfo) -> None:
+    """Raises `UserError` where a plan is not for a model, as far as its tree tells."""
+    rules = list(plan.trainable)
+    for more in ([], *(stage.trainable for stage in plan.stages)):
+        rules += more
+        assignments = resolve(rules, model)
+        begins_anew(list(model.root_own), assignments)
+        for module in model.modules:
+            begins_anew([f"{module.path}.{name}" for name in module.own], assignments)

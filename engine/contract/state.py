@@ -217,6 +217,18 @@ class RunState:
         return found
 
     @property
+    def delivered(self) -> e.Evaluated | e.InterpolationEvaluated | None:
+        """What the validation data gave for the weights of the finished model, where there is one
+        and it was evaluated."""
+        saved = self.saved_model
+        if saved is None:
+            return None
+        if saved.alpha is not None:
+            return next((x for x in self.interpolations if x.alpha == saved.alpha), None)
+        evaluations = self.averaged if saved.averaged else self.evaluations
+        return next((x for x in reversed(evaluations) if x.step == saved.step), None)
+
+    @property
     def task(self) -> TaskWords:
         """The words of what is learned; of a run that has not said it yet, the first there is."""
         return TASKS[self.config.task] if self.config else next(iter(TASKS.values()))

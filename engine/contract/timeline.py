@@ -35,6 +35,12 @@ def epoch_at(state: RunState) -> int:
     return max(state.epoch, ended[-1] + 1 if ended else 1)
 
 
+def epochs_begun(state: RunState, step: int) -> int:
+    """How many epochs the first `step` steps are of."""
+    at_its_end = (x.epoch for x in state.evaluations if x.reason == "epoch" and x.step == step)
+    return next(at_its_end, epoch_at(state))
+
+
 def config_in_force(state: RunState) -> Config | None:
     """The config that asks for what is in force, live changes of rate, plan and settings included;
     None of a run that had not begun to train."""

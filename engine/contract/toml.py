@@ -12,6 +12,7 @@ import tomli_w
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.fields import all_fields, bare, expected, struct_in
+from engine.contract.rules import Rule, Stage
 from engine.contract.text import nearest, plain
 
 Part = TypeVar("Part", bound=msgspec.Struct)
@@ -87,7 +88,34 @@ def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
 
 def dump(config: Config) -> str:
     """The complete TOML text of `config`; `parse(dump(c)) == c`."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+    parts: list[str] = []
+    for key, value in msgspec.to_builtins(config).items():
+        if key == "trainable":
+            parts += dump_rules(key, config.trainable)
+        elif key == "stages":
+            parts += [dump_stage(stage) for stage in config.stages]
+        else:
+            parts.append(tomli_w.dumps(_without_none({key: value})))
+    return "\n".join(parts)
+
+
+def dump_rules(name: str, rules: Iterable[Rule]) -> list[str]:
+    """A table called `name` for each rule, with `match`, `train`, and whatever is not usual."""
+    return [f"[[{name}]]\n{tomli_w.dumps(_telling(rule))}" for rule in rules]
+
+
+def dump_stage(stage: Stage) -> str:
+    """A stage and its rules, in tables."""
+    after = f"[[stages]]\n{tomli_w.dumps({'after': stage.after})}"
+    return "\n".join([after, *dump_rules("stages.trainable", stage.trainable)])
+
+
+def _telling(rule: Rule) -> dict[str, Any]:
+    """What a reader wants to know of a rule."""
+    usual = Rule(match=rule.match)
+    values: dict[str, Any] = msgspec.to_builtins(rule)
+    told = {name: value for name, value in values.items() if value != getattr(usual, name)}
+    return {"match": rule.match, "train": rule.train, **told}
 
 
 def _without_none(value: Any) -> Any:

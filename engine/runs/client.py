@@ -1,7 +1,7 @@
 """The engine's async face: start a run or attach to one, follow what it tells, steer it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
 from engine.contract import commands as c
@@ -19,6 +19,7 @@ from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
 from engine.runs.launch import WORKER, launch
 
 _SECONDS_BETWEEN_LOOKS = 0.05
+_EPOCHS = "training.epochs"
 _ANSWERS = (e.CommandApplied, e.CommandRejected)
 
 
@@ -191,9 +192,11 @@ async def resume(
     runs_dir: Path | None = None,
     module: str = WORKER,
 ) -> Run:
-    """Start a new worker on a run that has none, with `key=value` overrides of its config.
+    """Start a new worker on a run that has none, with `key=value` overrides of its config, which
+    win over what was changed while it was live.
 
-    Raises `UserError` where a worker is on it, or where it is finished and gets no more epochs.
+    One that early stopping has ended goes on, with its patience counted anew. Raises `UserError`
+    where a worker is on it, or where all its epochs are over and it gets no more.
     """
     changes = list(overrides)
 
@@ -207,8 +210,10 @@ async def resume(
         config = toml.load(folder / store.CONFIG, changes)
         state, status = store.state_of(folder)
         if status == "finished":
-            _refuse_if_done(folder, state, config, bool(changes))
+            _refuse_if_done(folder, state, config, changes)
         launch(folder, ready(config, resumed=True) if changes else None, module)
+        for command in _said_anew(changes, config):
+            Outbox(folder).append(command)
         return Run(folder, state.lives)
 
     return await asyncio.to_thread(relaunch)
@@ -249,12 +254,34 @@ async def _begun(create: Callable[[], Path], module: str) -> Run:
     return Run(await asyncio.to_thread(create_and_launch))
 
 
-def _refuse_if_done(folder: Path, state: RunState, config: Config, changed: bool) -> None:
-    more_to_do = config.training.epochs > state.epochs or (state.early_stopped and changed)
-    if not more_to_do:
+def _said_anew(overrides: Iterable[str], config: Config) -> Iterator[c.AnyCommand]:
+    """The commands that make `overrides` win over what was changed while live before.
+
+    One that says what `config.toml` says already is no change that the worker could see there.
+    """
+    for override in overrides:
+        key, _, text = (part.strip() for part in override.partition("="))
+        if key == "optimizer.lr":
+            yield c.SetLearningRate(config.optimizer.lr)
+        elif key == "trainable":
+            yield c.SetPlan(config.trainable)
+        elif key in c.LIVE_OPTIONS:
+            yield c.SetOption(key, text)
+
+
+def _refuse_if_done(
+    folder: Path, state: RunState, config: Config, overrides: Iterable[str]
+) -> None:
+    """One that early stopping has ended goes on as long as there are epochs left."""
+    said = any(override.partition("=")[0].strip() == _EPOCHS for override in overrides)
+    before = state.asked.training.epochs if state.asked else None
+    wanted = config.training.epochs
+    if not said and wanted == before:
+        wanted = state.epochs  # which may have been changed while live
+    if wanted <= state.epoch:
         raise UserError(
-            f"{plain(folder.name)} finished its {state.epochs} epochs; "
-            f"'--set training.epochs={2 * state.epochs}' gives it more."
+            f"{plain(folder.name)} finished its {state.epoch} epochs; "
+            f"'--set {_EPOCHS}={2 * state.epoch}' gives it more."
         )
 
 

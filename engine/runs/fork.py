@@ -7,10 +7,13 @@ from pathlib import Path
 
 from engine import checkpoint, script
 from engine.checkpoint import Checkpoint
-from engine.contract import timeline, toml
+from engine.contract import plan, planfile, timeline, toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.planfile import Plan
+from engine.contract.state import RunState
 from engine.contract.text import plain
+from engine.past import same
 from engine.runs import store
 from engine.runs.checks import ready
 from engine.runs.journal import event_tail
@@ -23,10 +26,13 @@ def create_fork(
     """A run that is `parent` up to `step`, and goes on from there with `key=value` changes.
 
     It begins at the parent's newest checkpoint before that step, or else from the start, and
-    repeats the steps in between. Raises `UserError` where the parent never came to that step.
+    repeats the steps in between. Raises `UserError` where the parent never came to that step, or
+    the fork could not go on from there.
     """
-    asked, epoch = config_at(parent, step)
+    state = _state_at(parent, step)
+    asked, epoch = _in_force(parent, state), timeline.epoch_at(state)
     config = ready(toml.with_overrides(asked, overrides), resumed=True)
+    _refuse_what_cannot_run(config, asked, state, step)
     past = script.of_fork(parent, step, epoch, config)
     begin = next((x for x in checkpoint.until(parent, step) if _before(x, past)), None)
     kept = (parent / checkpoint.START).exists()
@@ -58,6 +64,11 @@ def config_at(parent: Path, step: int) -> tuple[Config, int]:
 
     Raises `UserError` where the run never came to that step.
     """
+    state = _state_at(parent, step)
+    return _in_force(parent, state), timeline.epoch_at(state)
+
+
+def _state_at(parent: Path, step: int) -> RunState:
     tail, events = event_tail(parent), []
     while chunk := tail.chunk():
         events += chunk
@@ -66,11 +77,34 @@ def config_at(parent: Path, step: int) -> tuple[Config, int]:
         raise UserError(
             f"{plain(parent.name)} can be forked at steps from 0 to {newest.step}, not at {step}."
         )
-    state = timeline.until(events, step)
+    return timeline.until(events, step)
+
+
+def _in_force(parent: Path, state: RunState) -> Config:
     config = timeline.config_in_force(state)
     if config is None:
         raise UserError(f"{plain(parent.name)} has not begun to train, so there is no fork of it.")
-    return config, timeline.epoch_at(state)
+    return config
+
+
+OF_THE_PARENT = ("task", "model.name", "model.weights")
+"""Settings that a fork can't change."""
+
+
+def _refuse_what_cannot_run(config: Config, parents: Config, state: RunState, step: int) -> None:
+    """`state` is the parent's at `step`, whose config there is `parents`. Raises `UserError`."""
+    for key in OF_THE_PARENT:
+        if not same(key, config, parents):
+            raise UserError(f"{key}: a fork goes on with its parent's model, so it can't change.")
+    begun = timeline.epochs_begun(state, step)
+    if config.training.epochs < begun:
+        raise UserError(
+            f"training.epochs: step {step} is in epoch {begun}, so a fork from there can't have "
+            f"only {config.training.epochs}."
+        )
+    if state.model:
+        rules = plan.effective(config.trainable, state.model)
+        planfile.check(Plan(rules, config.stages), state.model)
 
 
 def _before(saved: Checkpoint, past: Script) -> bool:

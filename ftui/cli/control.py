@@ -50,12 +50,14 @@ def ctl(run: str, action: str, value: str | None, runs_dir: Path) -> None:
     freeze PATTERN    a path or glob, such as layer4 or '*.bias'
     thaw PATTERN
     rewind STEP       back to the newest checkpoint at or before STEP
-    auto-rgn          measure relative gradient norms, make them the multipliers
+    auto-rgn          measure relative gradient norms, make them the multipliers;
+                      everything trains then
     stages            call off the stages of the plan that are still to come
     """
     command = _command(lambda: store.find(run, runs_dir), action, value)
     answer = asyncio.run(_send(run, runs_dir, command))
-    click.echo(f"{c.describe(command)}: applied at step {answer.step}")
+    more = "; everything trains now" if isinstance(command, c.AutoRGN) else ""
+    click.echo(f"{c.describe(command)}: applied at step {answer.step}{more}")
 
 
 def _command(find: Callable[[], Path], action: str, value: str | None) -> c.AnyCommand:

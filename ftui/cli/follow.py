@@ -22,7 +22,7 @@ from engine.runs.client import Run
 from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError, called
-from ftui.format import count, duration, main_figure, measured, number
+from ftui.format import count, delivered, duration, main_figure, measured, number
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,6 +44,8 @@ async def until_training(run: Run) -> None:
             interrupt.pass_on()
             if isinstance(event, e.PreparationAdvanced):
                 click.echo(f"{plain(event.stage)} ...", err=True)
+            if isinstance(event, e.Warned):
+                click.echo(f"warning: {plain(event.message)}", err=True)
             if isinstance(event, e.TrainingStarted):
                 return
     _raise_end(run)
@@ -77,26 +79,19 @@ def summarise(folder: Path, state: RunState, status: Status) -> None:
 
 def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
     """What came of a run, against what guessing would have given."""
-    seconds, main = (state.updated or 0) - (state.started or 0), state.task.figures[state.task.main]
+    seconds = (state.updated or 0) - (state.started or 0)
     ended = f"stopped early by {state.early_stopped.metric}" if state.early_stopped else status
     yield (
         f"{ended} after {count(state.epoch, 'epoch')}, {count(state.step, 'step')}, "
         f"{duration(seconds)}"
     )
-    for of_what, evaluations in (("", state.evaluations), ("average's ", state.averaged)):
-        if best := best_of(state.task, evaluations):
-            yield (
-                f"{of_what}validation {main.label} {measured(main, best.value(state.task.main))} "
-                f"(best, epoch {best.epoch}), loss {number(best.loss)}"
-            )
+    yield from _figures(state)
     if state.data and (baseline := state.data.baseline):
         known = state.task.figures[baseline.figure]
         yield f"baseline {measured(known, baseline.value)} ({plain(baseline.how)})"
     if state.model:
         total = state.model.total_parameters
         yield f"trained {state.trainable:,} of {total:,} parameters"
-    if state.saved_model:
-        yield f"{plain(state.saved_model.path)} has the weights: {plain(state.saved_model.weights)}"
     if state.skipped_count:
         first = state.skipped[0]
         yield (
@@ -107,6 +102,23 @@ def summary(folder: Path, state: RunState, status: Status) -> Iterator[str]:
         yield f"warning: {plain(warning)}"
     yield f"look at it again: {called()} attach {plain(short(folder))}"
     yield str(folder)
+
+
+def _figures(state: RunState) -> Iterator[str]:
+    """Those of the finished model; of a run that has not finished, the best so far."""
+    if saved := state.saved_model:
+        said = delivered(state)
+        of_it = f": {said}" if said else ""
+        yield f"{plain(saved.path)} has the weights: {plain(saved.weights)}{of_it}"
+        if state.phase == "finished":
+            return
+    main = state.task.figures[state.task.main]
+    for of_what, evaluations in (("", state.evaluations), ("average's ", state.averaged)):
+        if best := best_of(state.task, evaluations):
+            yield (
+                f"{of_what}validation {main.label} {measured(main, best.value(state.task.main))} "
+                f"(best so far, epoch {best.epoch}), loss {number(best.loss)}"
+            )
 
 
 def short(folder: Path) -> str:

@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.contract.errors import UserError
-from engine.contract.methods import METHODS
+from engine.contract.methods import METHODS, Method
 from engine.contract.plan import resolve, trainable_parameters
 from engine.contract.rules import Rule, Stage
 from engine.contract.text import plain
@@ -52,9 +52,9 @@ class PresetMenu(Menu):
         self.clear_options()
         for name, method in METHODS.items():
             with suppress(UserError):  # one without norms, or without attention
-                line = _preset_line(method.label, method.rules(model), model)
+                line = _preset_line(method, model)
                 self.add_option(Option(line, id=name))
-        self.show("Presets")
+        self.show("Presets, with their papers at arXiv")
 
     def action_close(self) -> None:
         self.display = False
@@ -78,7 +78,7 @@ class ModulesPane(Pane):
             "presets",
             "Presets",
             id="modules.presets",
-            tooltip="Head, last blocks, norms, biases, all, and other methods",
+            tooltip="Linear probe, LP-FT, BitFit, ULMFiT, surgical fine-tuning, LoRA, and others",
         ),
         Binding(
             "P", "toggle_text", "Plan", id="modules.text", tooltip="The plan as text, or the tree"
@@ -191,9 +191,12 @@ class ModulesPane(Pane):
         return changing | {path for path in edited if path is not None}
 
 
-def _preset_line(label: str, rules: Sequence[Rule], model: ModelInfo) -> str:
-    trained, total = trainable_parameters(resolve(rules, model), model), model.total_parameters
-    return f"{label:<18}{count_text(trained):>7} {share_text(trained, total):>5}"
+def _preset_line(method: Method, model: ModelInfo) -> str:
+    """Raises `UserError` where the method is not for the model."""
+    rules, total = method.rules(model), model.total_parameters
+    trained = trainable_parameters(resolve(rules, model), model)
+    figures = f"{count_text(trained):>7} {share_text(trained, total):>5}"
+    return f"{method.label:<18}{figures}  {method.paper}".rstrip()
 
 
 def _why_empty(workspace: Workspace) -> str:

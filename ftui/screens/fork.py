@@ -13,11 +13,10 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.fields import Field, all_fields
 from engine.contract.text import plain
+from engine.runs.fork import OF_THE_PARENT
 from ftui.screens.sheet import Sheet
 from ftui.settings import LR, changed, overrides, value_at, value_text
 from ftui.widgets.form import FieldForm, FieldList, Note
-
-_OF_THE_PARENT = ("task", "model.name", "model.weights")
 
 
 class ForkScreen(Sheet[list[str] | None]):
@@ -95,4 +94,4 @@ def _key(row: Field | str) -> str:
 
 
 def _refusal(key: str) -> str:
-    return f"A fork has its parent's model, so {key} stays." if key in _OF_THE_PARENT else ""
+    return f"A fork has its parent's model, so {key} stays." if key in OF_THE_PARENT else ""

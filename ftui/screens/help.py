@@ -1,6 +1,8 @@
 """All keys, pane by pane, as the bindings themselves tell them."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
@@ -10,12 +12,16 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from engine.contract.methods import METHODS
 from ftui.panes.pane import Pane
 from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
 
 _KEYS = 18
-"""Cells for the keys."""
+"""Cells for the keys, and for the names of methods."""
+_COLUMN = 56
+"""Cells that a column has at least."""
+_GAP = 2
 _OURS = "ftui."
 
 
@@ -50,6 +56,7 @@ class HelpScreen(Sheet[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen {
+        & > Vertical { width: 100%; }
         & Lines { height: auto; max-height: 100%; }
         & > .strong { color: $primary; }
     }
@@ -67,22 +74,71 @@ class HelpScreen(Sheet[None]):
         yield box
 
     def on_mount(self) -> None:
-        self._lines.show(self._text())
+        super().on_mount()
         self.screen.set_focus(self._lines)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show)
 
     @property
     def text(self) -> str:
         """All of it."""
         return self._lines.text
 
-    def _text(self) -> list[Line]:
-        lines: list[Line] = []
+    def _show(self) -> None:
+        """In as many columns as there is room for."""
+        room = self._lines.room
+        count = max(1, (room + _GAP) // (_COLUMN + _GAP))
+        width = (room + _GAP) // count - _GAP
+        self._lines.show(_beside(_columns(self._blocks(width), count), width))
+
+    def _blocks(self, width: int) -> list[list[Content]]:
+        """Each section, as lines of so many cells."""
+        blocks = []
         for section in self._sections:
-            lines += ["", Content.styled(section.title, ".strong")]
-            for key in section.keys:
-                keys = " ".join(self.app.get_key_display(Binding(k, "")) for k in key.keys)
-                lines.append(Content.assemble(f"  {keys:<{_KEYS}} ", key.tooltip))
-        return lines[1:]
+            rows = [
+                (" ".join(self.app.get_key_display(Binding(k, "")) for k in key.keys), key.tooltip)
+                for key in section.keys
+            ]
+            blocks.append(_block(section.title, rows, width))
+        methods = [(method.label, method.help) for method in METHODS.values()]
+        return [*blocks, _block("Named methods", methods, width)]
+
+
+def _block(title: str, rows: Iterable[tuple[str, str]], width: int) -> list[Content]:
+    lines = [Content.styled(title, ".strong")]
+    for name, words in rows:
+        first, *rest = textwrap.wrap(words, max(_KEYS, width - _KEYS - 3)) or [""]
+        lines.append(Content(f"  {name:<{_KEYS}} {first}"))
+        lines += [Content(f"{'':<{_KEYS + 3}}{more}") for more in rest]
+    return [*lines, Content("")]
+
+
+def _columns(blocks: Sequence[list[Content]], count: int) -> list[list[Content]]:
+    """The blocks in their order, in columns that are as short as can be."""
+    heights = [len(block) for block in blocks]
+    limit = max(max(heights), -(-sum(heights) // count))
+    while len(columns := _filled(blocks, limit)) > count:
+        limit += 1
+    return columns
+
+
+def _filled(blocks: Sequence[list[Content]], limit: int) -> list[list[Content]]:
+    """Columns of at most `limit` lines, one block at least."""
+    columns: list[list[Content]] = [[]]
+    for block in blocks:
+        if columns[-1] and len(columns[-1]) + len(block) > limit:
+            columns.append([])
+        columns[-1] += block
+    return columns
+
+
+def _beside(columns: Sequence[Sequence[Content]], width: int) -> list[Line]:
+    """The lines of columns, side by side."""
+    return [
+        Content.assemble(*(cell.pad_right(width + _GAP - cell.cell_length) for cell in row))
+        for row in zip_longest(*columns, fillvalue=Content(""))
+    ]
 
 
 def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:

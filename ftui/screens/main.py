@@ -264,13 +264,13 @@ class MainScreen(Steering):
             self.tell(error)
 
     @work(exclusive=True, group="launch")
-    async def action_resume(self) -> None:
+    async def resume(self, overrides: Sequence[str] = ()) -> None:
         """Put a new worker on the open run."""
         run = self.workspace.run
         if run is None:
             return
         try:
-            self.open_run(await client.resume(run.folder))
+            self.open_run(await client.resume(run.folder, overrides))
         except UserError as error:
             self.tell(error)
 

@@ -20,7 +20,8 @@ _FIGURE = 9
 _LONGEST_NAME = 30
 _WHAT = (
     "|gradient| / |weight| of each block: the larger, the more it would change. Auto-RGN (Lee et "
-    "al., 2022) measures it on the training data, and makes learning-rate multipliers of it."
+    "al., 2022: surgical fine-tuning) measures it on the training data, and makes learning-rate "
+    "multipliers of it. Everything trains from then on, what is frozen now included."
 )
 
 
@@ -28,7 +29,13 @@ class NormsScreen(FollowingSheet):
     """Bars that follow the run; `a` has its worker measure them and take them over."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "measure", "Measure", id="norms.measure", tooltip="Measure and take over"),
+        Binding(
+            "a",
+            "measure",
+            "Measure",
+            id="norms.measure",
+            tooltip="Measure and take over; everything trains then",
+        ),
         Binding(
             "escape,q,A,enter,ctrl+g", "dismiss", "Close", id="norms.close", tooltip="Close this"
         ),
@@ -42,7 +49,7 @@ class NormsScreen(FollowingSheet):
 
     def _show(self) -> None:
         live = self._workspace.live
-        keys = "a measures and takes over  escape closes" if live else "escape closes"
+        keys = "a measures, and trains everything by it  escape closes" if live else "escape closes"
         self.query_one(Vertical).border_subtitle = keys
         state = self._workspace.state
         norms = state.norms if state else {}

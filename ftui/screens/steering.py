@@ -46,6 +46,10 @@ class Steering(Screen[None]):
         """Open a run and go to its curves."""
         raise NotImplementedError
 
+    def resume(self, overrides: Sequence[str] = ()) -> object:
+        """Put a new worker on the open run, with `key=value` changes."""
+        raise NotImplementedError
+
     @property
     def step_looked_at(self) -> int | None:
         """The step under the plot's cursor; None without one."""
@@ -102,6 +106,24 @@ class Steering(Screen[None]):
         if not 0 < lr <= HIGHEST_LR:
             raise UserError("A number above 0, such as 0.001.")
         self.send([c.SetLearningRate(lr)])
+
+    def action_resume(self) -> None:
+        """Go on with the open run; one that is finished is given epochs first."""
+        state = self.workspace.state
+        if state is None or self.workspace.standing != "finished":
+            self.resume()
+            return
+        early = state.early_stopped is not None
+        offered = state.epochs if early and state.epochs > state.epoch else 2 * state.epoch
+        label = "Early stopping counts anew; train to epoch" if early else "Train to epoch"
+        self.prompt.ask(label, str(offered), self._go_on_to)
+
+    def _go_on_to(self, typed: str) -> None:
+        state = self.workspace.state
+        done = state.epoch if state else 0
+        if not typed.strip().isdecimal() or int(typed) <= done:
+            raise UserError(f"A whole number above {done}.")
+        self.resume([f"training.epochs={int(typed)}"])
 
     def action_norms(self) -> None:
         """Show the relative gradient norms, which may be measured from there."""

@@ -8,7 +8,7 @@ from textual.widgets import Static
 from engine.contract.state import RunState
 from engine.contract.tasks import TASKS
 from engine.contract.text import plain
-from ftui.format import count, measured, number, size
+from ftui.format import count, delivered, measured, number, size
 from ftui.paths import near
 from ftui.workspace import Workspace
 
@@ -76,12 +76,11 @@ def _end(state: RunState) -> str:
 
 
 def _result(state: RunState) -> str:
-    best, main = state.best, state.task.figures[state.task.main]
-    if f"val_{state.task.main}" not in best:
+    """Of the finished model."""
+    words = delivered(state)
+    if not words:
         return ""
-    words = f": best {main.label} {measured(main, best[f'val_{state.task.main}'])}"
-    if "val_loss" in best:
-        words += f", best val loss {number(best['val_loss'])}"
+    words = f": {words}"
     if state.data and (baseline := state.data.baseline):
         value = measured(state.task.figures[baseline.figure], baseline.value)
         words += f"; {plain(baseline.how)} gives {value}"

@@ -142,6 +142,27 @@ def test_a_fork_at_the_end_of_an_early_stopped_run_goes_on(tmp_path: Path) -> No
     assert state.step == 25, "patient anew"
 
 
+@pytest.mark.parametrize("other", [{}, {"epochs": 9}])
+def test_what_goes_on_after_early_stopping_is_forked_and_replayed(
+    tmp_path: Path, other: dict[str, int]
+) -> None:
+    """The patience was changed while live; the resume says nothing of it, or changes another."""
+    judged = EarlyStoppingConfig(min_delta=1e5)
+    patience = c.SetOption("early_stopping.patience", "2")
+    config = asked(tmp_path, epochs=8, early_stopping=judged)
+    parent = made(tmp_path, config, commands=[((2, 1), patience)])
+    assert fold(event_tail(parent).read()).step == 15
+    live(parent, asked(tmp_path, **{"epochs": 8, "early_stopping": judged, **other}))
+    assert fold(event_tail(parent).read()).step == 25
+
+    events = repeated(fork.create_replay(parent, tmp_path))
+    (compared,) = of(e.ReplayCompared, events)
+    assert compared.step == 25  # type: ignore[attr-defined]
+    assert compared.different == []  # type: ignore[attr-defined]
+    folder = fork.create_fork(parent, 18, ["early_stopping.patience=0"], tmp_path)
+    assert fold(repeated(folder)).step == 5 * other.get("epochs", 8)
+
+
 @pytest.mark.parametrize("step", [0, 7])
 @pytest.mark.parametrize("override", ["l2_sp=0.1", "wise_ft=true"])
 def test_a_fork_has_no_start_to_go_back_to_that_was_not_kept(

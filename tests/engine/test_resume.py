@@ -168,6 +168,11 @@ def test_a_run_that_stopped_early_goes_on_also_if_it_is_killed_at_once(tmp_path:
     worker.live(steps=11)
     worker.live()
     assert [x.step for x in fold(worker.journal).evaluations] == [5, 10, 15]
+    (first, _again) = fold(worker.journal).warnings
+    assert first == (
+        "Early stopping had ended the run after epoch 2; it goes on to epoch 9, or until val_loss "
+        "is no better for another epoch (early_stopping.patience; 0 never stops)."
+    )
 
 
 def test_more_epochs_are_as_if_asked_for_at_once(tmp_path: Path) -> None:

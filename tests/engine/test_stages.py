@@ -124,3 +124,32 @@ def test_a_rule_that_matches_nothing_is_refused_at_once(tmp_path: Path, command:
     events = run(session(tmp_path, asked()), [(2, c.SetStages([wrong]))])
     (refused,) = of(e.CommandRejected, events)
     assert "stages, number 1" in refused.reason  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "after", "said"),
+    [
+        (4, ["2 epochs", "1 epoch"], ""),
+        (4, ["19 steps"], ""),
+        (4, ["20 steps"], "Stage 1 (20 steps) never begins: the run is over after epoch 4."),
+        (3, ["2 epochs", "stalled 1", "1 step"], "Stage 2 (stalled 1) never begins, nor do the 1"),
+        (3, ["3 epochs"], "Stage 1 (3 epochs) never begins: the run is over after epoch 3."),
+        (4, ["stalled 2"], ""),
+    ],
+)
+def test_a_stage_that_never_begins_is_said_as_the_run_starts(
+    tmp_path: Path, epochs: int, after: list[str], said: str
+) -> None:
+    told: list[e.Event] = []
+    stages = [Stage(when, [Rule("body")]) for when in after]
+    session(tmp_path, asked(*stages, epochs=epochs), tell=told.append)
+    warnings = [x.message for x in of(e.Warned, told)]  # type: ignore[attr-defined]
+    assert bool(warnings) == bool(said)
+    assert all(said in warning for warning in warnings)
+
+
+def test_a_stage_that_is_sent_too_late_is_said(tmp_path: Path) -> None:
+    late = c.SetStages([Stage("2 epochs", [Rule("body")])])
+    events = run(session(tmp_path, asked(epochs=3)), [(7, late)])
+    (warned,) = of(e.Warned, events)
+    assert "Stage 1 (2 epochs) never begins" in warned.message  # type: ignore[attr-defined]

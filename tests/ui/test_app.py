@@ -201,7 +201,10 @@ async def test_a_worker_that_died_is_told_at_once(shown: Shown, run: ScriptedRun
             [e.EarlyStopped(200, "val_loss", 0.5, 3), e.RunFinished(200)],
             "Stopped early: val_loss was not better for 3 evaluations",
         ),
-        ([e.RunFinished(200)], "Finished after 10 epochs: best top-1 71.2 %"),
+        (
+            [e.ModelSaved(96, "m.safetensors", "best, epoch 2", 9), e.RunFinished(200)],
+            "epochs: validation top-1 59.6 %, loss 1.052. The model (best, epoch 2, 9 B) is ",
+        ),
     ],
 )
 async def test_every_end_has_its_words(

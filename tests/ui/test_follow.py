@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -151,19 +152,34 @@ def test_the_summary_tells_one_evaluation() -> None:
     for event in (started(1), TRAINING, evaluated(1, loss=0.9, top1=0.8), evaluated(2, 0.7, 0.6)):
         state.apply(event)
     said = next(line for line in follow.summary(Path("run"), state, "crashed") if "top-1" in line)
-    assert said == "validation top-1 80.0 % (best, epoch 1), loss 0.9"
+    assert said == "validation top-1 80.0 % (best so far, epoch 1), loss 0.9"
 
 
-def test_the_summary_tells_the_average_and_the_finished_model() -> None:
+@pytest.mark.parametrize(
+    ("of_it", "figures"),
+    [
+        ({"weights": "best, epoch 2"}, "validation top-1 60.0 %, loss 0.7"),
+        (
+            {"weights": "best, epoch 2, moving average", "averaged": True},
+            "validation top-1 90.0 %, loss 0.6",
+        ),
+        (
+            {"weights": "best, epoch 2, WiSE-FT 0.7", "alpha": 0.7},
+            "validation top-1 75.0 %, loss 0.5",
+        ),
+    ],
+)
+def test_the_summary_tells_the_finished_model(of_it: dict[str, Any], figures: str) -> None:
+    """Neither the best accuracy, which epoch 1 had, nor that of the last epoch."""
     state = RunState()
     averaged = msgspec.structs.replace(evaluated(2, loss=0.6, top1=0.9), weights="ema")
-    saved = e.ModelSaved(step=20, path="model.safetensors", weights="best, epoch 2", size=1)
-    for event in (started(1), TRAINING, evaluated(2, 0.7, 0.6), averaged, saved):
+    blend = e.InterpolationEvaluated(step=20, alpha=0.7, loss=0.5, figures={"top1": 0.75})
+    saved = e.ModelSaved(step=20, path="model.safetensors", size=1, **of_it)
+    others = evaluated(1, 0.9, 0.8), evaluated(2, 0.7, 0.6), averaged, evaluated(3, 0.8, 0.7)
+    for event in (started(1), TRAINING, *others, blend, saved, e.RunFinished(step=30)):
         state.apply(event)
-    said = list(follow.summary(Path("run"), state, "finished"))
-    assert "validation top-1 60.0 % (best, epoch 2), loss 0.7" in said
-    assert "average's validation top-1 90.0 % (best, epoch 2), loss 0.6" in said
-    assert "model.safetensors has the weights: best, epoch 2" in said
+    said = [line for line in follow.summary(Path("run"), state, "finished") if "top-1" in line]
+    assert said == [f"model.safetensors has the weights: {of_it['weights']}: {figures}"]
 
 
 def evaluated(epoch: int, loss: float, top1: float) -> e.Evaluated:

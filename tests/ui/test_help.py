@@ -1,7 +1,9 @@
 """Help and palette: both tell what the bindings tell."""
 
+import pytest
 from textual.binding import Binding
 
+from engine.contract.methods import METHODS
 from engine.contract.plan import FREEZE_ALL
 from engine.contract.rules import Rule
 from ftui.app import FtuiApp
@@ -30,9 +32,10 @@ async def test_help_opens_and_closes_by_several_keys(shown: Shown) -> None:
 
 
 async def test_help_holds_every_key_that_has_words(shown: Shown) -> None:
-    async with shown(None) as (app, pilot):
+    async with shown(None, size=(110, 30)) as (app, pilot):
         await pilot.press("f1")
         assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: app.screen.text)
         text = app.screen.text
         for node in (app, app.main, *app.main.panes):
             for binding in Binding.make_bindings(type(node).BINDINGS):
@@ -40,15 +43,35 @@ async def test_help_holds_every_key_that_has_words(shown: Shown) -> None:
                     assert binding.tooltip in text
                     assert app.get_key_display(binding) in text
         assert "Train or freeze it with all below it" in text
+        for method in METHODS.values():
+            assert method.label in text
+            assert method.paper in text
+
+
+@pytest.mark.parametrize(("size", "beside"), [((80, 24), 1), ((120, 40), 2), ((200, 50), 3)])
+async def test_help_takes_the_width_there_is(
+    shown: Shown, size: tuple[int, int], beside: int
+) -> None:
+    async with shown(None, size=size) as (app, pilot):
+        await pilot.press("f1")
+        assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: app.screen.text)
+        lines = app.screen.query_one(Lines)
+        column = (lines.room + 2) // beside
+        first, *rest = app.screen.text.splitlines()
+        starts = [first[at : at + 1] for at in range(0, beside * column, column)]
+        assert all(title.isupper() for title in starts)
+        assert max(map(len, map(str.rstrip, rest))) <= lines.room
 
 
 async def test_help_begins_with_the_active_pane_after_what_holds_everywhere(shown: Shown) -> None:
-    async with shown(None) as (app, pilot):
+    async with shown(None, size=(110, 30)) as (app, pilot):
         await pilot.press("5", "question_mark")
         assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: app.screen.text)
         titles = [line for line in app.screen.text.splitlines() if line and line[0] != " "]
         assert titles[:3] == ["Everywhere", "Runs", "Model"]
-        assert len(titles) == 8
+        assert len(titles) == 9
         assert app.screen.text.count("Go down a line") == 1
 
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract import commands as c
-from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, with_rule
+from engine.contract.plan import FREEZE_ALL, TRAIN_ALL, head_only, resolve, with_rule
 from engine.contract.rules import Rule, Stage
 from ftui.app import FtuiApp
 from ftui.draft import Draft
@@ -89,6 +89,29 @@ async def test_adapters_on_the_whole_model_spare_the_head(shown: Shown) -> None:
         assert app.workspace.rules == [Rule("*", lora=8), FC]
         await pilot.press("a")
         assert app.workspace.rules == PROBE
+
+
+async def test_adapters_that_are_taken_away_leave_the_plan_of_before(shown: Shown) -> None:
+    async with shown(None) as (app, pilot):
+        await with_draft(app, pilot)
+        before = [*PROBE, Rule("layer4", lr_scale=0.1), Rule("layer3.1.bn2")]
+        app.workspace.draft.set_rules(before)
+        app.main.show()
+        for path in ("layer4", "layer3", "layer3.1.conv2"):
+            await at(app, pilot, path)
+            await pilot.press("a")
+            assert app.workspace.rules != before
+            await pilot.press("a")
+            assert app.workspace.rules == before
+        await at(app, pilot, "layer4")
+        await pilot.press("a")
+        await at(app, pilot, "layer3")  # what was changed meanwhile stays
+        await pilot.press("space")
+        await at(app, pilot, "layer4")
+        await pilot.press("a")
+        model = resnet18()
+        wanted = resolve([*before, Rule("layer3")], model)
+        assert resolve(app.workspace.rules, model) == wanted
 
 
 async def test_what_changes_nothing_is_nothing_to_undo(shown: Shown) -> None:
@@ -184,7 +207,7 @@ async def test_a_staged_preset_brings_its_stages_and_undo_takes_them_back(shown:
     async with shown(None) as (app, pilot):
         await with_draft(app, pilot)
         found = {command.name: command.run for command in Commands(app.main).commands()}
-        found["Preset: head, then all"]()
+        found["Preset: LP-FT"]()
         await until(pilot, lambda: app.workspace.stages)
         assert stage_line(app).startswith("after 5 epochs: train ")
         await pilot.press("u")

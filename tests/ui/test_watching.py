@@ -445,6 +445,7 @@ async def test_norms_are_measured_and_shown_as_bars(shown: Shown, run: ScriptedR
         sheet = app.screen
         assert isinstance(sheet, NormsScreen)
         await until(pilot, lambda: "Nothing was measured" in sheet.text)
+        assert "Everything trains from then on" in " ".join(sheet.text.split())
         await pilot.press("a")
         await until(pilot, run.commands)
         (command,) = run.commands()

@@ -14,6 +14,7 @@ from engine.contract import toml
 from engine.contract.config import Config, weights_file
 from engine.contract.errors import UserError
 from engine.contract.fields import all_fields
+from engine.contract.rules import Rule, Stage
 from tests.engine.contract import strategies
 
 LEAST = """\
@@ -201,3 +202,34 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, sente
 )
 def test_which_weights_are_files(weights: str, file: str | None) -> None:
     assert weights_file(weights) == (None if file is None else Path(file))
+
+
+def test_a_plan_is_written_as_a_person_would() -> None:
+    """A table a rule, with what is not usual, before what is about rates."""
+    asked = toml.parse(LEAST)
+    rules = [Rule("*", train=False), Rule("fc", lr_scale=0.5)]
+    text = toml.dump(
+        msgspec.structs.replace(
+            asked, trainable=rules, stages=[Stage("2 epochs", [Rule("layer4")])]
+        )
+    )
+    plan = """
+[[trainable]]
+match = "*"
+train = false
+
+[[trainable]]
+match = "fc"
+train = true
+lr_scale = 0.5
+
+[[stages]]
+after = "2 epochs"
+
+[[stages.trainable]]
+match = "layer4"
+train = true
+
+[optimizer]
+"""
+    assert plan in text

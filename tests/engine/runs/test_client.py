@@ -25,6 +25,7 @@ from engine.runs import lock, store
 from engine.runs.client import CommandRefused, Run, attach, resume, start
 from engine.runs.journal import COMMANDS, EVENTS, Outbox, event_tail
 from tests.engine.runs.conftest import eventually, kill, wait_until_free
+from tests.ui.scripted import ScriptedRun
 
 
 @pytest.fixture
@@ -327,6 +328,19 @@ async def test_a_crashed_run_is_resumed_with_changes(live: Run, runs: Path) -> N
     await again.send(c.Stop())
 
 
+async def test_what_a_resume_sets_wins_over_a_live_change(live: Run) -> None:
+    """Also where it is what the config says already."""
+    await live.send(c.SetLearningRate(0.3))
+    await live.send(c.SetOption("early_stopping.patience", "2"))
+    await live.send(c.Stop())
+    wait_until_free(live.folder)
+    said = ["optimizer.lr = 0.01", "early_stopping.patience=0", "training.seed=0"]
+    again = await resume(live.folder, said, module="speaker")
+    await again.send(c.Stop())
+    obeyed = [x.command for x in event_tail(live.folder).read() if isinstance(x, e.CommandApplied)]
+    assert [c.describe(x) for x in obeyed][-3:] == ["lr 0.01", "patience 0", "stop"]
+
+
 async def test_a_run_is_resumed_without_its_weights_file(
     config: Config, runs: Path, tmp_path: Path
 ) -> None:
@@ -353,6 +367,25 @@ async def test_a_finished_run_wants_more_epochs(short: Config, runs: Path) -> No
     with pytest.raises(UserError, match=r"finished its 1 epochs; '--set training.epochs=2'"):
         await resume(run.folder)
     again = await resume(run.folder, ["training.epochs=3"], module="speaker")
+    await again.send(c.Stop())
+
+
+def ended_early(folder: Path, config: Config) -> Run:
+    """A scripted run that early stopping has ended in its first of ten epochs."""
+    run = ScriptedRun(folder, config, live=False)
+    run.start()
+    run.tell(e.EarlyStopped(step=0, metric="val_loss", best=1.0, patience=1), e.RunFinished(step=0))
+    return Run(run.folder)
+
+
+async def test_a_run_that_early_stopping_ended_is_resumed_as_it_is(
+    config: Config, runs: Path
+) -> None:
+    asked = msgspec.structs.replace(config, training=TrainingConfig(epochs=10))
+    run = ended_early(runs / "early", asked)
+    with pytest.raises(UserError, match="finished its 1 epochs"):
+        await resume(run.folder, ["training.epochs=1"])
+    again = await resume(run.folder, module="speaker")
     await again.send(c.Stop())
 
 

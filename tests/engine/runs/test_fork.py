@@ -122,6 +122,15 @@ async def test_what_can_not_be_forked_is_a_sentence(asked: Config, tmp_path: Pat
         await engine.fork(run.folder, 10**6, (), tmp_path)
     with pytest.raises(UserError, match=r'"optimizer\.lrr" is not a setting; did you mean'):
         await engine.fork(run.folder, 1, ["optimizer.lrr=1"], tmp_path)
+    run.train(97)  # to the middle of epoch 3
+    for override, sentence in (
+        ("training.epochs=2", "step 100 is in epoch 3, so a fork from there can't have only 2"),
+        ("model.name=torchvision/resnet34", "model.name: a fork goes on with its parent's model"),
+        ('trainable=[{match="layer5"}]', '"layer5" matches no parameter.*did you mean "layer'),
+        ('stages=[{after="1 epoch",trainable=[{match="stem"}]}]', '"stem" matches no parameter'),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            await engine.fork(run.folder, 100, [override], tmp_path)
     folder = store.create(asked, tmp_path)
     with pytest.raises(UserError, match="no checkpoint yet"):
         await engine.replay(folder, tmp_path)
