@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,6 +38,9 @@ class SetIndex:
     train: list[SetSample]
     val: list[SetSample]
     skipped: list[FileSkipped]
+
+    def name_of(self, number: int) -> str:
+        return plain(self.val[number].path, 4096)
 
     @property
     def digest(self) -> str:
@@ -130,4 +133,4 @@ class PicturesWithSets:
 
     def __getitem__(self, key: Key) -> Batch:
         batch = self._pictures[key]
-        return Batch(batch.inputs, self._targets[batch.targets], batch.skipped)
+        return replace(batch, targets=self._targets[batch.targets])

@@ -45,19 +45,23 @@ class MaskedPictures:
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.float32)
         targets = np.empty((len(draws), side, side), np.int16)
-        done = 0
+        numbers: list[int] = []
         skipped = []
         for draw in draws:
-            read = self._read(draw % len(self))
+            position = draw % len(self)
+            read = self._read(position)
             if isinstance(read, FileSkipped):
                 skipped.append(read)
                 continue
             with transforms.drawing_from(transforms.mix(self._seed, epoch, draw)):
                 image, mask = change(*read)
-            self._to_input(image, images[done])
-            targets[done] = np.asarray(mask)
-            done += 1
-        return Batch(torch.from_numpy(images[:done]), torch.from_numpy(targets[:done]), skipped)
+            self._to_input(image, images[len(numbers)])
+            targets[len(numbers)] = np.asarray(mask)
+            numbers.append(position)
+        done = len(numbers)
+        return Batch(
+            torch.from_numpy(images[:done]), torch.from_numpy(targets[:done]), skipped, numbers
+        )
 
     def _read(self, position: int) -> joint.Pair | FileSkipped:
         """Whole, as a smaller picture would no longer lie on its mask's grid."""

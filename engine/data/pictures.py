@@ -36,7 +36,7 @@ class Pictures(ABC):
         transform = self._transform(augmentation)
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.float32)
-        labels: list[int] = []
+        numbers: list[int] = []
         skipped = []
         for draw in draws:
             position = draw % len(self.labels)
@@ -46,12 +46,13 @@ class Pictures(ABC):
                 continue
             seed = transforms.mix(self._seed, epoch, draw)
             image = transforms.augmented(transform, image, seed)
-            self._to_input(image, images[len(labels)])
-            labels.append(int(self.labels[position]))
+            self._to_input(image, images[len(numbers)])
+            numbers.append(position)
         return Batch(
-            torch.from_numpy(images[: len(labels)]),
-            torch.tensor(labels, dtype=torch.int64),
+            torch.from_numpy(images[: len(numbers)]),
+            torch.tensor(self.labels[numbers], dtype=torch.int64),
             skipped,
+            numbers,
         )
 
     def _transform(self, augmentation: Augmentation) -> transforms.Transform:

@@ -11,6 +11,7 @@ from engine import models
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
 from engine.data.documents import read_documents
@@ -21,6 +22,8 @@ _LONGEST, _SHORTEST = 1024, 64
 """Of blocks whose length is "auto"."""
 _ENOUGH = 64
 """Training blocks that an epoch should have before they are made shorter."""
+_NAMED = 100
+"""Tokens that a block is named by."""
 _PROMPT = 12
 """Tokens of the validation text that generated texts go on from."""
 
@@ -34,6 +37,12 @@ class TextIndex:
     skipped: list[FileSkipped]
     tokenizer: Any
     classes: list[str]
+
+    def name_of(self, number: int) -> str:
+        """With how it begins, since a block is no file."""
+        start = number * self.val.length
+        ids = self.val.targets[start : start + _NAMED].tolist()
+        return f"block {number + 1:,}: {plain(self.tokenizer.decode(ids))}"
 
     @property
     def digest(self) -> str:

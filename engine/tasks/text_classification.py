@@ -1,12 +1,9 @@
 """Texts to one of several classes, by a model of Transformers."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
@@ -19,6 +16,7 @@ from engine.data.tokens import TokenisedTexts, Tokens, tokenise
 from engine.data.workers import Feeding
 from engine.models.source import LoadedModel, Tell
 from engine.tasks.classifying import Classifying
+from engine.tasks.measured import finite
 from engine.tasks.task import Figures
 
 _LONGEST = 512
@@ -83,24 +81,13 @@ class ClassifyingTexts(Classifying):
         logits: Tensor = module(**inputs).logits
         return logits
 
-    def sums(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(1 + 3 * classes,): summed cross-entropy, and for each class how often it was rightly
-        said, said, and the label."""
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        said = logits.argmax(1)
-        columns = (labels[said == labels], said, labels)
-        counted = [torch.bincount(column, minlength=self._classes) for column in columns]
-        return torch.cat([loss[None], *counted])
-
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """Macro F1 is the mean over the classes that were said or are labels, as scikit-learn's."""
-        loss = sums[0] / samples
-        right, said, labels = np.array(sums[1:]).reshape(3, -1)
+        right, said, labels = np.array(self.outcome(sums, rows).counts).T
         either = said + labels
         f1 = 2 * right[either > 0] / either[either > 0]
-        found = {"accuracy": float(right.sum() / samples), "macro_f1": float(f1.mean())}
-        return Figures(loss if math.isfinite(loss) else None, found, samples)
+        found = {"accuracy": sums[1] / len(rows), "macro_f1": float(f1.mean())}
+        return Figures(finite(sums[0] / len(rows)), found, len(rows))
 
 
 def _max_length(config: Config, model: LoadedModel) -> int:
