@@ -44,12 +44,12 @@ class Counts(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Of a confusion matrix: so many samples (of masks: pixels) of class `true` were called
+    """Of a confusion matrix: so often samples (of masks: pixels) of class `true` were called
     `said`."""
 
     true: int
     said: int
-    count: int
+    times: int
 
 
 class Masks(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a run's model said of its validation data, read from the run's folder and told as a table."""
+"""What a run's model said of its validation data: read from the run's folder, told as a table."""
 
 import csv
 import io
@@ -30,8 +30,8 @@ def load(folder: Path, path: str) -> Predictions:
 
 
 def as_csv(found: Predictions) -> str:
-    """A line a sample, the worst loss first, under a header: rank, file, loss, and as far as the
-    task has them labels, predictions and a score.
+    """A line a sample, the worst loss first, under a header: number, name, loss, and as far as the
+    task has them label, prediction and score.
 
     Of several classes the names are separated by `|`. Names that a spreadsheet would take for a
     formula get an apostrophe before them.

@@ -89,10 +89,10 @@ class Segmenting:
     def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """Of classes that are in no mask and never said, there is no IoU, nor do they count."""
         loss, c = sums[0] / len(rows), self._classes
-        rows = [sums[1 + c * row : 1 + c * (row + 1)] for row in range(c)]
-        true = [math.fsum(row) for row in rows]
-        said = [math.fsum(column) for column in zip(*rows, strict=True)]
-        right = [rows[k][k] for k in range(c)]
+        matrix = [sums[1 + c * row : 1 + c * (row + 1)] for row in range(c)]
+        true = [math.fsum(row) for row in matrix]
+        said = [math.fsum(column) for column in zip(*matrix, strict=True)]
+        right = [matrix[k][k] for k in range(c)]
         iou = [_share(hit, t + s - hit) for hit, t, s in zip(right, true, said, strict=True)]
         dice = [_share(2 * hit, t + s) for hit, t, s in zip(right, true, said, strict=True)]
         found = {
