@@ -25,6 +25,8 @@ class LabelledText(NamedTuple):
     text: str
     label: int
     """Position in `TextIndex.classes`."""
+    where: str = ""
+    """FILE:LINE or FILE, safe to show."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
     labels = {name: label for label, name in enumerate(names)}
     return TextIndex(
         [plain(name) for name in names],
-        [LabelledText(row.text, labels[row.label]) for row in train],
-        [LabelledText(row.text, labels[row.label]) for row in val],
+        [LabelledText(row.text, labels[row.label], row.where) for row in train],
+        [LabelledText(row.text, labels[row.label], row.where) for row in val],
         skipped,
         _once(train, val),
     )
