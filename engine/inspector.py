@@ -20,6 +20,7 @@ from engine.contract.inspection import (
     AskDescribe,
     AskDevice,
     Asked,
+    AskSamples,
     Device,
     Question,
 )
@@ -69,6 +70,10 @@ def _look_up(question: Question) -> object:
             return models.describe(name, weights, classes, task)
         case AskDevice():
             return _devices()
+        case AskSamples():
+            from engine import preview
+
+            return preview.samples(question)
 
 
 def _devices() -> list[Device]:

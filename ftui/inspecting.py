@@ -3,6 +3,8 @@
 from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
+from engine.contract.config import Config
+from engine.contract.inspection import Part, Samples
 from engine.contract.tree import ModelInfo
 
 
@@ -24,6 +26,19 @@ class ModelInspector(Protocol):
         task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of a model; nothing is downloaded."""
+        ...
+
+    async def samples(
+        self,
+        config: Config,
+        part: Part,
+        numbers: list[int],
+        *,
+        of: int | None = None,
+        epoch: int | None = None,
+        size: int = 224,
+    ) -> Samples:
+        """Samples as the model is given them, to be looked at."""
         ...
 
     async def close(self) -> None:

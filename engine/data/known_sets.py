@@ -52,7 +52,7 @@ class KnownIndex:
     skipped: list[FileSkipped]
 
     def name_of(self, number: int) -> str:
-        return f"{self.name} {number + 1:,}"
+        return f"{self.name} val {number}"
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ class LabelledText(NamedTuple):
     text: str
     label: int
     """Position in `TextIndex.classes`."""
-    where: str
+    where: str = ""
     """FILE:LINE or FILE, safe to show."""
 
 

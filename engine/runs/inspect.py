@@ -14,14 +14,18 @@ import msgspec
 import platformdirs
 
 from engine.contract.catalogue import Catalogue
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
     AskCatalogue,
     AskDescribe,
     AskDevice,
+    AskSamples,
     Device,
+    Part,
     Question,
+    Samples,
 )
 from engine.contract.paths import expand
 from engine.contract.text import plain
@@ -84,6 +88,24 @@ class Inspector:
     async def devices(self) -> list[Device]:
         """Where torch can train, the best first."""
         return await self._ask(lambda n: AskDevice(id=n), list[Device])
+
+    async def samples(
+        self,
+        config: Config,
+        part: Part,
+        numbers: list[int],
+        *,
+        of: int | None = None,
+        epoch: int | None = None,
+        size: int = 224,
+    ) -> Samples:
+        """Samples of the data that `config` names, as `AskSamples` says."""
+        return await self._ask(
+            lambda n: AskSamples(
+                id=n, config=config, part=part, numbers=numbers, of=of, epoch=epoch, size=size
+            ),
+            Samples,
+        )
 
     async def close(self) -> None:
         """End the helper, whatever it is at."""

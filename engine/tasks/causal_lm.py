@@ -14,8 +14,10 @@ from engine.contract.events import Baseline, DataIndexed, FileSkipped
 from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
-from engine.data.documents import read_documents
+from engine.data.documents import Document, read_documents
+from engine.data.preview import Preview, TextPart
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.next_token import NextToken
 
 _LONGEST, _SHORTEST = 1024, 64
@@ -70,8 +72,10 @@ class CausalLM:
     def index(self, config: Config, tell: Tell) -> TextIndex:
         language = models.language(config, tell)
         documents = read_documents(config, tell)
-        train = tokenise(language.tokenizer, documents.train, tell)
-        val = tokenise(language.tokenizer, documents.val, tell)
+        train, val = (
+            tokenise(language.tokenizer, [document.text for document in part], tell)
+            for part in (documents.train, documents.val)
+        )
         length = _length(config.text.max_length, language.positions, train, val)
         _check(train, "training", length)
         _check(val, "validation", length)
@@ -91,6 +95,17 @@ class CausalLM:
             TrainLoader(index.train, config.data, config.training.seed, here),
             ValLoader(index.val, config.data, here),
         )
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        """Of documents: blocks begin and end anywhere in them."""
+        documents = read_documents(config, tell)
+
+        def part(of: list[Document]) -> TextPart:
+            texts = [document.text for document in of]
+            name = seen.below(config)
+            return TextPart(texts, [()] * len(of), lambda n: name(of[n].name), seen.reader(config))
+
+        return Preview([], part(documents.train), part(documents.val))
 
     def objective(self, config: Config, index: TextIndex) -> NextToken:
         tokenizer, asked = index.tokenizer, config.text.sample_prompt

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,12 @@ from engine.contract.errors import UserError
 from engine.contract.predictions import Counts
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.batch import Inputs
-from engine.data.labelled_sets import PicturesWithSets, SetIndex, index_sets
+from engine.data.labelled_sets import PicturesWithSets, SetIndex, SetSample, index_sets
+from engine.data.pictures import LabelledPictures
+from engine.data.preview import PicturePart, Preview
+from engine.data.samples import Sample
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.measured import Measured, Outcome, Verdict, finite
 from engine.tasks.mixing import Mixing
 from engine.tasks.task import Figures
@@ -36,6 +41,19 @@ class MultiLabelClassification:
             ),
             ValLoader(PicturesWithSets(index.val, classes, pre, seed), config.data, feeding),
         )
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(samples: list[SetSample]) -> PicturePart:
+            listed = [Sample(sample.path, 0) for sample in samples]
+            return PicturePart(
+                seen.pictures(config, partial(LabelledPictures, listed)),
+                [sample.labels for sample in samples],
+                seen.names(config, [sample.path for sample in samples]),
+            )
+
+        return Preview(index.classes, part(index.train), part(index.val))
 
     def objective(self, config: Config, index: SetIndex) -> "MultiLabel":
         return MultiLabel(config, len(index.classes))

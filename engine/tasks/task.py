@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from engine.contract.config import Augment, Config
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.data.batch import Batch, Inputs
+from engine.data.preview import Preview
 from engine.data.workers import Feeding
 from engine.device import Device
 from engine.models.source import LoadedModel, Tell
@@ -148,6 +149,11 @@ class Task(Protocol[AnIndex]):
         self, config: Config, index: AnIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainData, ValData]:
         """Batches for the model. Raises `UserError` where data and model don't fit."""
+        ...
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        """The data, listed and split, for a person to look at; there may be no model yet
+        (`engine.contract.inspection.NO_MODEL`). Raises `UserError` where it can't be used."""
         ...
 
     def objective(self, config: Config, index: AnIndex) -> Objective:

@@ -11,10 +11,12 @@ from engine.contract.events import PreparationAdvanced, Warned
 from engine.contract.text import plain
 from engine.data import TrainLoader, ValLoader
 from engine.data.batch import Inputs
+from engine.data.preview import Preview, TextPart
 from engine.data.texts import LabelledText, TextIndex, index_texts
 from engine.data.tokens import TokenisedTexts, Tokens, tokenise
 from engine.data.workers import Feeding
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.classifying import Classifying
 from engine.tasks.measured import finite
 from engine.tasks.task import Figures
@@ -37,7 +39,7 @@ class TextClassification:
                 f"model.name: {plain(model.info.name)} takes no texts; take a model of "
                 "Transformers, such as hf/distilbert/distilbert-base-uncased."
             )
-        longest = _max_length(config, model)
+        longest = _max_length(config, model.info.positions)
 
         def tokens(samples: Sequence[LabelledText]) -> Tokens:
             return tokenise(
@@ -61,6 +63,20 @@ class TextClassification:
             TrainLoader(next(samples), asked, seed, feeding, config.regularisation.sampling),
             ValLoader(next(samples), asked, feeding),
         )
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(samples: Sequence[LabelledText]) -> TextPart:
+            name = seen.below(config)
+            return TextPart(
+                [sample.text for sample in samples],
+                [(sample.label,) for sample in samples],
+                lambda number: name(samples[number].where),
+                seen.reader(config, lambda positions: _max_length(config, positions)),
+            )
+
+        return Preview(index.classes, part(index.train), part(index.val))
 
     def objective(self, config: Config, index: TextIndex) -> "ClassifyingTexts":
         return ClassifyingTexts(config, index.counts(index.train))
@@ -90,14 +106,14 @@ class ClassifyingTexts(Classifying):
         return Figures(finite(sums[0] / len(rows)), found, len(rows))
 
 
-def _max_length(config: Config, model: LoadedModel) -> int:
+def _max_length(config: Config, positions: int | None) -> int:
     """In tokens; raises `UserError` where the model has fewer positions."""
-    asked, positions = config.text.max_length, model.info.positions
+    asked = config.text.max_length
     if asked == "auto":
         return min(_LONGEST, positions or _LONGEST)
     if positions is not None and asked > positions:
         raise UserError(
-            f"text.max_length: {plain(model.info.name)} takes {positions} tokens at most, not "
+            f"text.max_length: {plain(config.model.name)} takes {positions} tokens at most, not "
             f'{asked}; set that, or "auto".'
         )
     return asked
