@@ -16,7 +16,7 @@ from engine.runs.predictions import as_csv, load
 from ftui.cli.look import print_table
 from ftui.cli.options import runs_dir_option
 from ftui.format import count
-from ftui.predicted import class_columns, class_rows, heading, row_cells, row_columns
+from ftui.predicted import WORDS, class_columns, class_rows, heading, row_cells, row_columns
 
 
 @click.command()
@@ -57,8 +57,7 @@ def predictions(run: str, best: bool, worst: int, file: Path | None, runs_dir: P
 def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        words = name in ("class", "label", "predicted", "name")
-        table.add_column(name, justify="left" if words else "right")
+        table.add_column(name, justify="left" if name in WORDS else "right")
     for row in rows:
         table.add_row(*map(Text, row))
     print_table(table)

@@ -64,7 +64,7 @@ class MainScreen(Steering):
         refresh_rate: float,
         ascii_only: bool,
     ) -> None:
-        super().__init__(workspace)
+        super().__init__(workspace, inspector)
         self._first_run = run
         self._rate = refresh_rate
         self._ascii = ascii_only
@@ -330,6 +330,8 @@ class MainScreen(Steering):
             return self.workspace.run is not None
         if action == "texts":
             return bool(self.workspace.state and self.workspace.state.generated)
+        if action == "predictions":
+            return bool(self.workspace.state and self.workspace.state.predictions)
         if action in ("start", "draft"):
             return (self.workspace.run is None) == (action == "start")
         return True

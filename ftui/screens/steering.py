@@ -14,8 +14,10 @@ from engine.runs import client
 from engine.runs.client import Run
 from engine.runs.fork import config_at
 from ftui.feed import Feed
+from ftui.inspecting import ModelInspector
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
+from ftui.screens.predictions import PredictionsScreen
 from ftui.screens.texts import TextsScreen
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.rewind import RewindMenu
@@ -28,9 +30,9 @@ LIVE_ACTIONS = {"pause", "rate", "rewind", "evaluate", "checkpoint", "stop"}
 class Steering(Screen[None]):
     """A screen that shows a run and asks for changes of it."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, inspector: ModelInspector) -> None:
         super().__init__()
-        self.workspace = workspace
+        self.workspace, self.inspector = workspace, inspector
         self.feed = Feed(workspace)
         self.prompt = Prompt(id="prompt")
         self.rewind_menu = RewindMenu()
@@ -111,6 +113,11 @@ class Steering(Screen[None]):
     def action_texts(self) -> None:
         """Show the texts that were generated."""
         self.app.push_screen(TextsScreen(self.workspace))
+
+    def action_predictions(self) -> None:
+        """Show what the model said of the validation data."""
+        ascii_only = self.has_class("-ascii")
+        self.app.push_screen(PredictionsScreen(self.workspace, self.inspector, ascii_only))
 
     # Back, and another way from there
 
