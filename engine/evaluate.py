@@ -1,14 +1,13 @@
 """The validation data run through the model."""
 
-import math
 import time
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from engine import pieces
+from engine import pieces, predictions
 from engine.contract.errors import UserError
 from engine.contract.events import Evaluated, Event, TextGenerated
 from engine.data.batch import Batch, in_parts
@@ -16,6 +15,8 @@ from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
 from engine.session import Session
+from engine.tally import Tally
+from engine.tasks.measured import Measured, joined
 from engine.tasks.task import Figures, Generative
 
 Reason = Literal["epoch", "command"]
@@ -27,10 +28,11 @@ def evaluate_all(session: Session, reason: Reason) -> list[Event] | None:
 
     A language model also generates a text.
     """
-    raw = evaluate(session, reason)
+    tally = Tally()
+    raw = evaluate(session, reason, tally=tally)
     if raw is None:
         return None
-    told: list[Event] = [raw, *_text(session)]
+    told: list[Event] = [raw, *predictions.keep(session, raw, tally), *_text(session)]
     if session.average is None:
         return told
     with lent(session.module, session.average.by_name(session.module)):
@@ -46,16 +48,19 @@ def value_of(told: Iterable[Event], metric: str) -> float | None:
     return judged.value(figure)
 
 
-def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Evaluated | None:
+def evaluate(
+    session: Session, reason: Reason, weights: Weights = "raw", tally: Tally | None = None
+) -> Evaluated | None:
     """Evaluate in eval mode; weights, buffers, modes and generators are left as they were.
 
-    `weights` says which ones the module has just now. None where somebody wanted the run to end
-    meanwhile. Raises `UserError` where no picture could be read.
+    `weights` says which ones the module has just now; `tally` takes in what each sample came to.
+    None where somebody wanted the run to end meanwhile. Raises `UserError` where no picture could
+    be read.
     """
     began = time.monotonic()
     session.module.eval()
     try:
-        found = figures(session, session.module)
+        found = figures(session, session.module, tally)
     finally:
         set_modes(session.module)
     if found is None:
@@ -73,13 +78,12 @@ def evaluate(session: Session, reason: Reason, weights: Weights = "raw") -> Eval
     )
 
 
-def figures(session: Session, module: nn.Module) -> Figures | None:
+def figures(session: Session, module: nn.Module, tally: Tally | None = None) -> Figures | None:
     """What a module in eval mode comes to on the validation data; generators are left as they were.
 
-    None and `UserError` as of `evaluate`.
+    `tally`, None and `UserError` as of `evaluate`.
     """
-    sums: list[Tensor] = []
-    samples = 0
+    tally = Tally() if tally is None else tally
     generators = session.device.rng_state()
     try:
         for batch in session.val_data:
@@ -87,21 +91,13 @@ def figures(session: Session, module: nn.Module) -> Figures | None:
                 return None
             session.pending.add_skipped(batch.skipped)
             if len(batch) > 0:
-                sums.append(_sums(session, module, batch))
-                samples += len(batch)
+                tally.add(_measured(session, module, batch), batch.numbers)
     finally:
         session.device.set_rng_state(generators)
-    if samples == 0:
+    if not tally:
         raise UserError("data.path: no validation sample could be read, so nothing is measured.")
-    return session.objective.figures(_added_up(sums), samples)
-
-
-def _added_up(sums: list[Tensor]) -> list[float] | Tensor:
-    """The sums of all batches; of rows, a sample each, all of them."""
-    if sums[0].ndim == 2:
-        return torch.cat(sums)
-    columns = zip(*torch.stack(sums).tolist(), strict=True)
-    return [math.fsum(column) for column in columns]
+    tally.read()
+    return session.objective.figures(tally.sums, tally.rows)
 
 
 def _text(session: Session) -> Iterator[TextGenerated]:
@@ -122,10 +118,10 @@ def _text(session: Session) -> Iterator[TextGenerated]:
         yield TextGenerated(step=p.step, epoch=epoch, prompt=said.prompt, text=said.text)
 
 
-def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
+def _measured(session: Session, module: nn.Module, batch: Batch) -> Measured:
     while True:
         try:
-            return _sums_in_pieces(session, module, batch)
+            return _measured_in_pieces(session, module, batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -133,13 +129,11 @@ def _sums(session: Session, module: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def _sums_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Tensor:
+def _measured_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Measured:
     device, objective = session.device, session.objective
-    sums: list[Tensor] = []
+    parts: list[Measured] = []
     for inputs, targets in in_parts(batch.inputs, batch.targets, session.pieces_of(len(batch))):
         with device.autocast():
             outputs = objective.outputs(module, device.send_all(inputs))
-        sums.append(objective.sums(outputs, device.send(targets)))
-    if len(sums) == 1:
-        return sums[0]
-    return torch.cat(sums) if sums[0].ndim == 2 else torch.stack(sums).sum(0)
+        parts.append(objective.measure(outputs, device.send(targets)))
+    return joined(parts)

@@ -21,6 +21,7 @@ from engine.contract.inspection import (
     AskDescribe,
     AskDevice,
     Asked,
+    AskSamples,
     Device,
     Question,
 )
@@ -74,6 +75,10 @@ def _look_up(question: Question) -> object:
             from engine import baseline
 
             return baseline.fit(config)
+        case AskSamples():
+            from engine import preview
+
+            return preview.samples(question)
 
 
 def _devices() -> list[Device]:

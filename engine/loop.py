@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from engine import gradients, l2_sp, pieces, snapshot, stages
+from engine import gradients, l2_sp, pieces, predictions, snapshot, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.batch import Batch, Inputs, in_parts
@@ -109,6 +109,8 @@ def _end_epoch(session: Session) -> Generator[e.Event | None, None, bool]:
     yield from session.pending.flush()
     yield from evaluated
     best = p.judge(value_of(evaluated, early_stopping.metric), early_stopping)
+    if best:
+        yield from predictions.keep_best(session, evaluated)
     p.epoch, p.batch = p.epoch + 1, 0
     return (yield from save(session, "epoch", best))
 

@@ -83,6 +83,7 @@ def prepare(
         task.objective(config, index),
         progress=restore.progress(config, loaded.info, saved),
         samples=index.digest,
+        name_of=index.name_of,
         told=[*past.skipped, *(file.path for file in index.skipped)],
     )
     for warning in restore.begin(session, past, saved, script):

@@ -1,7 +1,7 @@
 """A run while it trains: what the loop, the evaluation and the commands work on."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Session:
     progress: Progress
     samples: str = ""
     """Digest of the list of training samples; `Index.digest`."""
+    name_of: Callable[[int], str] | None = None
+    """Names validation samples, as `Index.name_of`; where nobody does, no predictions are kept."""
     told: Sequence[str] = ()
     """Paths of skipped files that the journal names already."""
     origin: Mapping[str, Tensor] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
-from engine.contract.inspection import TextBaseline
+from engine.contract.inspection import Part, Samples, TextBaseline
 from engine.contract.tree import ModelInfo
 
 
@@ -30,6 +30,19 @@ class ModelInspector(Protocol):
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
+        ...
+
+    async def samples(
+        self,
+        config: Config,
+        part: Part,
+        numbers: list[int],
+        *,
+        of: int | None = None,
+        epoch: int | None = None,
+        size: int = 224,
+    ) -> Samples:
+        """Samples as the model is given them, to be looked at."""
         ...
 
     async def close(self) -> None:

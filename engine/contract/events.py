@@ -177,6 +177,17 @@ class Evaluated(Event, frozen=True):
         return self.loss if figure == "loss" else self.figures.get(figure)
 
 
+class PredictionsSaved(Event, frozen=True):
+    """What the model said of each sample at an evaluation is in a file; as of
+    `engine.contract.predictions`."""
+
+    step: int
+    epoch: int
+    path: str
+    """Relative to the run's folder; each time in place of what was there before."""
+    samples: int
+
+
 class TextGenerated(Event, frozen=True):
     """What a language model goes on with after a prompt, at an evaluation."""
 
@@ -377,6 +388,7 @@ AnyEvent = (
     | StepsTrained
     | NonFiniteLoss
     | Evaluated
+    | PredictionsSaved
     | TextGenerated
     | CheckpointSaved
     | LearningRateChanged

@@ -1,9 +1,15 @@
 """Questions to the helper process that knows torch, and its answers: one JSON object a line."""
 
+from typing import Literal
+
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from engine.contract.config import Config
+
+NO_MODEL = "none/chosen"
+"""What stands for `model.name` in a question about data where no model was chosen yet."""
+Part = Literal["train", "val"]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -38,7 +44,60 @@ class AskBaseline(Asked, frozen=True, tag_field="ask", tag="baseline"):
     config: Config
 
 
-Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline
+class AskSamples(Asked, frozen=True, tag_field="ask", tag="samples"):
+    """Some samples as a person would see them; answered by `Samples`.
+
+    The data is listed anew only where another was asked for before.
+    """
+
+    config: Config
+    part: Part
+    numbers: list[int]
+    """Positions in the part, or among those of its samples that are of `of`; those that are not
+    there are passed over."""
+    of: int | None = None
+    """Position of a class; None: samples of any. Passed over where samples have no class."""
+    epoch: int | None = None
+    """As training is given them in that epoch, augmented; None: as an evaluation is."""
+    size: int = 224
+    """Most pixels of a picture's side."""
+
+
+Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline | AskSamples
+
+
+class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sample; all texts are safe to show."""
+
+    number: int
+    """Its position in its part, whatever class was asked for."""
+    name: str
+    """Its file below `data.path`, or FILE:LINE."""
+    labels: list[str] = []
+    """Of a mask the classes that are seen in it."""
+    picture: bytes = b""
+    """PNG, RGB: what the model is given, before it is normalised."""
+    mask: bytes = b""
+    """PNG of 16 bits and of the picture's size: the position of each pixel's class plus one; 0
+    does not count."""
+    text: str = ""
+    """Its beginning; lines may be several."""
+    characters: int = 0
+    """Of the whole text."""
+    tokens: int | None = None
+    """Of the whole text, special ones included; None where there is no tokenizer."""
+    kept: int | None = None
+    """Tokens that the model is given of them; None where texts are not cut."""
+    problem: str = ""
+    """Why it can't be shown."""
+
+
+class Samples(Struct, frozen=True):
+    """Some of a data set."""
+
+    total: int
+    """How many there are in the part, or of the class in it."""
+    shown: list[Shown]
 
 
 class TextBaseline(Struct, frozen=True):

@@ -30,6 +30,7 @@ ORDER: dict[type[e.Event], tuple[tuple[Phase, ...], Phase | None]] = {
     e.StepsTrained: (("running",), None),  # those pending are told before a pause
     e.NonFiniteLoss: (("running",), None),
     e.Evaluated: (_LOOP, None),
+    e.PredictionsSaved: (_LOOP, None),
     e.TextGenerated: (_LOOP, None),
     e.CheckpointSaved: (_LOOP, None),
     e.LearningRateChanged: (_LOOP, None),

@@ -87,6 +87,8 @@ class RunState:
     evaluations: list[e.Evaluated] = field(default_factory=list)
     averaged: list[e.Evaluated] = field(default_factory=list)
     """Those of the moving average of the weights."""
+    predictions: dict[str, e.PredictionsSaved] = field(default_factory=dict)
+    """By the path of their file, as far as the run has not gone back behind them."""
     generated: list[e.TextGenerated] = field(default_factory=list)
     interpolations: list[e.InterpolationEvaluated] = field(default_factory=list)
     saved_model: e.ModelSaved | None = None
@@ -131,6 +133,8 @@ class RunState:
                 _replace(self.averaged, event, lambda x: x.reason)
             case e.Evaluated():
                 _replace(self.evaluations, event, lambda x: x.reason)
+            case e.PredictionsSaved():
+                self.predictions[event.path] = event
             case e.TextGenerated():
                 _replace(self.generated, event, lambda _: "")
             case e.CheckpointSaved():
@@ -314,6 +318,7 @@ class RunState:
         self.evaluations = [x for x in self.evaluations if x.step <= step]
         self.averaged = [x for x in self.averaged if x.step <= step]
         self.generated = [x for x in self.generated if x.step <= step]
+        self.predictions = {k: x for k, x in self.predictions.items() if x.step <= step}
         self.checkpoints = [x for x in self.checkpoints if x.step <= step]
         self.markers = [x for x in self.markers if x.step <= step]
 

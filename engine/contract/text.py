@@ -16,9 +16,11 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi overrides, lone su
 
 def plain(text: object, limit: int = 500) -> str:
     """`text` on one line, without terminal control sequences or invisible characters."""
-    bare = _ESCAPE_SEQUENCE.sub("", str(text))
-    seen = (" " if c in "\r\n\t" else c for c in bare)
-    shown = "".join(c if unicodedata.category(c) not in _INVISIBLE else "�" for c in seen)
+    shown = str(text)
+    if not shown.isprintable():  # which few are, and looking at each character takes long
+        bare = _ESCAPE_SEQUENCE.sub("", shown)
+        seen = (" " if c in "\r\n\t" else c for c in bare)
+        shown = "".join(c if unicodedata.category(c) not in _INVISIBLE else "�" for c in seen)
     shown = " ".join(shown.split()) if "  " in shown else shown.strip()
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

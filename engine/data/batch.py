@@ -1,7 +1,7 @@
 """What a model is given at once, whatever the task."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -24,6 +24,8 @@ class Batch:
     """What is to be said of each input; the first axis is the batch."""
     skipped: Sequence[FileSkipped] = ()
     """The broken ones, each named the first time it is met."""
+    numbers: Sequence[int] = ()
+    """Positions of the samples in the list that they are read from."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -34,7 +36,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         pinned = on_each(self.inputs, lambda tensor: tensor.pin_memory())
-        return Batch(pinned, self.targets.pin_memory(), self.skipped)
+        return replace(self, inputs=pinned, targets=self.targets.pin_memory())
 
 
 def on_each(inputs: Inputs, do: Callable[[Tensor], Tensor]) -> Inputs:

@@ -79,11 +79,12 @@ class Blocks:
         return len(self._ids) - 1 - len(self) * self.length
 
     def __getitem__(self, key: Key) -> Batch:
-        starts = np.array(key.draws)[:, None] % len(self) * self.length
+        numbers = [draw % len(self) for draw in key.draws]
+        starts = np.array(numbers)[:, None] * self.length
         windows = self._ids[starts + np.arange(self.length + 1)].astype(np.int64)
         # two tensors of their own, since a view of every window could not be pinned or shared
         inputs, targets = (torch.from_numpy(x.copy()) for x in (windows[:, :-1], windows[:, 1:]))
-        return Batch({"input_ids": inputs}, targets)
+        return Batch({"input_ids": inputs}, targets, numbers=numbers)
 
 
 def count_blocks(tokens: int, length: int) -> int:

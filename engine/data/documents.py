@@ -31,8 +31,8 @@ class Document(NamedTuple):
 class Documents(NamedTuple):
     """Texts listed and split; none is blank."""
 
-    train: list[str]
-    val: list[str]
+    train: list[Document]
+    val: list[Document]
     skipped: list[FileSkipped]
     """Files without a word."""
 
@@ -51,7 +51,7 @@ def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
         for part, found in zip(parts, (train, val), strict=True):
             if not found:
                 raise UserError(f"data.path: {quoted(part)} holds no text; every file is empty.")
-        return Documents([x.text for x in train], [x.text for x in val], skipped)
+        return Documents(train, val, skipped)
     found = _read(root, column, skipped)
     if not found:
         raise UserError(f"data.path: {quoted(root)} is empty; give a file or a folder of text.")
@@ -173,14 +173,18 @@ def _csv_rows(path: Path, text: str, kind: str) -> Iterator[tuple[int, dict[str,
         ) from None
 
 
-def _split(documents: list[Document], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+def _split(
+    documents: list[Document], fraction: float, seed: int
+) -> tuple[list[Document], list[Document]]:
     """Whole documents to either side where there are many, or the end of each held out."""
     if len(documents) < _WHOLE_FROM:
-        cut = [_cut(document.text, fraction) for document in documents]
-        return [head for head, _ in cut], [tail for _, tail in cut]
+        cut = [(name, *_cut(text, fraction)) for name, text in documents]
+        heads = [Document(name, head) for name, head, _ in cut]
+        return heads, [Document(name, tail) for name, _, tail in cut]
     texts = dict(documents)
     train, val = split(texts, fraction, seed)
-    return [texts[name] for name in train], [texts[name] for name in val]
+    kept, held_out = ([Document(name, texts[name]) for name in part] for part in (train, val))
+    return kept, held_out
 
 
 def _cut(text: str, fraction: float) -> tuple[str, str]:

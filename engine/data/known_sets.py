@@ -51,6 +51,9 @@ class KnownIndex:
     val: Any
     skipped: list[FileSkipped]
 
+    def name_of(self, number: int) -> str:
+        return f"{self.name} val {number}"
+
     @property
     def digest(self) -> str:
         return f"{TORCHVISION}{self.name}: {len(self.train)}"

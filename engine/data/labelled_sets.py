@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,6 +38,9 @@ class SetIndex:
     train: list[SetSample]
     val: list[SetSample]
     skipped: list[FileSkipped]
+
+    def name_of(self, number: int) -> str:
+        return plain(self.val[number].path, 4096)
 
     @property
     def digest(self) -> str:
@@ -119,15 +122,15 @@ class PicturesWithSets:
         self, samples: Sequence[SetSample], classes: int, pre: Preprocessing, seed: int
     ) -> None:
         numbered = [Sample(sample.path, number) for number, sample in enumerate(samples)]
-        self._pictures = LabelledPictures(numbered, pre, seed)
+        self.pictures = LabelledPictures(numbered, pre, seed)
         self._targets = torch.zeros(len(samples), classes)
         for number, sample in enumerate(samples):
             self._targets[number, list(sample.labels)] = 1
-        self.labels = self._pictures.labels
+        self.labels = self.pictures.labels
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def __getitem__(self, key: Key) -> Batch:
-        batch = self._pictures[key]
-        return Batch(batch.inputs, self._targets[batch.targets], batch.skipped)
+        batch = self.pictures[key]
+        return replace(batch, targets=self._targets[batch.targets])

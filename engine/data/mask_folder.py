@@ -59,6 +59,9 @@ class MaskIndex:
     def classes(self) -> list[str]:
         return self.coding.classes
 
+    def name_of(self, number: int) -> str:
+        return plain(self.val[number].image, 4096)
+
     @property
     def digest(self) -> str:
         """Of the training pictures in their order: an epoch can go on where it is the same."""

@@ -41,23 +41,32 @@ class MaskedPictures:
 
     def __getitem__(self, key: Key) -> Batch:
         epoch, draws, augmentation = key
-        change = self._joint(augmentation)
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.float32)
         targets = np.empty((len(draws), side, side), np.int16)
-        done = 0
+        numbers: list[int] = []
         skipped = []
         for draw in draws:
-            read = self._read(draw % len(self))
-            if isinstance(read, FileSkipped):
-                skipped.append(read)
+            seen = self.seen(draw, augmentation, epoch)
+            if isinstance(seen, FileSkipped):
+                skipped.append(seen)
                 continue
-            with transforms.drawing_from(transforms.mix(self._seed, epoch, draw)):
-                image, mask = change(*read)
-            self._to_input(image, images[done])
-            targets[done] = np.asarray(mask)
-            done += 1
-        return Batch(torch.from_numpy(images[:done]), torch.from_numpy(targets[:done]), skipped)
+            image, mask = seen
+            self._to_input(image, images[len(numbers)])
+            targets[len(numbers)] = np.asarray(mask)
+            numbers.append(draw % len(self))
+        done = len(numbers)
+        return Batch(
+            torch.from_numpy(images[:done]), torch.from_numpy(targets[:done]), skipped, numbers
+        )
+
+    def seen(self, draw: int, augmentation: Augmentation, epoch: int) -> joint.Pair | FileSkipped:
+        """What the model is given for a draw of an epoch, and the class of each pixel."""
+        read = self._read(draw % len(self))
+        if isinstance(read, FileSkipped):
+            return read
+        with transforms.drawing_from(transforms.mix(self._seed, epoch, draw)):
+            return self._joint(augmentation)(*read)
 
     def _read(self, position: int) -> joint.Pair | FileSkipped:
         """Whole, as a smaller picture would no longer lie on its mask's grid."""

@@ -33,26 +33,31 @@ class Pictures(ABC):
 
     def __getitem__(self, key: Key) -> Batch:
         epoch, draws, augmentation = key
-        transform = self._transform(augmentation)
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.float32)
-        labels: list[int] = []
+        numbers: list[int] = []
         skipped = []
         for draw in draws:
-            position = draw % len(self.labels)
-            image = self._read(position)
+            image = self.seen(draw, augmentation, epoch)
             if isinstance(image, FileSkipped):
                 skipped.append(image)
                 continue
-            seed = transforms.mix(self._seed, epoch, draw)
-            image = transforms.augmented(transform, image, seed)
-            self._to_input(image, images[len(labels)])
-            labels.append(int(self.labels[position]))
+            self._to_input(image, images[len(numbers)])
+            numbers.append(draw % len(self.labels))
         return Batch(
-            torch.from_numpy(images[: len(labels)]),
-            torch.tensor(labels, dtype=torch.int64),
+            torch.from_numpy(images[: len(numbers)]),
+            torch.tensor(self.labels[numbers], dtype=torch.int64),
             skipped,
+            numbers,
         )
+
+    def seen(self, draw: int, augmentation: Augmentation, epoch: int) -> Image.Image | FileSkipped:
+        """What the model is given for a draw of an epoch, before it becomes numbers."""
+        image = self._read(draw % len(self.labels))
+        if isinstance(image, FileSkipped):
+            return image
+        seed = transforms.mix(self._seed, epoch, draw)
+        return transforms.augmented(self._transform(augmentation), image, seed)
 
     def _transform(self, augmentation: Augmentation) -> transforms.Transform:
         if augmentation not in self._transforms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.text import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class DataIndex:
     val: list[Sample]
     skipped: list[FileSkipped]
     """Files that look like pictures and can't be used."""
+
+    def name_of(self, number: int) -> str:
+        return plain(self.val[number].path, 4096)
 
     @property
     def digest(self) -> str:

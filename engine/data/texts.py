@@ -25,6 +25,8 @@ class LabelledText(NamedTuple):
     text: str
     label: int
     """Position in `TextIndex.classes`."""
+    where: str = ""
+    """FILE:LINE or FILE, safe to show."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class TextIndex:
     """Rows and files that can't be used, as FILE or FILE:LINE."""
     remarks: list[str] = field(default_factory=list)
     """What the user should know, in sentences."""
+
+    def name_of(self, number: int) -> str:
+        return self.val[number].where
 
     @property
     def digest(self) -> str:
@@ -78,8 +83,8 @@ def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
     labels = {name: label for label, name in enumerate(names)}
     return TextIndex(
         [plain(name) for name in names],
-        [LabelledText(row.text, labels[row.label]) for row in train],
-        [LabelledText(row.text, labels[row.label]) for row in val],
+        [LabelledText(row.text, labels[row.label], row.where) for row in train],
+        [LabelledText(row.text, labels[row.label], row.where) for row in val],
         skipped,
         _once(train, val),
     )

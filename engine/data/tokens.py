@@ -74,4 +74,4 @@ class TokenisedTexts:
             ids[row, : len(text)] = text
             mask[row, : len(text)] = 1
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        return Batch(inputs, torch.from_numpy(self.labels[positions]))
+        return Batch(inputs, torch.from_numpy(self.labels[positions]), numbers=positions)

@@ -81,10 +81,15 @@ class LoadedModel:
 
         Raises `UserError` where it takes no pictures.
         """
-        own, size = self.info.preprocessing, config.data.image_size
-        if own is None:
-            raise UserError(f"model.name: {plain(self.info.name)} takes no pictures.")
-        return own if size == "auto" else own.at(size)
+        return preprocessing(self.info, config)
+
+
+def preprocessing(info: ModelInfo, config: Config) -> Preprocessing:
+    """As `LoadedModel.preprocessing`, of a model that was not loaded."""
+    own, size = info.preprocessing, config.data.image_size
+    if own is None:
+        raise UserError(f"model.name: {plain(info.name)} takes no pictures.")
+    return own if size == "auto" else own.at(size)
 
 
 class Language(NamedTuple):

@@ -22,8 +22,11 @@ from engine.contract.inspection import (
     AskCatalogue,
     AskDescribe,
     AskDevice,
+    AskSamples,
     Device,
+    Part,
     Question,
+    Samples,
     TextBaseline,
 )
 from engine.contract.paths import expand
@@ -100,6 +103,24 @@ class Inspector:
         finally:
             self._apart.discard(apart)
             await apart.close()
+
+    async def samples(
+        self,
+        config: Config,
+        part: Part,
+        numbers: list[int],
+        *,
+        of: int | None = None,
+        epoch: int | None = None,
+        size: int = 224,
+    ) -> Samples:
+        """Samples of the data that `config` names, as `AskSamples` says."""
+        return await self._ask(
+            lambda n: AskSamples(
+                id=n, config=config, part=part, numbers=numbers, of=of, epoch=epoch, size=size
+            ),
+            Samples,
+        )
 
     async def close(self) -> None:
         """End the helper and others that it has, whatever they are at."""

@@ -11,16 +11,21 @@ from engine import models
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
-from engine.data.documents import read_documents
+from engine.data.documents import Document, read_documents
+from engine.data.preview import Preview, TextPart
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.next_token import NextToken
 
 _LONGEST, _SHORTEST = 1024, 64
 """Of blocks whose length is "auto"."""
 _ENOUGH = 64
 """Training blocks that an epoch should have before they are made shorter."""
+_NAMED = 100
+"""Tokens that a block is named by."""
 _PROMPT = 12
 """Tokens of the validation text that generated texts go on from."""
 
@@ -34,6 +39,12 @@ class TextIndex:
     skipped: list[FileSkipped]
     tokenizer: Any
     classes: list[str]
+
+    def name_of(self, number: int) -> str:
+        """With how it begins, since a block is no file."""
+        start = number * self.val.length
+        ids = self.val.targets[start : start + _NAMED].tolist()
+        return f"block {number + 1:,}: {plain(self.tokenizer.decode(ids))}"
 
     @property
     def digest(self) -> str:
@@ -61,8 +72,10 @@ class CausalLM:
     def index(self, config: Config, tell: Tell) -> TextIndex:
         language = models.language(config, tell)
         documents = read_documents(config, tell)
-        train = tokenise(language.tokenizer, documents.train, tell)
-        val = tokenise(language.tokenizer, documents.val, tell)
+        train, val = (
+            tokenise(language.tokenizer, [document.text for document in part], tell)
+            for part in (documents.train, documents.val)
+        )
         length = _length(config.text.max_length, language.positions, train, val)
         _check(train, "training", length)
         _check(val, "validation", length)
@@ -82,6 +95,17 @@ class CausalLM:
             TrainLoader(index.train, config.data, config.training.seed, here),
             ValLoader(index.val, config.data, here),
         )
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        """Of documents: blocks begin and end anywhere in them."""
+        documents = read_documents(config, tell)
+
+        def part(of: list[Document]) -> TextPart:
+            texts = [document.text for document in of]
+            name = seen.below(config)
+            return TextPart(texts, [()] * len(of), lambda n: name(of[n].name), seen.reader(config))
+
+        return Preview([], part(documents.train), part(documents.val))
 
     def objective(self, config: Config, index: TextIndex) -> NextToken:
         tokenizer, asked = index.tokenizer, config.text.sample_prompt

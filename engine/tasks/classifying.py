@@ -1,7 +1,6 @@
 """One of several classes for each sample: what is minimised, and what is measured."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.data.batch import Inputs
+from engine.tasks.measured import Measured, Outcome, Verdict, finite, one_of
 from engine.tasks.mixing import Mixing
 from engine.tasks.task import Figures
 
@@ -19,6 +19,8 @@ _TOP5_FROM = 6
 
 class Classifying:
     """Cross-entropy over logits of shape (B, classes), labels of shape (B,), int64."""
+
+    score = "probability"
 
     def __init__(self, config: Config, counts: Sequence[int]) -> None:
         """`counts` are the training samples of each class, all above 0.
@@ -65,19 +67,30 @@ class Classifying:
         )
         return loss / len(targets)
 
-    def sums(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(3,): summed cross-entropy, and how many labels are the first and in the first five."""
+    def measure(self, logits: Tensor, labels: Tensor) -> Measured:
+        """Sums (3,): cross-entropy, and how many labels are the first and in the first five. Rows
+        (B, 4): cross-entropy, label, first guess and its probability, in float32."""
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, reduction="sum")
+        losses = F.cross_entropy(logits, labels, reduction="none")
         guesses = logits.topk(min(5, logits.shape[1])).indices
         hits = (guesses == labels[:, None]).float()
-        return torch.stack([loss, hits[:, 0].sum(), hits.sum()])
+        probabilities = (logits.amax(1) - logits.logsumexp(1)).exp()
+        rows = torch.stack([losses, labels.float(), guesses[:, 0].float(), probabilities], 1)
+        return Measured(torch.stack([losses.sum(), hits[:, 0].sum(), hits.sum()]), rows)
 
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """What the sums of all batches come to."""
-        loss, top1, top5 = (total / samples for total in sums)
+        loss, top1, top5 = (total / len(rows) for total in sums)
         found = {"top1": top1} | ({"top5": top5} if self._classes >= _TOP5_FROM else {})
-        return Figures(loss if math.isfinite(loss) else None, found, samples)
+        return Figures(finite(loss), found, len(rows))
+
+    def outcome(self, sums: Sequence[float], rows: Tensor) -> Outcome:
+        labels, said = rows[:, 1:3].long().numpy().T
+        return one_of(labels, said, self._classes)
+
+    def verdicts(self, rows: Tensor) -> Iterator[Verdict]:
+        for _, label, said, probability in rows.tolist():
+            yield Verdict((int(label),), (int(said),), finite(probability))
 
 
 def balanced_weights(counts: Sequence[int]) -> Tensor:

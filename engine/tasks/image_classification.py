@@ -1,14 +1,17 @@
 """Pictures to one of several classes."""
 
+from functools import partial
 from typing import Any
 
 from engine import data
 from engine.contract.config import Config
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
-from engine.data.known_sets import KnownIndex, KnownPictures, index_known
+from engine.data.known_sets import KnownIndex, KnownPictures, index_known, labels_of
 from engine.data.pictures import LabelledPictures, Pictures
+from engine.data.preview import PicturePart, Preview
 from engine.models.source import LoadedModel, Tell
 from engine.places import known_set
+from engine.tasks import seen
 from engine.tasks.classifying import Classifying
 
 
@@ -28,8 +31,7 @@ class ImageClassification:
         pre, seed = model.preprocessing(config), config.training.seed
 
         def pictures(part: Any) -> Pictures:
-            known = isinstance(index, KnownIndex)
-            return (KnownPictures if known else LabelledPictures)(part, pre, seed)
+            return _kind(index)(part, pre, seed)
 
         return (
             TrainLoader(
@@ -42,5 +44,24 @@ class ImageClassification:
             ValLoader(pictures(index.val), config.data, feeding),
         )
 
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(side: str) -> PicturePart:
+            samples = getattr(index, side)
+            pictures = seen.pictures(config, partial(_kind(index), samples))
+            if isinstance(index, KnownIndex):
+                labels = labels_of(samples).tolist()
+                known = f"{index.name} {side}"
+                return PicturePart(pictures, [(n,) for n in labels], lambda n: f"{known} {n}")
+            names = seen.names(config, [sample.path for sample in samples])
+            return PicturePart(pictures, [(sample.label,) for sample in samples], names)
+
+        return Preview(index.classes, part("train"), part("val"))
+
     def objective(self, config: Config, index: DataIndex | KnownIndex) -> Classifying:
         return Classifying(config, index.counts(index.train))
+
+
+def _kind(index: DataIndex | KnownIndex) -> type[LabelledPictures | KnownPictures]:
+    return KnownPictures if isinstance(index, KnownIndex) else LabelledPictures

@@ -1,7 +1,8 @@
 """Pictures to any number of classes each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,16 @@ from torch.nn import functional as F
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.predictions import Counts
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.batch import Inputs
-from engine.data.labelled_sets import PicturesWithSets, SetIndex, index_sets
+from engine.data.labelled_sets import PicturesWithSets, SetIndex, SetSample, index_sets
+from engine.data.pictures import LabelledPictures
+from engine.data.preview import PicturePart, Preview
+from engine.data.samples import Sample
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
+from engine.tasks.measured import Measured, Outcome, Verdict, finite
 from engine.tasks.mixing import Mixing
 from engine.tasks.task import Figures
 
@@ -35,12 +42,27 @@ class MultiLabelClassification:
             ValLoader(PicturesWithSets(index.val, classes, pre, seed), config.data, feeding),
         )
 
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(samples: list[SetSample]) -> PicturePart:
+            listed = [Sample(sample.path, 0) for sample in samples]
+            return PicturePart(
+                seen.pictures(config, partial(LabelledPictures, listed)),
+                [sample.labels for sample in samples],
+                seen.names(config, [sample.path for sample in samples]),
+            )
+
+        return Preview(index.classes, part(index.train), part(index.val))
+
     def objective(self, config: Config, index: SetIndex) -> "MultiLabel":
         return MultiLabel(config, len(index.classes))
 
 
 class MultiLabel:
     """Binary cross-entropy over logits (B, classes) and targets (B, classes), from 0 to 1."""
+
+    score = ""
 
     def __init__(self, config: Config, classes: int) -> None:
         """Raises `UserError` where settings are for one label a picture."""
@@ -66,26 +88,41 @@ class MultiLabel:
         targets = targets * (1 - self._smoothing) + self._smoothing / 2
         return F.binary_cross_entropy_with_logits(logits.float(), targets)
 
-    def sums(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B, 1 + 2 classes): of each picture its loss, logits and targets, as a ranking over all
-        pictures is not a sum."""
+    def measure(self, logits: Tensor, targets: Tensor) -> Measured:
+        """Rows (B, 1 + 2 classes): of each picture its loss, logits and targets, as a ranking over
+        all pictures is not a sum; no sums."""
         logits = logits.float()
         loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return torch.cat([loss.mean(1, keepdim=True), logits, targets], dim=1)
+        rows = torch.cat([loss.mean(1, keepdim=True), logits, targets], dim=1)
+        return Measured(rows.new_zeros(0), rows)
 
-    def figures(self, sums: Sequence[float] | Tensor, samples: int) -> Figures:
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """What the rows of all pictures come to."""
-        rows = torch.as_tensor(sums).double().cpu()
-        logits, targets = rows[:, 1 : 1 + self._classes], rows[:, 1 + self._classes :] > 0.5
-        loss = float(rows[:, 0].mean())
-        said = logits > 0
+        loss = float(rows[:, 0].double().mean())
+        logits, (said, targets) = rows[:, 1 : 1 + self._classes].double(), self._sets(rows)
         found = {
             "map": mean_average_precision(logits, targets),
             "macro_f1": macro_f1(said, targets),
             "exact": float((said == targets).all(1).double().mean()),
         }
         known = {key: value for key, value in found.items() if math.isfinite(value)}
-        return Figures(loss if math.isfinite(loss) else None, known, samples)
+        return Figures(finite(loss), known, len(rows))
+
+    def outcome(self, sums: Sequence[float], rows: Tensor) -> Outcome:
+        """Without a confusion matrix: of several labels and several guesses none is for the
+        other."""
+        said, targets = self._sets(rows)
+        columns = (said & targets, said, targets)
+        counts = zip(*(column.sum(0).tolist() for column in columns), strict=True)
+        return Outcome([Counts(*each) for each in counts], [])
+
+    def verdicts(self, rows: Tensor) -> Iterator[Verdict]:
+        for said, targets in zip(*self._sets(rows), strict=True):
+            yield Verdict(targets.nonzero()[:, 0].tolist(), said.nonzero()[:, 0].tolist())
+
+    def _sets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What is said and what is there, (N, classes) both."""
+        return rows[:, 1 : 1 + self._classes] > 0, rows[:, 1 + self._classes :] > 0.5
 
 
 def mean_average_precision(scores: Tensor, targets: Tensor) -> float:

@@ -1,7 +1,7 @@
 """The next token at every place of a block: what is minimised, measured and generated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from engine.contract.text import plain
 from engine.data.batch import Inputs
 from engine.data.transforms import mix
 from engine.device import Device
+from engine.tasks.measured import Measured, Outcome, Verdict, finite
 from engine.tasks.task import Figures, Said
 
 _GENERATING = 2
@@ -27,6 +28,8 @@ class NextToken:
 
     Every block has L targets, so that a mean over them all counts blocks alike.
     """
+
+    score = "perplexity"
 
     def __init__(self, config: Config, tokenizer: Any, prompt: Sequence[int], length: int) -> None:
         """`prompt` are the tokens that generated texts go on from; `length` is L.
@@ -53,8 +56,9 @@ class NextToken:
         flat = logits.flatten(0, 1).float()  # a view, and a copy only in half precision
         return F.cross_entropy(flat, targets.flatten(), label_smoothing=self._smoothing)
 
-    def sums(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(2,): cross-entropy and the share of first guesses that are right, summed over blocks.
+    def measure(self, logits: Tensor, targets: Tensor) -> Measured:
+        """Rows (B, 2): of each block the cross-entropy, and the share of first guesses that are
+        right; sums (2,): of these over blocks.
 
         Block by block, as what is computed of the logits is as large as they are.
         """
@@ -63,15 +67,21 @@ class NextToken:
             loss = F.cross_entropy(block.float(), wanted)
             hits = (block.argmax(1) == wanted).float().mean()
             each.append(torch.stack([loss, hits]))
-        return torch.stack(each).sum(0)
+        rows = torch.stack(each)
+        return Measured(rows.sum(0), rows)
 
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """What the sums of all batches come to."""
-        loss, hits = (total / samples for total in sums)
+        loss, hits = (total / len(rows) for total in sums)
         found = {"perplexity": perplexity} if (perplexity := exponential(loss)) else {}
-        return Figures(
-            loss if math.isfinite(loss) else None, found | {"token_accuracy": hits}, samples
-        )
+        return Figures(finite(loss), found | {"token_accuracy": hits}, len(rows))
+
+    def outcome(self, sums: Sequence[float], rows: Tensor) -> Outcome:
+        return Outcome([], [])
+
+    def verdicts(self, rows: Tensor) -> Iterator[Verdict]:
+        for loss, _ in rows.tolist():
+            yield Verdict(score=exponential(loss))
 
     def generate(self, module: nn.Module, device: Device, step: int) -> Said | None:
         """Tokens drawn from the 50 likeliest (Fan et al. 2018, arXiv:1805.04833), up to the end of
@@ -104,7 +114,7 @@ def exponential(loss: float) -> float | None:
         value = math.exp(loss)
     except OverflowError:
         return None
-    return value if math.isfinite(value) else None
+    return finite(value)
 
 
 def _check(config: Config) -> None:

@@ -1,8 +1,9 @@
 """The class of each pixel: what is minimised, and what is measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,7 @@ from engine.contract.errors import UserError
 from engine.data.batch import Inputs
 from engine.data.masks import IGNORED
 from engine.tasks.classifying import balanced_weights
+from engine.tasks.measured import Measured, Outcome, Verdict, finite, from_cells
 from engine.tasks.task import Figures
 
 AUXILIARY_WEIGHT = 0.5
@@ -23,6 +25,8 @@ Outputs = dict[str, Tensor]
 
 class Segmenting:
     """Targets of shape (B, H, W), integers: classes, or `IGNORED`."""
+
+    score = "mean IoU"
 
     def __init__(self, config: Config, pixels: Sequence[int]) -> None:
         """`pixels` are those of each class in the training masks.
@@ -55,25 +59,40 @@ class Segmenting:
             loss = loss + AUXILIARY_WEIGHT * self._loss_each(outputs["aux"], targets)
         return loss.mean()
 
-    def sums(self, outputs: Outputs, targets: Tensor) -> Tensor:
-        """(1 + classes²,): summed cross-entropy of the pictures, and the confusion matrix, a row a
-        true class, in pixels."""
+    def measure(self, outputs: Outputs, targets: Tensor) -> Measured:
+        """Sums (1 + classes²,): cross-entropy of the pictures, and the confusion matrix, a row a
+        true class, in pixels. Rows (B, 2): cross-entropy and mean IoU of each picture, NaN where
+        no pixel counts. And the masks."""
         logits, targets = outputs["out"].float(), targets.long()
-        loss = picture_mean(_cross_entropy(logits, targets), targets).sum()
-        counted = targets != IGNORED
-        cells = targets[counted] * self._classes + logits.argmax(1)[counted]
-        matrix = torch.bincount(cells, minlength=self._classes**2)
+        losses = picture_mean(_cross_entropy(logits, targets), targets)
+        said = logits.argmax(1)
+        matrices = confusion(said, targets, self._classes)
         # MPS has no float64; what it counts of a batch is exact up to 2^24
         dtype = torch.float32 if logits.device.type == "mps" else torch.float64
-        return torch.cat([loss.to(dtype)[None], matrix.to(dtype)])
+        matrix = matrices.sum(0).flatten().to(dtype)
+        return Measured(
+            torch.cat([losses.sum().to(dtype)[None], matrix]),
+            torch.stack([losses, mean_iou(matrices)], 1),
+            torch.stack([targets, said], 1).short(),
+        )
 
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+    def outcome(self, sums: Sequence[float], rows: Tensor) -> Outcome:
+        """In pixels."""
+        matrix = np.array(sums[1:]).astype(np.int64)
+        places = matrix.nonzero()[0]
+        return from_cells(places, matrix[places], self._classes)
+
+    def verdicts(self, rows: Tensor) -> Iterator[Verdict]:
+        for _, iou in rows.tolist():
+            yield Verdict(score=finite(iou))
+
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """Of classes that are in no mask and never said, there is no IoU, nor do they count."""
-        loss, c = sums[0] / samples, self._classes
-        rows = [sums[1 + c * row : 1 + c * (row + 1)] for row in range(c)]
-        true = [math.fsum(row) for row in rows]
-        said = [math.fsum(column) for column in zip(*rows, strict=True)]
-        right = [rows[k][k] for k in range(c)]
+        loss, c = sums[0] / len(rows), self._classes
+        matrix = [sums[1 + c * row : 1 + c * (row + 1)] for row in range(c)]
+        true = [math.fsum(row) for row in matrix]
+        said = [math.fsum(column) for column in zip(*matrix, strict=True)]
+        right = [matrix[k][k] for k in range(c)]
         iou = [_share(hit, t + s - hit) for hit, t, s in zip(right, true, said, strict=True)]
         dice = [_share(2 * hit, t + s) for hit, t, s in zip(right, true, said, strict=True)]
         found = {
@@ -83,9 +102,9 @@ class Segmenting:
             "pixel_accuracy": _share(math.fsum(right), math.fsum(true)),
         }
         return Figures(
-            loss if math.isfinite(loss) else None,
+            finite(loss),
             {key: value for key, value in found.items() if value is not None},
-            samples,
+            len(rows),
             iou,
         )
 
@@ -102,6 +121,22 @@ class Segmenting:
         pixels = _cross_entropy(logits, targets, self._weights, self._smoothing)
         loss = picture_mean(pixels, targets)
         return loss + dice_loss(logits, targets) if self._dice else loss
+
+
+def confusion(said: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """(B, H, W) both to (B, classes, classes): pixels of each picture, a row a true class."""
+    counted = targets != IGNORED
+    pictures = torch.arange(len(targets), device=targets.device)[:, None, None]
+    cells = ((pictures * classes + targets) * classes + said)[counted]
+    found = torch.bincount(cells, minlength=len(targets) * classes**2)
+    return found.view(len(targets), classes, classes)
+
+
+def mean_iou(matrices: Tensor) -> Tensor:
+    """(B, classes, classes) to (B,), float32: over the classes that are there or said."""
+    hits = matrices.diagonal(dim1=1, dim2=2).float()
+    union = matrices.sum(1) + matrices.sum(2) - hits
+    return (hits / union).nanmean(1)
 
 
 def picture_mean(values: Tensor, targets: Tensor) -> Tensor:

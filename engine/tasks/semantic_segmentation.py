@@ -1,11 +1,15 @@
 """Each pixel of a picture to one of several classes."""
 
+from functools import partial
+
 from engine.contract.config import Config
 from engine.data.loader import TrainLoader, ValLoader
-from engine.data.mask_folder import MaskIndex, index_masks
+from engine.data.mask_folder import MaskedPicture, MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
+from engine.data.preview import MaskedPart, Preview
 from engine.data.workers import Feeding
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.segmenting import Segmenting
 
 
@@ -23,6 +27,16 @@ class SemanticSegmentation:
             MaskedPictures(pairs, index.coding, pre, seed) for pairs in (index.train, index.val)
         )
         return TrainLoader(train, config.data, seed, feeding), ValLoader(val, config.data, feeding)
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(pairs: list[MaskedPicture]) -> MaskedPart:
+            pictures = seen.pictures(config, partial(MaskedPictures, pairs, index.coding))
+            names = seen.names(config, [pair.image for pair in pairs])
+            return MaskedPart(pictures, len(pairs), names)
+
+        return Preview(index.classes, part(index.train), part(index.val))
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:
         return Segmenting(config, index.train_counts.pixels)

@@ -1,6 +1,6 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from engine.contract.config import Augment, Config
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.data.batch import Batch, Inputs
+from engine.data.preview import Preview
 from engine.data.workers import Feeding
 from engine.device import Device
 from engine.models.source import LoadedModel, Tell
+from engine.tasks.measured import Measured, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Objective(Protocol):
     """What is minimised, and what is measured."""
 
     def outputs(self, module: nn.Module, inputs: Inputs) -> Any:
-        """What a model says of a batch, as `loss` and `sums` take it."""
+        """What a model says of a batch, as `loss` and `measure` take it."""
         ...
 
     def mix(self, inputs: Inputs, targets: Tensor, seed: int) -> tuple[Inputs, Tensor]:
@@ -45,13 +47,25 @@ class Objective(Protocol):
         over the samples of the batch, each of which counts the same whichever others are in it."""
         ...
 
-    def sums(self, outputs: Any, targets: Tensor) -> Tensor:
-        """What an evaluation adds up, of one batch; shape (sums,), on the outputs' device. Or
-        rows of shape (B, any), which it keeps, for figures that are no sum over samples."""
+    @property
+    def score(self) -> str:
+        """What the score of a verdict is, in words; empty where there is none."""
         ...
 
-    def figures(self, sums: Any, samples: int) -> Figures:
-        """What these come to, added up over `samples` > 0 of them: floats, or all rows."""
+    def measure(self, outputs: Any, targets: Tensor) -> Measured:
+        """What an evaluation keeps of one batch, on the outputs' device."""
+        ...
+
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
+        """What these come to, of one sample or more; the rows are on the CPU."""
+        ...
+
+    def outcome(self, sums: Sequence[float], rows: Tensor) -> Outcome:
+        """Likewise class by class; nothing where the task has no classes."""
+        ...
+
+    def verdicts(self, rows: Tensor) -> Iterable[Verdict]:
+        """What was said of each sample of some rows, in their order."""
         ...
 
 
@@ -107,6 +121,10 @@ class Index(Protocol):
         """Files that can't be used."""
         ...
 
+    def name_of(self, number: int) -> str:
+        """A validation sample by its position: a file, FILE:LINE or words; safe to show."""
+        ...
+
     @property
     def digest(self) -> str:
         """Of the training samples in their order: an epoch can go on where it is the same."""
@@ -131,6 +149,11 @@ class Task(Protocol[AnIndex]):
         self, config: Config, index: AnIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainData, ValData]:
         """Batches for the model. Raises `UserError` where data and model don't fit."""
+        ...
+
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        """The data, listed and split, for a person to look at; there may be no model yet
+        (`engine.contract.inspection.NO_MODEL`). Raises `UserError` where it can't be used."""
         ...
 
     def objective(self, config: Config, index: AnIndex) -> Objective:

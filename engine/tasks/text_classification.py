@@ -1,12 +1,9 @@
 """Texts to one of several classes, by a model of Transformers."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
@@ -14,11 +11,14 @@ from engine.contract.events import PreparationAdvanced, Warned
 from engine.contract.text import plain
 from engine.data import TrainLoader, ValLoader
 from engine.data.batch import Inputs
+from engine.data.preview import Preview, TextPart
 from engine.data.texts import LabelledText, TextIndex, index_texts
 from engine.data.tokens import TokenisedTexts, Tokens, tokenise
 from engine.data.workers import Feeding
 from engine.models.source import LoadedModel, Tell
+from engine.tasks import seen
 from engine.tasks.classifying import Classifying
+from engine.tasks.measured import finite
 from engine.tasks.task import Figures
 
 _LONGEST = 512
@@ -39,7 +39,7 @@ class TextClassification:
                 f"model.name: {plain(model.info.name)} takes no texts; take a model of "
                 "Transformers, such as hf/distilbert/distilbert-base-uncased."
             )
-        longest = _max_length(config, model)
+        longest = _max_length(config, model.info.positions)
 
         def tokens(samples: Sequence[LabelledText]) -> Tokens:
             return tokenise(
@@ -64,6 +64,20 @@ class TextClassification:
             ValLoader(next(samples), asked, feeding),
         )
 
+    def preview(self, config: Config, tell: Tell) -> Preview:
+        index = self.index(config, tell)
+
+        def part(samples: Sequence[LabelledText]) -> TextPart:
+            name = seen.below(config)
+            return TextPart(
+                [sample.text for sample in samples],
+                [(sample.label,) for sample in samples],
+                lambda number: name(samples[number].where),
+                seen.reader(config, lambda positions: _max_length(config, positions)),
+            )
+
+        return Preview(index.classes, part(index.train), part(index.val))
+
     def objective(self, config: Config, index: TextIndex) -> "ClassifyingTexts":
         return ClassifyingTexts(config, index.counts(index.train))
 
@@ -83,34 +97,23 @@ class ClassifyingTexts(Classifying):
         logits: Tensor = module(**inputs).logits
         return logits
 
-    def sums(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(1 + 3 * classes,): summed cross-entropy, and for each class how often it was rightly
-        said, said, and the label."""
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        said = logits.argmax(1)
-        columns = (labels[said == labels], said, labels)
-        counted = [torch.bincount(column, minlength=self._classes) for column in columns]
-        return torch.cat([loss[None], *counted])
-
-    def figures(self, sums: Sequence[float], samples: int) -> Figures:
+    def figures(self, sums: Sequence[float], rows: Tensor) -> Figures:
         """Macro F1 is the mean over the classes that were said or are labels, as scikit-learn's."""
-        loss = sums[0] / samples
-        right, said, labels = np.array(sums[1:]).reshape(3, -1)
+        right, said, labels = np.array(self.outcome(sums, rows).counts).T
         either = said + labels
         f1 = 2 * right[either > 0] / either[either > 0]
-        found = {"accuracy": float(right.sum() / samples), "macro_f1": float(f1.mean())}
-        return Figures(loss if math.isfinite(loss) else None, found, samples)
+        found = {"accuracy": sums[1] / len(rows), "macro_f1": float(f1.mean())}
+        return Figures(finite(sums[0] / len(rows)), found, len(rows))
 
 
-def _max_length(config: Config, model: LoadedModel) -> int:
+def _max_length(config: Config, positions: int | None) -> int:
     """In tokens; raises `UserError` where the model has fewer positions."""
-    asked, positions = config.text.max_length, model.info.positions
+    asked = config.text.max_length
     if asked == "auto":
         return min(_LONGEST, positions or _LONGEST)
     if positions is not None and asked > positions:
         raise UserError(
-            f"text.max_length: {plain(model.info.name)} takes {positions} tokens at most, not "
+            f"text.max_length: {plain(config.model.name)} takes {positions} tokens at most, not "
             f'{asked}; set that, or "auto".'
         )
     return asked

@@ -16,7 +16,17 @@ import platformdirs
 
 from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain
-from ftui.cli import INTERRUPTED, baseline, control, demo, doctor, look, repeat, train
+from ftui.cli import (
+    INTERRUPTED,
+    baseline,
+    control,
+    demo,
+    doctor,
+    look,
+    predictions,
+    repeat,
+    train,
+)
 from ftui.cli.options import CommandError, app_options, open_app, runs_dir_option
 
 DISTRIBUTION = "finetune-tui"
@@ -79,6 +89,7 @@ for _command in (
     look.attach,
     look.ls,
     look.plan,
+    predictions.predictions,
     look.inspect,
     baseline.baseline,
     control.ctl,

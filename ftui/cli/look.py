@@ -54,7 +54,7 @@ def ls(as_json: bool, runs_dir: Path) -> None:
     elif not runs:
         click.echo(f"No runs in {plain(runs_dir)}; ftui demo or ftui train CONFIG starts one.")
     else:
-        _print(_runs_table(runs))
+        print_table(_runs_table(runs))
 
 
 def _utf8(path: str) -> str:
@@ -62,7 +62,7 @@ def _utf8(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Fit the terminal; whoever reads a pipe wants all of it."""
     Console(width=None if sys.stdout.isatty() else _UNLIMITED).print(table)
 
@@ -132,7 +132,7 @@ def inspect(model: str, weights: str, depth: int, as_json: bool) -> None:
         if level < depth:
             name = Text("  " * level + plain(module.path.rpartition(".")[2]))
             table.add_row(name, Text(plain(module.type)), short(totals[module.path]))
-    _print(table)
+    print_table(table)
     head = ", ".join(map(plain, info.head))
     click.echo(f"{plain(info.name)}: {info.total_parameters:,} parameters, head {head}")
 

@@ -26,6 +26,9 @@ BINDINGS = [
     ),
     _key("texts", "T", "texts", "Texts", "What a language model said at each evaluation"),
     _key("baseline", "I", "baseline", "TF-IDF", "What TF-IDF with logistic regression comes to"),
+    _key(
+        "predictions", "P", "predictions", "Predictions", "Where the model errs, after evaluation"
+    ),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),
     _key("undo", "u", "undo", "Undo", "Take back the last change of the plan", show=False),
     _key("redo", "U", "redo", "Redo", "Do it again", show=False),

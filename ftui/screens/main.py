@@ -353,6 +353,8 @@ class MainScreen(Steering):
             return self.workspace.config.task == "text-classification"
         if action == "texts":
             return bool(self.workspace.state and self.workspace.state.generated)
+        if action == "predictions":
+            return bool(self.workspace.state and self.workspace.state.predictions)
         if action in ("start", "draft"):
             return (self.workspace.run is None) == (action == "start")
         return True

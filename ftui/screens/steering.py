@@ -18,6 +18,7 @@ from ftui.format import baseline_text
 from ftui.inspecting import ModelInspector
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
+from ftui.screens.predictions import PredictionsScreen
 from ftui.screens.texts import TextsScreen
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.rewind import RewindMenu
@@ -32,8 +33,7 @@ class Steering(Screen[None]):
 
     def __init__(self, workspace: Workspace, inspector: ModelInspector) -> None:
         super().__init__()
-        self.workspace = workspace
-        self.inspector = inspector
+        self.workspace, self.inspector = workspace, inspector
         self.feed = Feed(workspace)
         self.prompt = Prompt(id="prompt")
         self.rewind_menu = RewindMenu()
@@ -156,6 +156,11 @@ class Steering(Screen[None]):
         self.workspace.keep_baseline(config, found)
         self.notify(baseline_text(found), title="Without a network", timeout=15, markup=False)
         self.show()
+
+    def action_predictions(self) -> None:
+        """Show what the model said of the validation data."""
+        ascii_only = self.has_class("-ascii")
+        self.app.push_screen(PredictionsScreen(self.workspace, self.inspector, ascii_only))
 
     # Back, and another way from there
 

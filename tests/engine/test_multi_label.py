@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.tasks.measured import joined
 from engine.tasks.multi_label import MultiLabel, macro_f1, mean_average_precision
 from tests.engine.sessions import config
 
@@ -37,11 +38,9 @@ def test_figures_do_not_depend_on_batches() -> None:
     torch.manual_seed(0)
     objective = MultiLabel(config(), 3)
     logits, targets = torch.randn(10, 3), (torch.rand(10, 3) < 0.4).float()
-    whole = objective.figures(objective.sums(logits, targets), 10)
-    parts = torch.cat(
-        [objective.sums(logits[:3], targets[:3]), objective.sums(logits[3:], targets[3:])]
-    )
-    assert objective.figures(parts, 10) == whole
+    whole = objective.figures([], objective.measure(logits, targets).rows)
+    parts = [objective.measure(logits[some], targets[some]) for some in (slice(3), slice(3, 10))]
+    assert objective.figures([], joined(parts).rows) == whole
     assert whole.loss == pytest.approx(float(objective.loss(logits, targets)), rel=1e-6)
     said = logits > 0
     assert whole.figures["exact"] == pytest.approx(

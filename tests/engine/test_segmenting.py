@@ -20,6 +20,7 @@ from engine.loop import train
 from engine.models.describe import model_info
 from engine.past import Past
 from engine.session import Session
+from engine.tasks.measured import joined
 from engine.tasks.segmenting import Segmenting, balanced_weights, dice_loss, picture_mean
 from tests.engine import sessions
 
@@ -113,9 +114,9 @@ def test_figures_by_hand() -> None:
     said = torch.tensor([[[0, 0, 0, 1], [1, 1, 0, 0]]])
     logits = F.one_hot(said, 4).movedim(-1, 1).float()
     made = objective(pixels=(4, 3, 0, 0))
-    sums = made.sums({"out": logits}, true)
-    assert sums.dtype == torch.float64
-    found = made.figures(sums.tolist(), 1)
+    measured = made.measure({"out": logits}, true)
+    assert measured.sums.dtype == torch.float64
+    found = made.figures(measured.sums.tolist(), measured.rows)
     assert found.by_class == [3 / 5, 2 / 4, None, None]
     assert found.figures == {
         "miou": pytest.approx((3 / 5 + 2 / 4) / 2),
@@ -130,12 +131,13 @@ def test_figures_by_hand() -> None:
 def test_sums_of_parts_are_those_of_the_whole() -> None:
     logits, targets = scene()
     made = objective()
-    parts = [made.sums({"out": logits[i : i + 2]}, targets[i : i + 2]) for i in (0, 2)]
-    assert torch.allclose(parts[0] + parts[1], made.sums({"out": logits}, targets))
+    parts = [made.measure({"out": logits[i : i + 2]}, targets[i : i + 2]) for i in (0, 2)]
+    for some, whole in zip(joined(parts), made.measure({"out": logits}, targets), strict=True):
+        assert torch.allclose(some, whole)
 
 
 def test_where_nothing_is_known_there_is_no_figure() -> None:
-    found = objective().figures([math.nan, *[0.0] * 9], 1)
+    found = objective().figures([math.nan, *[0.0] * 9], torch.zeros(1, 2))
     assert (found.loss, found.figures, found.by_class) == (None, {}, [None] * 3)
 
 

@@ -36,6 +36,7 @@ from engine.models import load
 from engine.models.packaged import PACKAGES, packaged_path
 from engine.runs import lock, store
 from engine.runs.journal import event_tail
+from engine.tasks.measured import joined
 from engine.tasks.text_classification import ClassifyingTexts
 from engine.worker import Worker
 from tests.engine.models.language import POSITIONS, save, tokenizer
@@ -173,8 +174,8 @@ def test_accuracy_and_macro_f1(asked: Config) -> None:
     objective = ClassifyingTexts(asked, [1] * 5)
     said, labels = torch.tensor([0, 1, 1, 1, 3]), torch.tensor([0, 0, 1, 1, 2])
     logits = 10 * torch.nn.functional.one_hot(said, 5).float()
-    parts = [objective.sums(logits[i:j], labels[i:j]) for i, j in ((0, 2), (2, 5))]
-    found = objective.figures((parts[0] + parts[1]).tolist(), 5)
+    whole = joined([objective.measure(logits[i:j], labels[i:j]) for i, j in ((0, 2), (2, 5))])
+    found = objective.figures(whole.sums.tolist(), whole.rows)
     assert found.figures["accuracy"] == pytest.approx(3 / 5)
     assert found.figures["macro_f1"] == pytest.approx(np.mean([2 / 3, 4 / 5, 0, 0]))
     assert found.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))

@@ -31,11 +31,14 @@ from engine.contract.config import (
     TrainingConfig,
 )
 from engine.contract.order import check_order
+from engine.contract.predictions import BEST, NEWEST
 from engine.contract.rules import Rule
 from engine.runs import lock, store
 from engine.runs.fork import create_fork
 from engine.runs.journal import EVENTS, Outbox, event_tail
+from engine.runs.predictions import load
 from engine.worker import Worker
+from tests.engine.data.pictures import cut
 from tests.engine.sessions import same, session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -293,3 +296,27 @@ def test_as_many_threads_as_before_unless_others_are_asked_for(
     events = live(folder, replace(asked, training=replace(other, epochs=4, threads="auto")))
     started = [x.threads for x in events if isinstance(x, e.TrainingStarted)]
     assert started == [2, 2, 3, 1]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_predictions_name_the_samples_that_were_read(
+    worker: Worker, asked: Config, tmp_path: Path, workers: int
+) -> None:
+    cut(tmp_path / "pictures" / "val" / "ant" / "1.png", 0.5)
+    asked = replace(asked, data=replace(asked.data, workers=workers, batch_size=3))
+    worker.run(asked)
+    saved = {x.path: x for x in told(worker.folder) if isinstance(x, e.PredictionsSaved)}
+    assert set(saved) == {NEWEST, BEST}
+    found = load(worker.folder, NEWEST)
+    (evaluated,) = (x for x in told(worker.folder) if isinstance(x, e.Evaluated))
+    assert (found.step, found.samples, found.classes) == (evaluated.step, 3, ["ant", "bee"])
+    by_number = {row.number: (row.name, row.labels) for row in found.rows}
+    root = tmp_path / "pictures" / "val"
+    assert by_number == {
+        0: (str(root / "ant" / "0.png"), [0]),
+        2: (str(root / "bee" / "0.png"), [1]),
+        3: (str(root / "bee" / "1.png"), [1]),
+    }
+    right = sum(row.labels == row.said for row in found.rows)
+    assert right / 3 == pytest.approx(evaluated.figures["top1"])
+    assert sum(row.loss or 0 for row in found.rows) / 3 == pytest.approx(evaluated.loss)

@@ -14,6 +14,7 @@ from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.codec import decode_command, encode
 from engine.contract.commands import AnyCommand
 from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
+from engine.contract.inspection import Samples
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule, Stage
@@ -72,6 +73,9 @@ class ScriptedInspector:
         task: str = "image-classification",
     ) -> ModelInfo:
         return replace(resnet18(classes or 1000), name=name)
+
+    async def samples(self, *_: object, **__: object) -> Samples:
+        return Samples(0, [])
 
     async def close(self) -> None: ...
 

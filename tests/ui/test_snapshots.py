@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine import hardware
 from engine.contract import events as e
+from engine.contract.inspection import Shown
 from engine.contract.plan import head_only, with_rule
 from engine.contract.rules import Rule, Stage
 from ftui import themes
@@ -24,8 +26,10 @@ from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
+from ftui.screens.predictions import PredictionsScreen
 from ftui.widgets.form import FieldList
 from tests.ui.conftest import caught_up, until
+from tests.ui.predicted import SampleInspector, keep, mask, of_pets, of_scenes, png
 from tests.ui.scripted import CONFIG, T0, ScriptedInspector, ScriptedRun, resnet18
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -363,4 +367,53 @@ def test_the_settings_of_a_run_that_trains(
     assert screen.has_row("augment", "standard", "trivial pending")
     assert screen.has_row("augment_strength 1.0  live")
     assert screen.has_row("data.augment, live  Random changes")
+    assert screen.matches
+
+
+async def predictions(app: FtuiApp, pilot: Pilot[None]) -> PredictionsScreen:
+    await until(pilot, lambda: app.workspace.state and app.workspace.state.predictions)
+    await pilot.press("P")
+    await until(pilot, lambda: isinstance(app.screen, PredictionsScreen) and app.screen.found)
+    assert isinstance(app.screen, PredictionsScreen)
+    return app.screen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_a_confusion_matrix(look: Look, run: ScriptedRun, size: tuple[int, int]) -> None:
+    keep(run, of_pets())
+
+    async def the_matrix(app: FtuiApp, pilot: Pilot[None]) -> None:
+        await predictions(app, pilot)
+        await pilot.press("right")
+
+    screen = look(size, "ftui-dark", the_matrix, run)
+    assert screen.has_row("Predictions of 2026-11-23-resnet18-pets")
+    assert screen.has_row("newest epoch 4, step 192: 15 pictures, 4 wrong")
+    assert screen.has_row("[1 Matrix]", "2 Classes", "3 Samples")
+    assert screen.has_row("cat, called dog: 2 (28.6 % of them)")
+    assert screen.has_row("true \\ said", "cat", "dog")
+    assert screen.has_row("[red]eel[/]", "·", "1", "·")
+    assert screen.has_row("s shares", "b best", "ctrl+s CSV", "escape closes")
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_worst_losses_with_masks(look: Look, run: ScriptedRun, size: tuple[int, int]) -> None:
+    keep(run, of_scenes())
+    picture = np.tile(np.arange(0, 256, 8, dtype=np.uint8)[:, None, None], (1, 32, 3))
+    scene = Shown(number=0, name="images/a.png", picture=png(picture), mask=png(mask(1)))
+
+    async def the_sample(app: FtuiApp, pilot: Pilot[None]) -> None:
+        app.main.inspector = SampleInspector(scene)
+        screen = await predictions(app, pilot)
+        await pilot.press("3")
+        await until(pilot, lambda: screen.sample.has_class("-masked"))
+
+    screen = look(size, "ftui-light", the_sample, run)
+    assert screen.has_row("1 Matrix", "2 Classes", "[3 Samples]")
+    assert screen.has_row("loss", "mean IoU", "name")
+    assert screen.has_row("0.5", "62.5 %", "a.png")
+    assert screen.has_row("loss 0.5, mean IoU 62.5 %")
+    assert screen.has_row("as the model sees it", "true", "said")
+    assert any(line.count("▀") + line.count("▄") > 20 for line in screen.lines)
     assert screen.matches

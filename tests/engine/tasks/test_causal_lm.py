@@ -239,7 +239,8 @@ def test_batches_in_pieces_and_accumulated_have_the_same_loss() -> None:
     parts = [objective.loss(*x) for x in zip(logits.split(2), targets.split(2), strict=True)]
     assert torch.isclose(torch.stack(parts).mean(), whole)
     assert whole == F.cross_entropy(logits.transpose(1, 2), targets)
-    found = objective.figures(objective.sums(logits, targets).tolist(), 4)
+    measured = objective.measure(logits, targets)
+    found = objective.figures(measured.sums.tolist(), measured.rows)
     assert found.loss == pytest.approx(whole.item(), rel=1e-6)
 
 
@@ -254,9 +255,9 @@ def test_a_model_that_gives_nothing_finite_says_nothing() -> None:
     )
     assert said
     assert said.text == ""
-    assert NextToken(asked, tokenizer(), [1], 16).figures([1e6, 0.0], 1).figures == {
-        "token_accuracy": 0.0
-    }
+    assert NextToken(asked, tokenizer(), [1], 16).figures(
+        [1e6, 0.0], torch.zeros(1, 2)
+    ).figures == {"token_accuracy": 0.0}
 
 
 def test_auto_takes_shorter_blocks_for_little_text(small: Path, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Pictures in the terminal."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from textual.app import App, ComposeResult
+
+from ftui import graphics
+from ftui.ascii import AsciiOnly
+from ftui.widgets.picture import Picture, picture_of
+from tests.ui.conftest import until
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+HALVES = np.zeros((32, 32, 3), np.uint8)
+HALVES[:16], HALVES[16:] = (200, 0, 0), (0, 0, 200)
+
+
+class Frame(App[None]):
+    """One picture."""
+
+    def __init__(self, ascii_only: bool = False) -> None:
+        super().__init__()
+        self.picture = Picture(ascii_only=ascii_only)
+
+    def compose(self) -> ComposeResult:
+        yield self.picture
+
+
+def drawn(app: App[None]) -> list[list[tuple[str, object, object]]]:
+    """Each cell of the screen, with its colours."""
+    rows = app.screen._compositor.render_strips()
+    return [
+        [
+            (c, s.style and s.style.color and s.style.color.triplet, s.style and s.style.bgcolor)
+            for s in row
+            for c in s.text
+        ]
+        for row in rows
+    ]
+
+
+def test_what_the_environment_tells() -> None:
+    assert graphics.graphics({"TERM": "xterm-256color"}) == "blocks"
+    assert graphics.graphics({"TERM": "xterm-kitty"}) == "kitty"
+    assert graphics.graphics({"TERM": "foot-extra"}) == "sixel"
+    assert graphics.graphics({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}) == "sixel"
+    within = {"TERM": "tmux-256color", "TMUX": "/tmp/tmux", "TERM_PROGRAM": "WezTerm"}
+    assert graphics.graphics(within) == "blocks"
+    assert graphics.graphics(within | {"FTUI_GRAPHICS": "sixel"}) == "sixel"
+
+
+async def test_half_blocks_keep_shape_and_colours() -> None:
+    app = Frame()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        await until(pilot, lambda: any("▀" in c for row in drawn(app) for c, *_ in row))
+        cells = drawn(app)
+    blocks = [[x for x, (c, *_) in enumerate(row) if c == "▀"] for row in cells]
+    assert {len(row) for row in blocks} == {20}  # twice as many cells as there are lines
+    middle = blocks[0][10]
+    assert cells[1][middle][1] == (200, 0, 0)
+    assert cells[8][middle][1] == (0, 0, 200)
+
+
+async def test_words_where_nothing_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Frame(ascii_only=True)
+    app.get_line_filters = lambda: [AsciiOnly()]  # type: ignore[method-assign]
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        await until(pilot, lambda: "ASCII can't" in text(app))
+        app.picture.say("broken [red]name[/red]")
+        await until(pilot, lambda: "broken [red]name[/red]" in text(app))
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Frame()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        await until(pilot, lambda: "NO_COLOR" in text(app))
+
+
+async def test_words_and_pictures_take_turns() -> None:
+    app = Frame()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        app.picture.say("none")
+        await until(pilot, lambda: "none" in text(app) and "▀" not in text(app))
+        app.picture.show(png(HALVES[:, :8]))
+        await until(pilot, lambda: "none" not in text(app) and "▀" in text(app))
+
+
+def test_a_mask_is_laid_over() -> None:
+    mask = np.zeros((32, 32), np.uint16)
+    mask[:16], mask[16:, 16:] = 1, 3  # background, the third class, and what does not count
+    seen = np.asarray(picture_of(png(HALVES), png(mask)))
+    assert (seen[:16] == HALVES[:16]).all()
+    assert (seen[16:, :16] == HALVES[16:, :16]).all()
+    assert len(np.unique(seen[16:, 16:].reshape(-1, 3), axis=0)) == 1
+    assert (seen[16:, 16:] != HALVES[16:, 16:]).any(-1).all()
+
+
+def test_the_terminal_is_not_asked() -> None:
+    """It would answer with keys."""
+    stdout = sys.__stdout__
+    graphics.image_widget.cache_clear()
+    assert graphics.image_widget().__name__ in ("HalfcellImage", "TGPImage", "SixelImage")
+    assert sys.__stdout__ is stdout
+
+
+def text(app: App[None]) -> str:
+    return "\n".join("".join(c for c, *_ in row) for row in drawn(app))
