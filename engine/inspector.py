@@ -17,10 +17,12 @@ from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
     AskCatalogue,
+    AskData,
     AskDescribe,
     AskDevice,
     Asked,
     AskSamples,
+    AskScan,
     Device,
     Question,
 )
@@ -70,10 +72,10 @@ def _look_up(question: Question) -> object:
             return models.describe(name, weights, classes, task)
         case AskDevice():
             return _devices()
-        case AskSamples():
+        case AskData() | AskSamples() | AskScan():
             from engine import preview
 
-            return preview.samples(question)
+            return preview.answer(question)
 
 
 def _devices() -> list[Device]:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
-from engine.contract.inspection import Part, Samples
+from engine.contract.inspection import Overview, Part, Samples, Scan
 from engine.contract.tree import ModelInfo
 
 
@@ -26,6 +26,14 @@ class ModelInspector(Protocol):
         task: str = "image-classification",
     ) -> ModelInfo:
         """The tree of a model; nothing is downloaded."""
+        ...
+
+    async def data(self, config: Config) -> Overview:
+        """A data set as it lies on the disk now."""
+        ...
+
+    async def scan(self, config: Config) -> Scan:
+        """What is known of its samples after looking at some more."""
         ...
 
     async def samples(

@@ -50,6 +50,7 @@ class KnownIndex:
     """A data set of (PIL picture, label)."""
     val: Any
     skipped: list[FileSkipped]
+    held_out = False
 
     @property
     def digest(self) -> str:

@@ -19,13 +19,17 @@ from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
     AskCatalogue,
+    AskData,
     AskDescribe,
     AskDevice,
     AskSamples,
+    AskScan,
     Device,
+    Overview,
     Part,
     Question,
     Samples,
+    Scan,
 )
 from engine.contract.paths import expand
 from engine.contract.text import plain
@@ -88,6 +92,14 @@ class Inspector:
     async def devices(self) -> list[Device]:
         """Where torch can train, the best first."""
         return await self._ask(lambda n: AskDevice(id=n), list[Device])
+
+    async def data(self, config: Config) -> Overview:
+        """The data that `config` names, as it lies on the disk now."""
+        return await self._ask(lambda n: AskData(id=n, config=config), Overview)
+
+    async def scan(self, config: Config) -> Scan:
+        """What is known of its samples after another half second of looking at them."""
+        return await self._ask(lambda n: AskScan(id=n, config=config), Scan)
 
     async def samples(
         self,

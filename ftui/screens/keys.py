@@ -19,6 +19,7 @@ BINDINGS = [
     _key("resume", "R", "resume", "Resume", "Start a worker that goes on with this run"),
     _key("norms", "A", "norms", "Auto-RGN", "Relative gradient norms, and rates made of them"),
     _key("texts", "T", "texts", "Texts", "What a language model said at each evaluation"),
+    _key("data", "D", "data", "Data", "Look at the data: classes, samples, what is wrong with it"),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),
     _key("undo", "u", "undo", "Undo", "Take back the last change of the plan", show=False),
     _key("redo", "U", "redo", "Redo", "Do it again", show=False),
