@@ -22,7 +22,7 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
-from ftui.screens.data_words import class_lines, sentences
+from ftui.screens.data_words import class_lines, head_line, sentences
 from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
 from ftui.widgets.samples import Samples, amount
@@ -210,8 +210,7 @@ class DataScreen(Sheet[None]):
         assert self._overview is not None
         room, masks = self._class_list.room, self._config.task == _MASKS
         self._class_list.show(class_lines(self._overview, room, self._ascii, masks))
-        width = max(6, min(max(map(len, ["all", *self._overview.classes])), room - 24))
-        self._head.update(Content(f"  {'':{width}} {'train':>7} {'val':>7}"))
+        self._head.update(Content(head_line(self._overview, room)))
         self._show_words()
 
     def _show_words(self) -> None:

@@ -27,17 +27,27 @@ def class_lines(overview: Overview, room: int, ascii_only: bool, masks: bool) ->
     counts = [(overview.train, overview.val)]
     counts += list(zip(overview.train_counts, overview.val_counts, strict=True))
     most = max(overview.train_counts, default=1)
-    width = max(6, min(max(map(len, names)), room - 2 * _COUNT - 8))
-    bar = max(0, room - width - 2 * _COUNT - 4)
+    width = name_width(overview, room)
+    bar = max(0, room - width - 2 * _COUNT - 3)
     lines: list[Line] = []
     for place, (name, (train, val)) in enumerate(zip(names, counts, strict=False), start=-1):
         full, empty = bar_text(train / max(1, most), bar, ascii_only)
         colour = colour_of(place) if masks and place >= 0 else None
         swatch = ("■ ", f"rgb({','.join(map(str, colour))})") if colour else ("  ", "")
-        figures = f" {train:>{_COUNT - 1},} {val:>{_COUNT - 1},} "
+        figures = f"{train:>{_COUNT},}{val:>{_COUNT},} "
         drawn = [(full, ".accent"), (empty, ".muted")] if place >= 0 else []
         lines.append(Content.assemble(swatch, plain(name, width).ljust(width), figures, *drawn))
     return lines
+
+
+def head_line(overview: Overview, room: int) -> str:
+    """What the columns are called."""
+    return f"  {'':{name_width(overview, room)}}{'train':>{_COUNT}}{'val':>{_COUNT}}"
+
+
+def name_width(overview: Overview, room: int) -> int:
+    """Cells for the names of classes."""
+    return max(3, min(max(map(len, ["all", *overview.classes])), room - 2 * _COUNT - 3))
 
 
 def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sentence]:
@@ -55,7 +65,7 @@ def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sen
     if scan is not None:
         found += _scanned(scan, noun)
     if overview.skipped:
-        found.append((f"{count(overview.skipped, 'file')} can't be used:", ".warn"))
+        found.append((f"Can't be used: {count(overview.skipped, 'file')}.", ".warn"))
         found += _files(overview.first_skipped, overview.skipped)
     return found
 
@@ -90,19 +100,18 @@ def _scanned(scan: Scan, noun: str) -> list[Sentence]:
     elif scan.wanted < scan.total:
         found.append((f"Looked at {scan.wanted:,} of {scan.total:,} {noun}s.", ".muted"))
     if scan.same:
-        found.append((f"{count(scan.same, noun)} to validate on is in both parts:", ".bad"))
+        found.append((f"In both parts: {count(scan.same, noun)}.", ".bad"))
         found += _twins(scan.first_same, scan.same)
     if scan.near:
-        found.append((f"{count(scan.near, noun)} to validate on nearly so:", ".warn"))
+        found.append((f"Nearly the same in both: {count(scan.near, noun)}.", ".warn"))
         found += _twins(scan.first_near, scan.near)
     if scan.done and not scan.same and not scan.near:
         found.append((f"No {noun} is in both parts.", ".good"))
-    copies = scan.train_copies + scan.val_copies
-    if copies:
+    if scan.train_copies or scan.val_copies:
         within = f"{scan.train_copies:,} in training, {scan.val_copies:,} in validation"
-        found.append((f"{count(copies, noun)} repeat another of their part: {within}.", ""))
+        found.append((f"Copies within a part: {within}.", ""))
     if scan.broken:
-        found.append((f"{count(scan.broken, 'file')} is broken inside:", ".bad"))
+        found.append((f"Broken inside: {count(scan.broken, 'file')}.", ".bad"))
         found += _files(scan.first_broken, scan.broken)
     if scan.lengths is not None:
         found.append((_lengths(scan.lengths), ".warn" if scan.lengths.cut else ""))

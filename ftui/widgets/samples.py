@@ -36,7 +36,8 @@ class Samples(Grid):
         """Whether one has all the room."""
         self.picked = 0
         self._shown: list[Shown] = []
-        self._masks = True
+        self.masks = True
+        """Whether they lie over the pictures."""
         self._places = (0, 0)
 
     @property
@@ -68,7 +69,7 @@ class Samples(Grid):
 
     def show(self, shown: Sequence[Shown], masks: bool) -> None:
         """Show these, in as many places."""
-        self._shown, self._masks = list(shown), masks
+        self._shown, self.masks = list(shown), masks
         self.picked = min(self.picked, max(0, len(shown) - 1))
         self._draw()
 
@@ -79,7 +80,7 @@ class Samples(Grid):
             tile.say(words if place == 0 else "")
 
     def show_masks(self, masks: bool) -> None:
-        self._masks = masks
+        self.masks = masks
         self._draw()
 
     def pick(self, step: int) -> bool:
@@ -100,7 +101,7 @@ class Samples(Grid):
         for place, tile in enumerate(self._tiles):
             tile.set_class(place == self.picked and place < len(self._shown), "-picked")
             if place < len(self._shown):
-                tile.show(self._shown[place], self._masks)
+                tile.show(self._shown[place], self.masks)
             else:
                 tile.say("")
 

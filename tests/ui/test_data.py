@@ -1,8 +1,9 @@
 """The Data screen: what it says, what it shows, and its keys."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
@@ -30,6 +31,15 @@ def config(task: str = "image-classification", **more) -> Config:
     return replace(Config(task, RESNET, DataConfig("discs", augment="trivial")), **more)
 
 
+class Asked(NamedTuple):
+    """A question about samples."""
+
+    part: str
+    of: int | None
+    epoch: int | None
+    numbers: list[int]
+
+
 class Opened:
     """The app with the screen over it."""
 
@@ -47,17 +57,16 @@ class Opened:
         return "\n".join("".join(s.text for s in strip) for strip in strips)
 
     @property
-    def asked(self) -> tuple[str, int | None, int | None, list[int]]:
-        return self.inspector.seen[-1]
+    def asked(self) -> Asked:
+        return Asked(*self.inspector.seen[-1])
 
     async def says(self, *words: str) -> None:
         await until(self.pilot, lambda: all(word in self.text for word in words))
 
-    async def press(self, key: str) -> None:
-        """And wait until other samples were asked for."""
-        before = len(self.inspector.seen)
+    async def asks(self, key: str, what: Callable[[Asked], bool]) -> None:
+        """Press a key, and wait until such samples were asked for."""
         await self.pilot.press(key)
-        await until(self.pilot, lambda: len(self.inspector.seen) > before)
+        await until(self.pilot, lambda: what(self.asked))
 
 
 @pytest.fixture
@@ -83,8 +92,8 @@ def opened(runs_dir: Path):
 @pytest.mark.parametrize("size", SIZES)
 async def test_figures_beside_pictures(opened, size: tuple[int, int]) -> None:
     async with opened(config(), size) as on:
-        await on.says("red [b]discs[/b]", "blue discs", "70", "▀", "training, as evaluated")
-        await until(on.pilot, lambda: "is in both parts" in on.screen.text)
+        await on.says("red [b]", "70", "▀", "training, as evaluated")
+        await until(on.pilot, lambda: "In both parts: 1 picture." in on.screen.text)
         said = on.screen.text
     assert "held out by seed 0" in " ".join(said.split())
     assert "Unbalanced" in said
@@ -95,60 +104,47 @@ async def test_figures_beside_pictures(opened, size: tuple[int, int]) -> None:
 
 async def test_what_a_look_adds(opened) -> None:
     async with opened(config()) as on:
-        await until(on.pilot, lambda: "nearly so" in on.screen.text)
+        await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert "Looked at" not in on.screen.text
         assert "red/98.png = red/2.png" in on.screen.text
 
 
 async def test_keys_choose_samples(opened) -> None:
     async with opened(config()) as on:
-        await on.says("▀", "of 10")
+        await on.says("▀", "1 of")
         places = on.screen.query_one(Samples).places
         assert on.asked == ("train", None, None, [scattered(n, 80) for n in range(places)])
-        await on.press("t")
-        assert on.asked[0] == "val"
-        await on.press("t")
-        await on.press("a")
-        assert on.asked[:3] == ("train", None, 1)
+        await on.asks("t", lambda asked: asked.part == "val")
+        await on.asks("t", lambda asked: asked.part == "train")
+        await on.asks("a", lambda asked: asked.epoch == 1)
         await on.says("augmented (trivial)")
-        await on.press("j")
-        assert on.asked[:3] == ("train", 0, 1)
-        await on.press("down")
-        assert on.asked[:2] == ("train", 1)
-        assert sorted(on.asked[3]) == list(range(10))[: len(on.asked[3])]
-        await on.press("k")
-        first = on.asked[3]
-        await on.press("n")
-        assert not set(first) & set(on.asked[3])
+        await on.asks("down", lambda asked: asked.of == 0)
+        await on.asks("j", lambda asked: asked.of == 1)
+        assert set(on.asked.numbers) <= set(range(10))
+        await on.asks("k", lambda asked: asked.of == 0)
+        first = on.asked.numbers
+        await on.asks("n", lambda asked: not set(first) & set(asked.numbers))
         await on.says("2 of")
-        await on.press("N")
-        assert on.asked[3] == first
+        await on.asks("N", lambda asked: asked.numbers == first)
 
 
 async def test_one_sample_alone(opened) -> None:
     async with opened(config()) as on:
         await on.says("▀", f"train-{scattered(0, 80)}.png")
         await on.pilot.press("right", "l", "h")
-        name = f"train-{scattered(1, 80)}.png"
-        await on.says(name)
-        await on.press("enter")
-        assert on.screen.query_one(Samples).places == 1
-        await until(on.pilot, lambda: on.asked[3] == [scattered(1, 80)])
-        await on.press("right")
-        assert on.asked[3] == [scattered(2, 80)]
-        await on.press("enter")
-        await until(on.pilot, lambda: len(on.asked[3]) > 1)
+        await on.asks("enter", lambda asked: asked.numbers == [scattered(1, 80)])
+        await on.asks("right", lambda asked: asked.numbers == [scattered(2, 80)])
+        await on.asks("enter", lambda asked: len(asked.numbers) > 1)
 
 
 async def test_masks_come_and_go(opened) -> None:
     async with opened(config("semantic-segmentation")) as on:
         await on.says("▀", "■")
-        await until(on.pilot, lambda: on.screen.query_one(Samples).one)
-        await on.press("j")
-        assert on.asked[1] is None  # pictures show several classes
-        before = on.app.screen._compositor.render_strips()
+        await on.asks("j", lambda asked: asked.of is None)  # pictures show several classes
+        with_masks = on.screen.query_one(Samples)
+        assert with_masks.masks
         await on.pilot.press("m")
-        await until(on.pilot, lambda: on.app.screen._compositor.render_strips() != before)
+        await until(on.pilot, lambda: not with_masks.masks)
 
 
 @pytest.mark.parametrize("task", ["text-classification", "causal-lm"])
@@ -158,20 +154,17 @@ async def test_texts_with_their_tokens(opened, task: str) -> None:
         await until(on.pilot, lambda: "longest has 99" in " ".join(on.screen.text.split()))
         said = " ".join(on.screen.text.split())
         assert "3 are cut to 64" in said
-        before = len(on.inspector.seen)
         await on.pilot.press("a")  # texts are not augmented
-        await on.press("t")
-        assert len(on.inspector.seen) == before + 1
+        await on.asks("t", lambda asked: asked.part == "val")
+        assert on.asked.epoch is None
 
 
 async def test_what_is_broken_says_so(opened) -> None:
     async with opened(config(), (200, 50)) as on:
-        for _ in range(5):
-            if "cut short [red]here" in on.text:
-                break
-            await on.press("n")
-            await on.says("▀")
-            await on.pilot.pause()
+        await on.asks("j", lambda asked: asked.of == 0)
+        while 3 not in on.asked.numbers:
+            before = on.asked.numbers
+            await on.asks("n", lambda asked, before=before: asked.numbers != before)
         await on.says("cut short [red]here")
 
 
@@ -195,7 +188,7 @@ async def test_a_draft_without_a_model(opened) -> None:
 async def test_ascii_says_what_it_can_not_draw(opened) -> None:
     async with opened(config("semantic-segmentation"), ascii_only=True) as on:
         await on.says("ASCII can't")
-        await until(on.pilot, lambda: "nearly so" in on.screen.text)
+        await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert on.text.isascii()
 
 
