@@ -18,10 +18,12 @@ from engine.contract.inspection import (
     Answer,
     AskBaseline,
     AskCatalogue,
+    AskData,
     AskDescribe,
     AskDevice,
     Asked,
     AskSamples,
+    AskScan,
     Device,
     Question,
 )
@@ -75,10 +77,10 @@ def _look_up(question: Question) -> object:
             from engine import baseline
 
             return baseline.fit(config)
-        case AskSamples():
+        case AskData() | AskSamples() | AskScan():
             from engine import preview
 
-            return preview.samples(question)
+            return preview.answer(question)
 
 
 def _devices() -> list[Device]:

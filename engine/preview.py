@@ -6,10 +6,25 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.contract.config import Config, DataConfig, TrainingConfig
-from engine.contract.inspection import AskSamples, Samples
-from engine.data.preview import How, Preview
+from engine.contract.inspection import AskData, AskSamples, AskScan, Overview, Samples, Scan
+from engine.data.preview import How, Preview, TextPart
 from engine.data.transforms import Augmentation
+from engine.scan import Search
 from engine.tasks import TASKS
+
+_NAMED = 100
+"""Files that an answer names at most."""
+
+
+def answer(asked: AskData | AskSamples | AskScan) -> Overview | Samples | Scan:
+    """Raises `UserError` where the data or the model can't be used."""
+    match asked:
+        case AskData():
+            return overview(asked)
+        case AskSamples():
+            return samples(asked)
+        case AskScan():
+            return scan(asked)
 
 
 def samples(asked: AskSamples) -> Samples:
@@ -22,7 +37,42 @@ def samples(asked: AskSamples) -> Samples:
     if asked.epoch is not None:
         how = How(Augmentation(data.augment, data.augment_strength), asked.epoch, asked.size)
     numbers = [there[number] for number in asked.numbers if 0 <= number < len(there)]
-    return Samples(len(there), [part.shown(number, found.classes, how) for number in numbers])
+    return Samples(len(there), [part.shown(number, found.told.classes, how) for number in numbers])
+
+
+def overview(asked: AskData) -> Overview:
+    """Of the data as it lies on the disk now. Raises `UserError` where it can't be used."""
+    _preview.cache_clear()
+    _search.cache_clear()
+    found = _preview(_key(asked.config))
+    told, remarks = found.told, list(found.remarks)
+    if isinstance(found.train, TextPart) and (problem := found.train.reader().problem):
+        remarks.append(f"Tokens are not counted. {problem}")
+    return Overview(
+        classes=told.classes,
+        train_counts=told.train_counts,
+        val_counts=told.val_counts,
+        train=len(found.train),
+        val=len(found.val),
+        held_out=found.held_out,
+        baseline=told.baseline,
+        skipped=len(found.skipped),
+        first_skipped=list(found.skipped[:_NAMED]),
+        remarks=remarks,
+    )
+
+
+def scan(asked: AskScan) -> Scan:
+    """Goes on for so many seconds where the last one left off."""
+    search = _search(_key(asked.config))
+    search.go_on(asked.seconds)
+    return search.found()
+
+
+@lru_cache(1)
+def _search(key: bytes) -> Search:
+    found = _preview(key)
+    return Search(found.train, found.val)
 
 
 @lru_cache(1)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
-from engine.contract.inspection import Part, Samples, TextBaseline
+from engine.contract.inspection import Overview, Part, Samples, Scan, TextBaseline
 from engine.contract.tree import ModelInfo
 
 
@@ -30,6 +30,13 @@ class ModelInspector(Protocol):
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
+
+    async def data(self, config: Config) -> Overview:
+        """A data set as it lies on the disk now."""
+        ...
+
+    async def scan(self, config: Config) -> Scan:
+        """What is known of its samples after looking at some more."""
         ...
 
     async def samples(

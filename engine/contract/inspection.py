@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from engine.contract.config import Config
+from engine.contract.events import Baseline, FileSkipped
 
 NO_MODEL = "none/chosen"
 """What stands for `model.name` in a question about data where no model was chosen yet."""
@@ -63,7 +64,90 @@ class AskSamples(Asked, frozen=True, tag_field="ask", tag="samples"):
     """Most pixels of a picture's side."""
 
 
-Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline | AskSamples
+class AskData(Asked, frozen=True, tag_field="ask", tag="data"):
+    """What the data is; listed anew, and answered by an `Overview`."""
+
+    config: Config
+
+
+class AskScan(Asked, frozen=True, tag_field="ask", tag="scan"):
+    """Look at more of the samples for a while; answered by a `Scan` of all that were looked at
+    since `AskData`. Asked again until it is done, so that other questions get their turn."""
+
+    config: Config
+    seconds: float = 0.5
+
+
+Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline | AskSamples | AskData | AskScan
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """A data set, listed and split; all texts are safe to show."""
+
+    classes: list[str]
+    """Empty where samples have none."""
+    train_counts: list[int]
+    """Samples of each class: of masks, pictures that show it."""
+    val_counts: list[int]
+    train: int
+    """Samples in all."""
+    val: int
+    held_out: bool
+    """Whether the validation part was held out; else it was there."""
+    baseline: Baseline | None
+    """What comes of the classes' frequencies alone; None where it takes tokens."""
+    skipped: int
+    """Files and rows that can't be used."""
+    first_skipped: list[FileSkipped]
+    remarks: list[str]
+    """What the user should know, in sentences."""
+
+
+class Twins(Struct, frozen=True):
+    """Two samples that are the same, or nearly, by name."""
+
+    train: str
+    val: str
+
+
+class Lengths(Struct, frozen=True):
+    """Of texts, in tokens, or in characters where there is no tokenizer."""
+
+    in_tokens: bool
+    median: int
+    most: int
+    """That 95 % of the texts have at most."""
+    longest: int
+    limit: int | None
+    """Tokens after which texts are cut; None where none is."""
+    cut: int
+    """How many are."""
+
+
+class Scan(Struct, frozen=True, kw_only=True):
+    """What looking at the samples one by one tells."""
+
+    looked: int
+    wanted: int
+    """How many will have been looked at once it is done."""
+    total: int
+    train_copies: int
+    """Samples that repeat an earlier one of the same side."""
+    val_copies: int
+    same: int
+    """Validation samples that are training samples, too: of texts but for case and spaces."""
+    first_same: list[Twins]
+    near: int
+    """Validation pictures that nearly are; told once it is done."""
+    first_near: list[Twins]
+    broken: int
+    """Pictures whose header is fine and whose pixels can't be read."""
+    first_broken: list[FileSkipped]
+    lengths: Lengths | None
+
+    @property
+    def done(self) -> bool:
+        return self.looked == self.wanted
 
 
 class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -35,6 +35,8 @@ class Documents(NamedTuple):
     val: list[Document]
     skipped: list[FileSkipped]
     """Files without a word."""
+    held_out: bool = False
+    """As of `engine.data.samples.DataIndex`."""
 
 
 def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
@@ -55,7 +57,9 @@ def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
     found = _read(root, column, skipped)
     if not found:
         raise UserError(f"data.path: {quoted(root)} is empty; give a file or a folder of text.")
-    return Documents(*_split(found, config.data.val_fraction, config.data.split_seed), skipped)
+    return Documents(
+        *_split(found, config.data.val_fraction, config.data.split_seed), skipped, True
+    )
 
 
 def _parts(root: Path) -> list[Path] | None:

@@ -61,7 +61,9 @@ def index_folder(config: DataConfig, tell: Callable[[str], None]) -> DataIndex:
     if not any(val.values()):
         raise UserError(_nothing_to_validate_on(trees))
     classes = [plain(name) for name in names]
-    return DataIndex(classes, _samples(train, names), _samples(val, names), skipped)
+    return DataIndex(
+        classes, _samples(train, names), _samples(val, names), skipped, held_out=len(usable) == 1
+    )
 
 
 def _nothing_to_validate_on(trees: list[_Tree]) -> str:

@@ -50,6 +50,7 @@ class KnownIndex:
     """A data set of (PIL picture, label)."""
     val: Any
     skipped: list[FileSkipped]
+    held_out = False
 
     def name_of(self, number: int) -> str:
         return f"{self.name} val {number}"

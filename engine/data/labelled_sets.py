@@ -38,6 +38,7 @@ class SetIndex:
     train: list[SetSample]
     val: list[SetSample]
     skipped: list[FileSkipped]
+    held_out: bool = False
 
     def name_of(self, number: int) -> str:
         return plain(self.val[number].path, 4096)
@@ -90,7 +91,9 @@ def index_sets(config: Config, tell: Callable[[str], None]) -> SetIndex:
         [SetSample(x.path, tuple(sorted(number[name] for name in labels[x.path]))) for x in some]
         for some in (train, val)
     )
-    return SetIndex([plain(name) for name in names], trained, held_out, skipped)
+    return SetIndex(
+        [plain(name) for name in names], trained, held_out, skipped, not lists.says(listed)
+    )
 
 
 def _split_labels(listed: Sequence[lists.Listed]) -> dict[Path, set[str]]:

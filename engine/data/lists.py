@@ -62,7 +62,9 @@ def index_list(config: Config, tell: Callable[[str], None]) -> DataIndex:
     trained, held_out = (
         [Sample(line.path, label[str(line.labels)]) for line in some] for some in (train, val)
     )
-    return DataIndex([plain(name) for name in names], trained, held_out, skipped)
+    return DataIndex(
+        [plain(name) for name in names], trained, held_out, skipped, held_out=not says(listed)
+    )
 
 
 def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], list[FileSkipped]]:
@@ -82,6 +84,11 @@ def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], l
         first = f"; the first, {skipped[0].path}: {skipped[0].reason}" if skipped else ""
         raise UserError(f"data.path: {plain(path)} lists no picture that can be read{first}.")
     return good, skipped
+
+
+def says(listed: Iterable[Listed]) -> bool:
+    """Whether a list says what to validate on."""
+    return any(line.split for line in listed)
 
 
 def divided(

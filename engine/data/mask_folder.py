@@ -54,6 +54,8 @@ class MaskIndex:
     train_counts: Counts
     val_counts: Counts
     skipped: list[FileSkipped]
+    held_out: bool = False
+    """As of `engine.data.samples.DataIndex`."""
 
     @property
     def classes(self) -> list[str]:
@@ -118,6 +120,7 @@ def index_masks(config: Config, tell: Tell) -> MaskIndex:
         _counts(train, coding),
         _counts(val, coding),
         skipped,
+        held_out=len(looked) == 1,
     )
     if not any(index.train_counts.pixels) or not any(index.val_counts.pixels):
         raise UserError(f"data.path: all pixels of the masks are {ignore_index}, which is ignored.")

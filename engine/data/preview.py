@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from engine.contract.events import FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.inspection import Shown
 from engine.contract.text import plain
 from engine.data import blocks
+from engine.data.likeness import Likeness, of_text
 from engine.data.masked import MaskedPictures
 from engine.data.pictures import Pictures
 from engine.data.transforms import Augmentation
@@ -36,9 +37,15 @@ class How(NamedTuple):
 class Part(ABC):
     """One side of a data set: its samples by their position."""
 
-    def __init__(self, labels: Sequence[Sequence[int]], names: Callable[[int], str]) -> None:
-        """`labels` are the positions of each sample's classes; `names` gives safe names."""
-        self.labels, self.name = labels, names
+    def __init__(
+        self,
+        labels: Sequence[Sequence[int]],
+        names: Callable[[int], str],
+        likeness: Callable[[int], Likeness],
+    ) -> None:
+        """`labels` are the positions of each sample's classes; `names` gives safe names, and
+        `likeness` what samples are told apart by, or raises `picture.Unreadable`."""
+        self.labels, self.name, self.likeness = labels, names, likeness
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,9 +68,12 @@ class Part(ABC):
 class Preview:
     """A data set, both of its sides."""
 
-    classes: list[str]
+    told: DataIndexed
     train: Part
     val: Part
+    skipped: Sequence[FileSkipped]
+    held_out: bool
+    remarks: Sequence[str] = ()
 
 
 class PicturePart(Part):
@@ -74,8 +84,9 @@ class PicturePart(Part):
         pictures: Callable[[], Pictures],
         labels: Sequence[Sequence[int]],
         names: Callable[[int], str],
+        likeness: Callable[[int], Likeness],
     ) -> None:
-        super().__init__(labels, names)
+        super().__init__(labels, names, likeness)
         self._pictures = pictures
 
     def shown(self, number: int, classes: Sequence[str], how: How) -> Shown:
@@ -94,9 +105,13 @@ class MaskedPart(Part):
     """Pictures with masks, which show several classes each: none is of a class."""
 
     def __init__(
-        self, pictures: Callable[[], MaskedPictures], count: int, names: Callable[[int], str]
+        self,
+        pictures: Callable[[], MaskedPictures],
+        count: int,
+        names: Callable[[int], str],
+        likeness: Callable[[int], Likeness],
     ) -> None:
-        super().__init__([()] * count, names)
+        super().__init__([()] * count, names, likeness)
         self._pictures = pictures
 
     def of(self, label: int | None) -> Sequence[int]:
@@ -139,7 +154,7 @@ class TextPart(Part):
         names: Callable[[int], str],
         reader: Callable[[], Reader],
     ) -> None:
-        super().__init__(labels, names)
+        super().__init__(labels, names, lambda number: of_text(texts[number]))
         self.texts, self.reader = texts, reader
 
     def shown(self, number: int, classes: Sequence[str], how: How) -> Shown:

@@ -28,6 +28,8 @@ class DataIndex:
     val: list[Sample]
     skipped: list[FileSkipped]
     """Files that look like pictures and can't be used."""
+    held_out: bool = False
+    """Whether `val` was held out of one list, for want of a validation part."""
 
     def name_of(self, number: int) -> str:
         return plain(self.val[number].path, 4096)

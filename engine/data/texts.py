@@ -41,6 +41,8 @@ class TextIndex:
     """Rows and files that can't be used, as FILE or FILE:LINE."""
     remarks: list[str] = field(default_factory=list)
     """What the user should know, in sentences."""
+    held_out: bool = False
+    """As of `engine.data.samples.DataIndex`."""
 
     def name_of(self, number: int) -> str:
         return self.val[number].where
@@ -87,6 +89,7 @@ def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
         [LabelledText(row.text, labels[row.label], row.where) for row in val],
         skipped,
         _once(train, val),
+        held_out=len(parts) == 1,
     )
 
 

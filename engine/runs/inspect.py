@@ -20,13 +20,17 @@ from engine.contract.inspection import (
     Answer,
     AskBaseline,
     AskCatalogue,
+    AskData,
     AskDescribe,
     AskDevice,
     AskSamples,
+    AskScan,
     Device,
+    Overview,
     Part,
     Question,
     Samples,
+    Scan,
     TextBaseline,
 )
 from engine.contract.paths import expand
@@ -103,6 +107,14 @@ class Inspector:
         finally:
             self._apart.discard(apart)
             await apart.close()
+
+    async def data(self, config: Config) -> Overview:
+        """The data that `config` names, as it lies on the disk now."""
+        return await self._ask(lambda n: AskData(id=n, config=config), Overview)
+
+    async def scan(self, config: Config) -> Scan:
+        """What is known of its samples after another half second of looking at them."""
+        return await self._ask(lambda n: AskScan(id=n, config=config), Scan)
 
     async def samples(
         self,

@@ -105,7 +105,19 @@ class CausalLM:
             name = seen.below(config)
             return TextPart(texts, [()] * len(of), lambda n: name(of[n].name), seen.reader(config))
 
-        return Preview([], part(documents.train), part(documents.val))
+        told = DataIndexed(
+            classes=[],
+            train_counts=[len(documents.train)],
+            val_counts=[len(documents.val)],
+            baseline=None,
+        )
+        return Preview(
+            told,
+            part(documents.train),
+            part(documents.val),
+            documents.skipped,
+            documents.held_out,
+        )
 
     def objective(self, config: Config, index: TextIndex) -> NextToken:
         tokenizer, asked = index.tokenizer, config.text.sample_prompt

@@ -7,6 +7,7 @@ from engine import data
 from engine.contract.config import Config
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
 from engine.data.known_sets import KnownIndex, KnownPictures, index_known, labels_of
+from engine.data.likeness import of_image
 from engine.data.pictures import LabelledPictures, Pictures
 from engine.data.preview import PicturePart, Preview
 from engine.models.source import LoadedModel, Tell
@@ -52,12 +53,17 @@ class ImageClassification:
             pictures = seen.pictures(config, partial(_kind(index), samples))
             if isinstance(index, KnownIndex):
                 labels = labels_of(samples).tolist()
-                known = f"{index.name} {side}"
-                return PicturePart(pictures, [(n,) for n in labels], lambda n: f"{known} {n}")
-            names = seen.names(config, [sample.path for sample in samples])
-            return PicturePart(pictures, [(sample.label,) for sample in samples], names)
+                name = f"{index.name} {side}"
+                return PicturePart(
+                    pictures,
+                    [(label,) for label in labels],
+                    lambda number: f"{name} {number}",
+                    lambda number: of_image(samples[number][0]),
+                )
+            files = seen.files(config, [sample.path for sample in samples])
+            return PicturePart(pictures, [(sample.label,) for sample in samples], *files)
 
-        return Preview(index.classes, part("train"), part("val"))
+        return Preview(index.told(), part("train"), part("val"), index.skipped, index.held_out)
 
     def objective(self, config: Config, index: DataIndex | KnownIndex) -> Classifying:
         return Classifying(config, index.counts(index.train))

@@ -50,10 +50,12 @@ class MultiLabelClassification:
             return PicturePart(
                 seen.pictures(config, partial(LabelledPictures, listed)),
                 [sample.labels for sample in samples],
-                seen.names(config, [sample.path for sample in samples]),
+                *seen.files(config, [sample.path for sample in samples]),
             )
 
-        return Preview(index.classes, part(index.train), part(index.val))
+        return Preview(
+            index.told(), part(index.train), part(index.val), index.skipped, index.held_out
+        )
 
     def objective(self, config: Config, index: SetIndex) -> "MultiLabel":
         return MultiLabel(config, len(index.classes))

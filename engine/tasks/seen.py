@@ -14,6 +14,7 @@ from engine.contract.inspection import NO_MODEL
 from engine.contract.paths import expand
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain
+from engine.data.likeness import Likeness, of_file
 from engine.data.packed import PackedPaths
 from engine.data.preview import Reader
 from engine.models.source import preprocessing
@@ -78,7 +79,9 @@ def below(config: Config) -> Callable[[str | Path], str]:
     return name
 
 
-def names(config: Config, paths: Sequence[Path]) -> Callable[[int], str]:
-    """The same of files by their number."""
+def files(
+    config: Config, paths: Sequence[Path]
+) -> tuple[Callable[[int], str], Callable[[int], Likeness]]:
+    """Names of files by their number, and what pictures in them are told apart by."""
     packed, name = PackedPaths(paths), below(config)
-    return lambda number: name(packed[number])
+    return (lambda number: name(packed[number])), (lambda number: of_file(packed[number]))

@@ -33,10 +33,12 @@ class SemanticSegmentation:
 
         def part(pairs: list[MaskedPicture]) -> MaskedPart:
             pictures = seen.pictures(config, partial(MaskedPictures, pairs, index.coding))
-            names = seen.names(config, [pair.image for pair in pairs])
-            return MaskedPart(pictures, len(pairs), names)
+            files = seen.files(config, [pair.image for pair in pairs])
+            return MaskedPart(pictures, len(pairs), *files)
 
-        return Preview(index.classes, part(index.train), part(index.val))
+        return Preview(
+            index.told(), part(index.train), part(index.val), index.skipped, index.held_out
+        )
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:
         return Segmenting(config, index.train_counts.pixels)

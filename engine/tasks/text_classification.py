@@ -76,7 +76,14 @@ class TextClassification:
                 seen.reader(config, lambda positions: _max_length(config, positions)),
             )
 
-        return Preview(index.classes, part(index.train), part(index.val))
+        return Preview(
+            index.told(),
+            part(index.train),
+            part(index.val),
+            index.skipped,
+            index.held_out,
+            index.remarks,
+        )
 
     def objective(self, config: Config, index: TextIndex) -> "ClassifyingTexts":
         return ClassifyingTexts(config, index.counts(index.train))

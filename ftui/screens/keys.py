@@ -29,6 +29,7 @@ BINDINGS = [
     _key(
         "predictions", "P", "predictions", "Predictions", "Where the model errs, after evaluation"
     ),
+    _key("data", "D", "data", "Data", "Look at the data: classes, samples, what is wrong with it"),
     _key("draft", "n", "draft", "Draft", "Leave the run; its config is the new draft"),
     _key("undo", "u", "undo", "Undo", "Take back the last change of the plan", show=False),
     _key("redo", "U", "redo", "Redo", "Do it again", show=False),

@@ -30,6 +30,7 @@ from ftui.panes.plan import PlanText
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
+from ftui.screens.data import DataScreen
 from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.screens.steering import LIVE_ACTIONS, Steering
@@ -69,6 +70,7 @@ class MainScreen(Steering):
         self._first_run = run
         self._rate = refresh_rate
         self._ascii = ascii_only
+        self._inspector = inspector
         self._timer: Timer | None = None
         self._standing = ""
         self.panes: list[Pane] = [
@@ -318,6 +320,10 @@ class MainScreen(Steering):
             self.tell(error)
             return
         self.send(commands)
+
+    def action_data(self) -> None:
+        """Show the data of the draft, or of the open run."""
+        self.app.push_screen(DataScreen(self.workspace.config, self._inspector, self._ascii))
 
     # Moving about
 

@@ -12,9 +12,9 @@ from PIL import Image
 from engine import preview
 from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, AskSamples, Samples, Shown
+from engine.contract.inspection import NO_MODEL, AskData, AskSamples, AskScan, Samples, Shown, Twins
 from engine.contract.preprocessing import Preprocessing
-from engine.data import transforms
+from engine.data import likeness, transforms
 from engine.data.loader import Key
 from engine.data.masked import MaskedPictures
 from engine.data.pictures import LabelledPictures
@@ -158,3 +158,72 @@ def test_what_can_not_be_used_is_a_sentence(tmp_path: Path) -> None:
     there = classification(class_folders(tmp_path, {"a": 5, "b": 5}))
     with pytest.raises(UserError, match="resnet81"):
         ask(replace(there, model=ModelConfig("torchvision/resnet81")))
+
+
+def looked(config: Config):
+    """Overview and scan, in as many steps as it takes."""
+    overview = preview.overview(AskData(id=1, config=config))
+    scan = preview.scan(AskScan(id=2, config=config, seconds=0))
+    while not scan.done:
+        scan = preview.scan(AskScan(id=3, config=config, seconds=0))
+    return overview, scan
+
+
+def test_an_overview_of_pictures_with_copies_and_broken_ones(tmp_path: Path) -> None:
+    for part, first in (("train", 0), ("val", 50)):
+        for label, name in enumerate("ab"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(4 - label):
+                noisy(first + 10 * label + i).save(tmp_path / part / name / f"{i}.png")
+    train, val = tmp_path / "train/a", tmp_path / "val/a"
+    (val / "copy.png").write_bytes((train / "0.png").read_bytes())
+    (train / "again.png").write_bytes((train / "1.png").read_bytes())
+    large = Image.open(train / "2.png").resize((200, 150), Image.Resampling.BICUBIC)
+    large.save(val / "nearly.jpg", quality=70)
+    whole = (train / "3.png").read_bytes()
+    (train / "3.png").write_bytes(whole[: len(whole) // 2])
+    (train / "empty.png").write_bytes(b"")
+    overview, scan = looked(classification(tmp_path))
+    assert (overview.train_counts, overview.val_counts) == ([5, 3], [6, 3])
+    assert (overview.train, overview.val, overview.held_out) == (8, 9, False)
+    assert [Path(file.path).name for file in overview.first_skipped] == ["empty.png"]
+    assert overview.baseline is not None
+    assert overview.baseline.value == pytest.approx(6 / 9)
+    assert scan.first_same == [Twins("train/a/0.png", "val/a/copy.png")]
+    assert scan.first_near == [Twins("train/a/2.png", "val/a/nearly.jpg")]
+    assert (scan.same, scan.near, scan.train_copies, scan.val_copies) == (1, 1, 1, 0)
+    assert [file.path for file in scan.first_broken] == ["train/a/3.png"]
+    assert (scan.looked, scan.total, scan.lengths) == (17, 17, None)
+
+
+def test_an_overview_of_texts(tmp_path: Path) -> None:
+    train = ["text,label", "A  good film,up", "bad,down", "so bad,down", "bad,down"]
+    (tmp_path / "train.csv").write_text("\n".join(train))
+    (tmp_path / "val.csv").write_text("text,label\na good Film,up\nnew and long,down\n,up\n")
+    config = Config("text-classification", ModelConfig(NO_MODEL), DataConfig(str(tmp_path)))
+    overview, scan = looked(config)
+    assert (overview.classes, overview.train_counts) == (["down", "up"], [3, 1])
+    assert (overview.skipped, overview.held_out) == (1, False)
+    assert scan.first_same == [Twins("train.csv:2", "val.csv:2")]
+    assert (scan.same, scan.train_copies, scan.near) == (1, 1, 0)
+    assert scan.lengths is not None
+    assert (scan.lengths.in_tokens, scan.lengths.longest) == (False, 12)
+
+
+def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
+    for i in range(5):
+        masked.save(tmp_path, str(i), seed=i)
+    overview, scan = looked(masked.config(tmp_path, model=LRASPP))
+    assert (overview.held_out, overview.train_counts) == (True, [4, 4, 4])
+    assert (scan.looked, scan.same, scan.near, scan.broken) == (5, 0, 0, 0)
+    (tmp_path / "novel.txt").write_text("line\n" * 100)
+    config = Config("causal-lm", ModelConfig(NO_MODEL), DataConfig(str(tmp_path / "novel.txt")))
+    overview, scan = looked(config)
+    assert (overview.classes, overview.train, overview.val, overview.held_out) == ([], 1, 1, True)
+    assert scan.lengths is not None
+
+
+def test_flat_pictures_are_told_apart_by_their_grey() -> None:
+    grey = np.stack([np.full((8, 9), level, np.uint8) for level in (10, 100, 200)])
+    assert likeness.nearest(grey, grey[[2, 0]] + 1).tolist() == [1, -1, 0]
+    assert likeness.nearest(grey, grey[:0]).tolist() == [-1, -1, -1]

@@ -1,0 +1,143 @@
+"""What is said of a data set: its classes in columns, all else in sentences."""
+
+from collections.abc import Iterable, Sequence
+
+from textual.content import Content
+
+from engine.contract.config import Config
+from engine.contract.events import FileSkipped
+from engine.contract.inspection import Lengths, Overview, Scan, Twins
+from engine.contract.tasks import TASKS
+from engine.contract.text import plain
+from ftui.bars import bar_text
+from ftui.format import count, measured
+from ftui.widgets.lines import Line
+from ftui.widgets.picture import colour_of
+
+_COUNT = 8
+_NAMED = 20
+_UNBALANCED = 5
+Sentence = tuple[str, str]
+"""Words, and the style that they have."""
+
+
+def class_lines(overview: Overview, room: int, ascii_only: bool, masks: bool) -> list[Line]:
+    """All samples, then a line a class; bars are of the training counts."""
+    names = ["all", *overview.classes]
+    counts = [(overview.train, overview.val)]
+    counts += list(zip(overview.train_counts, overview.val_counts, strict=True))
+    most = max(overview.train_counts, default=1)
+    width = name_width(overview, room)
+    bar = max(0, room - width - 2 * _COUNT - 3)
+    lines: list[Line] = []
+    for place, (name, (train, val)) in enumerate(zip(names, counts, strict=False), start=-1):
+        full, empty = bar_text(train / max(1, most), bar, ascii_only)
+        colour = colour_of(place) if masks and place >= 0 else None
+        swatch = ("■ ", f"rgb({','.join(map(str, colour))})") if colour else ("  ", "")
+        figures = f"{train:>{_COUNT},}{val:>{_COUNT},} "
+        drawn = [(full, ".accent"), (empty, ".muted")] if place >= 0 else []
+        lines.append(Content.assemble(swatch, plain(name, width).ljust(width), figures, *drawn))
+    return lines
+
+
+def head_line(overview: Overview, room: int) -> str:
+    """What the columns are called."""
+    return f"  {'':{name_width(overview, room)}}{'train':>{_COUNT}}{'val':>{_COUNT}}"
+
+
+def name_width(overview: Overview, room: int) -> int:
+    """Cells for the names of classes."""
+    return max(3, min(max(map(len, ["all", *overview.classes])), room - 2 * _COUNT - 3))
+
+
+def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sentence]:
+    """What it is, how it was split, what repeats and what can't be used; the worst stands out."""
+    words = TASKS[config.task]
+    noun = "document" if config.task == "causal-lm" else words.sample
+    found = [(_split(config, overview, noun), "")]
+    found += [(remark, ".warn") for remark in overview.remarks]
+    if balance := _balance(overview, noun):
+        found.append((balance, ""))
+    if (baseline := overview.baseline) is not None:
+        figure = words.figures[baseline.figure]
+        value = measured(figure, baseline.value)
+        found.append((f"The baseline, {baseline.how}: {figure.label} {value}.", ""))
+    if scan is not None:
+        found += _scanned(scan, noun)
+    if overview.skipped:
+        found.append((f"Can't be used: {count(overview.skipped, 'file')}.", ".warn"))
+        found += _files(overview.first_skipped, overview.skipped)
+    return found
+
+
+def _split(config: Config, overview: Overview, noun: str) -> str:
+    how = "as the data has it"
+    if overview.held_out:
+        data = config.data
+        how = f"held out by seed {data.split_seed} (data.split_seed; {data.val_fraction:.0%})"
+    train = count(overview.train, noun)
+    return f"{train} to train on and {overview.val:,} to validate on, {how}."
+
+
+def _balance(overview: Overview, noun: str) -> str:
+    if not overview.classes:
+        return ""
+    counts = overview.train_counts
+    most, least = max(counts), min(counts)
+    largest, smallest = (overview.classes[counts.index(n)] for n in (most, least))
+    if least and most < _UNBALANCED * least:
+        return f"Balanced: classes have {least:,} to {most:,} {noun}s to train on."
+    return (
+        f'Unbalanced: "{plain(largest, 40)}" has {count(most, noun)} to train on, '
+        f'"{plain(smallest, 40)}" {least:,} (regularisation.class_weights, sampling).'
+    )
+
+
+def _scanned(scan: Scan, noun: str) -> list[Sentence]:
+    found: list[Sentence] = []
+    if not scan.done:
+        found.append((f"Looked at {scan.looked:,} of {scan.wanted:,} {noun}s ...", ".muted"))
+    elif scan.wanted < scan.total:
+        found.append((f"Looked at {scan.wanted:,} of {scan.total:,} {noun}s.", ".muted"))
+    if scan.same:
+        found.append((f"In both parts: {count(scan.same, noun)}.", ".bad"))
+        found += _twins(scan.first_same, scan.same)
+    if scan.near:
+        found.append((f"Nearly the same in both: {count(scan.near, noun)}.", ".warn"))
+        found += _twins(scan.first_near, scan.near)
+    if scan.done and not scan.same and not scan.near:
+        found.append((f"No {noun} is in both parts.", ".good"))
+    if scan.train_copies or scan.val_copies:
+        within = f"{scan.train_copies:,} in training, {scan.val_copies:,} in validation"
+        found.append((f"Copies within a part: {within}.", ""))
+    if scan.broken:
+        found.append((f"Broken inside: {count(scan.broken, 'file')}.", ".bad"))
+        found += _files(scan.first_broken, scan.broken)
+    if scan.lengths is not None:
+        found.append((_lengths(scan.lengths), ".warn" if scan.lengths.cut else ""))
+    return found
+
+
+def _lengths(lengths: Lengths) -> str:
+    unit = "tokens" if lengths.in_tokens else "characters"
+    told = (
+        f"Lengths in {unit}: the median is {lengths.median:,}, 95 % have up to {lengths.most:,}, "
+        f"the longest has {lengths.longest:,}."
+    )
+    if lengths.limit is None or not lengths.in_tokens:
+        return told
+    return f"{told} {lengths.cut:,} are cut to {lengths.limit:,} (text.max_length)."
+
+
+def _twins(pairs: Sequence[Twins], total: int) -> Iterable[Sentence]:
+    return _listed([f"{twins.val} = {twins.train}" for twins in pairs], total)
+
+
+def _files(files: Sequence[FileSkipped], total: int) -> Iterable[Sentence]:
+    return _listed([f"{plain(file.path, 200)}: {plain(file.reason)}" for file in files], total)
+
+
+def _listed(items: Sequence[str], total: int) -> Iterable[Sentence]:
+    shown = [(f"  {item}", ".muted") for item in items[:_NAMED]]
+    more = total - len(shown)
+    return [*shown, *([(f"  and {more:,} more", ".muted")] if more else [])]
