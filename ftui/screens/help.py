@@ -136,8 +136,8 @@ def _filled(blocks: Sequence[list[Content]], limit: int) -> list[list[Content]]:
 def _beside(columns: Sequence[Sequence[Content]], width: int) -> list[Line]:
     """The lines of columns, side by side."""
     return [
-        Content.assemble(*(cell.pad_right(width + _GAP - cell.cell_length) for cell in row))
-        for row in zip_longest(*columns, fillvalue=Content(""))
+        Content.assemble(*(c.pad_right(width + _GAP - c.cell_length) for c in row), last)
+        for *row, last in zip_longest(*columns, fillvalue=Content(""))
     ]
 
 
