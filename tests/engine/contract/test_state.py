@@ -237,3 +237,17 @@ def test_crashes_and_resumes_leave_no_trace_in_the_curves(cuts: list[tuple[int, 
         assert getattr(whole, name) == getattr(pieced, name)
     assert [x.step for x in pieced.evaluations] == [4, 8, 12]
     assert [x.step for x in pieced.checkpoints] == [4, 8, 12]
+
+
+def test_predictions_are_forgotten_where_the_run_goes_back_behind_them() -> None:
+    state = RunState()
+    newest, best = (
+        e.PredictionsSaved(step=step, epoch=epoch, path=path, samples=4)
+        for step, epoch, path in ((8, 2, "newest"), (4, 1, "best"))
+    )
+    for event in [*started(), replace(best, path="newest"), best, newest]:
+        state.apply(event)
+    assert state.predictions == {"newest": newest, "best": best}
+    for event in resumed(4):
+        state.apply(event)
+    assert state.predictions == {"best": best}
