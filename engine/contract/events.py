@@ -2,8 +2,7 @@
 
 Named in the past tense. `time` is seconds since 1970; `step` counts finished optimizer steps, so
 the first step is 1 and an event at step 0 came before any; `epoch` counts from 1. Losses are None
-where they were not finite, since JSON has no NaN. `engine.contract.order` says what may follow
-what.
+where they were not finite, since JSON has no NaN. What may follow what: `engine.contract.order`.
 """
 
 import time as clock
@@ -11,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from engine.contract.baseline import Baseline
 from engine.contract.commands import AnyCommand
 from engine.contract.config import Config
 from engine.contract.rules import Rule, Stage
@@ -66,16 +66,6 @@ class ModelLoaded(Event, frozen=True):
     """Where the weights came from, in words."""
     code: str = ""
     """Digest of the user's own code that made it, where that did."""
-
-
-class Baseline(Struct, frozen=True):
-    """What the validation data gives to who has learned next to nothing."""
-
-    figure: str
-    """By its key in `Evaluated.figures`."""
-    value: float
-    how: str
-    """In a few words, as in `by always saying "cat"`."""
 
 
 class DataIndexed(Event, frozen=True):
@@ -178,8 +168,7 @@ class Evaluated(Event, frozen=True):
 
 
 class PredictionsSaved(Event, frozen=True):
-    """What the model said of each sample at an evaluation is in a file; as of
-    `engine.contract.predictions`."""
+    """What the model said of each sample is in a file; as of `engine.contract.predictions`."""
 
     step: int
     epoch: int

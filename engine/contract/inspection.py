@@ -5,8 +5,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from engine.contract.baseline import Baseline
 from engine.contract.config import Config
-from engine.contract.events import Baseline, FileSkipped
+from engine.contract.events import FileSkipped
 
 NO_MODEL = "none/chosen"
 """What stands for `model.name` in a question about data where no model was chosen yet."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain
 from engine.data import lists

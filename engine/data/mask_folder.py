@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import plain, quoted
 from engine.data import masks, picture

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.baseline import Baseline
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.text import plain
 
 

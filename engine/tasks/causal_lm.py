@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from engine import models
+from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise

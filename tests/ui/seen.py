@@ -5,9 +5,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import Baseline, FileSkipped
+from engine.contract.events import FileSkipped
 from engine.contract.inspection import Lengths, Overview, Part, Samples, Scan, Shown, Twins
 
 SIDE = 64
