@@ -173,7 +173,7 @@ async def test_errors_are_a_sentence(opened) -> None:
         await on.says('"[b]discs" does not exist.')
         assert not on.inspector.seen
     async with opened(Draft().config) as on:
-        await on.says("set data.path first")
+        await on.says("There is no data yet")
         await on.pilot.press("n", "a", "t", "m", "enter", "j")
         await on.pilot.press("escape")
         await until(on.pilot, lambda: not isinstance(on.app.screen, DataScreen))
