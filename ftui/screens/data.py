@@ -134,6 +134,11 @@ class DataScreen(Sheet[None]):
         return f"{self._class_list.text}\n{self._words.text}"
 
     @property
+    def samples_shown(self) -> bool:
+        """Whether those that were asked for are there."""
+        return self._samples.one is not None
+
+    @property
     def config(self) -> Config:
         """Whose data it is."""
         return self._config
@@ -250,6 +255,11 @@ class DataScreen(Sheet[None]):
         return f"t train/val  {more}{masks}n next  enter larger  escape closes"
 
     @on(Samples.Refitted)
+    def _refitted(self) -> None:
+        if self._overview is not None:
+            self._page = min(self._page, self._pages - 1)
+            self._load()
+
     @on(ClassList.Moved)
     def _others(self) -> None:
         self._page = 0

@@ -83,7 +83,7 @@ def test_mistakes_are_sentences_and_it_goes_on(inspector: Process) -> None:
 
 def test_it_yields_to_training(inspector: Process) -> None:
     assert ask(inspector, AskDevice(id=3)).id == 3
-    assert psutil.Process(inspector.pid).nice() == 19
+    assert psutil.Process(inspector.pid).nice() == 10
 
 
 def test_what_libraries_print_does_not_reach_the_answers() -> None:

@@ -178,7 +178,9 @@ def test_an_overview_of_pictures_with_copies_and_broken_ones(tmp_path: Path) -> 
     train, val = tmp_path / "train/a", tmp_path / "val/a"
     (val / "copy.png").write_bytes((train / "0.png").read_bytes())
     (train / "again.png").write_bytes((train / "1.png").read_bytes())
-    large = Image.open(train / "2.png").resize((200, 150), Image.Resampling.BICUBIC)
+    smooth = noisy(99, 8, 6).resize((80, 60), Image.Resampling.BICUBIC)
+    smooth.save(train / "2.png")
+    large = smooth.resize((200, 150), Image.Resampling.BICUBIC)
     large.save(val / "nearly.jpg", quality=70)
     whole = (train / "3.png").read_bytes()
     (train / "3.png").write_bytes(whole[: len(whole) // 2])

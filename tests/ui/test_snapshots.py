@@ -24,6 +24,7 @@ from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
+from ftui.screens.data import DataScreen
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
 from ftui.screens.predictions import PredictionsScreen
@@ -31,6 +32,7 @@ from ftui.widgets.form import FieldList
 from tests.ui.conftest import caught_up, until
 from tests.ui.predicted import SampleInspector, keep, mask, of_pets, of_scenes, png
 from tests.ui.scripted import CONFIG, T0, ScriptedInspector, ScriptedRun, resnet18
+from tests.ui.seen import SeenData
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 NAMES = [f"{width}x{height}" for width, height in SIZES]
@@ -52,6 +54,10 @@ BOX = hardware.Hardware(
     "",
 )
 Prepare = Callable[[FtuiApp, Pilot[None]], Awaitable[None]]
+
+
+class WithData(SeenData, ScriptedInspector):
+    """Knows models and data."""
 
 
 class Screen(NamedTuple):
@@ -88,7 +94,7 @@ def look(
         size: tuple[int, int], theme: str, prepare: Prepare, run: ScriptedRun | None = None
     ) -> Screen:
         folder = run.folder if run else None
-        app = FtuiApp(tmp_path / "runs", folder, inspector=ScriptedInspector(), theme=theme)
+        app = FtuiApp(tmp_path / "runs", folder, inspector=WithData(), theme=theme)
         lines: list[str] = []
 
         async def settle(pilot: Pilot[None]) -> None:
@@ -416,4 +422,22 @@ def test_the_worst_losses_with_masks(look: Look, run: ScriptedRun, size: tuple[i
     assert screen.has_row("loss 0.5, mean IoU 62.5 %")
     assert screen.has_row("as the model sees it", "true", "said")
     assert any(line.count("▀") + line.count("▄") > 20 for line in screen.lines)
+    assert screen.matches
+
+
+@pytest.mark.parametrize("size", SIZES, ids=NAMES)
+def test_the_data(look: Look, size: tuple[int, int]) -> None:
+    async def the_samples(app: FtuiApp, pilot: Pilot[None]) -> None:
+        app.workspace.draft = Draft(CONFIG)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, DataScreen))
+        screen = app.screen
+        assert isinstance(screen, DataScreen)
+        await until(pilot, lambda: "Nearly the same" in screen.text and screen.samples_shown)
+
+    screen = look(size, "ftui-dark", the_samples)
+    assert screen.has_row("all", "80", "16")
+    assert screen.has_row("red [b]", "70", "14")
+    assert screen.has_row("▀" * 18)
+    assert screen.has_row("n next", "escape closes")
     assert screen.matches
