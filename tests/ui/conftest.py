@@ -8,8 +8,13 @@ import pytest
 from textual.pilot import Pilot
 
 from ftui.app import FtuiApp
+from ftui.widgets.plot import Plot
+from tests.ui.looking import look  # noqa: F401, a fixture
 from tests.ui.scripted import ScriptedInspector, ScriptedRun
+from tests.ui.waiting import until
 
+FALLING = [(0.9, 0.9), (0.5, 0.6), (0.4, 0.48), (0.3, 0.41)]
+RISING = [(0.2, 0.43), (0.15, 0.45), (0.11, 0.47)]
 Shown = Callable[..., AbstractAsyncContextManager[tuple[FtuiApp, Pilot[None]]]]
 
 
@@ -25,6 +30,24 @@ def run(runs_dir: Path) -> ScriptedRun:
     scripted.start()
     scripted.train(200)
     return scripted
+
+
+@pytest.fixture
+def early(runs_dir: Path) -> ScriptedRun:
+    """A living run behind its fourth epoch, with a checkpoint each; the last is the best."""
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    for losses in FALLING:
+        run.train_epoch(*losses)
+    return run
+
+
+@pytest.fixture
+def overfitted(early: ScriptedRun) -> ScriptedRun:
+    """Three epochs later, with a validation loss that rises."""
+    for losses in RISING:
+        early.train_epoch(*losses)
+    return early
 
 
 @pytest.fixture
@@ -52,7 +75,18 @@ def caught_up(app: FtuiApp, run: ScriptedRun) -> bool:
     return opened.caught_up and opened.state.step == run.step and not app.main.feed.changed
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    """Return once `condition` holds; the test runner's own limit ends a wait in vain."""
-    while not condition():
-        await pilot.pause(0.02)
+def plot(app: FtuiApp) -> str:
+    return app.main.query_one(Plot).text
+
+
+def notices(app: FtuiApp) -> list[str]:
+    return [notice.message for notice in app._notifications]
+
+
+async def cursor_on(pilot: Pilot[None], app: FtuiApp, step: int) -> None:
+    """Put the plot's cursor on a step."""
+    widget = app.main.query_one(Plot)
+    widget._navigator.go(step)
+    widget._redraw()
+    assert widget.cursor == step
+    await pilot.pause()

@@ -5,139 +5,28 @@ The pictures tell that something moved; the asserts beside them tell what must n
 --snapshot-update -n 0`.
 """
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from engine import hardware
 from engine.contract import events as e
-from engine.contract.inspection import Shown
 from engine.contract.plan import head_only, with_rule
 from engine.contract.rules import Rule, Stage
-from ftui import themes
 from ftui.app import FtuiApp
 from ftui.draft import Draft
-from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
-from ftui.screens.data import DataScreen
 from ftui.screens.fork import ForkScreen
 from ftui.screens.norms import NormsScreen
-from ftui.screens.predictions import PredictionsScreen
 from ftui.widgets.form import FieldList
 from tests.ui.conftest import caught_up, until
-from tests.ui.predicted import SampleInspector, keep, mask, of_pets, of_scenes, png
-from tests.ui.scripted import CONFIG, T0, ScriptedInspector, ScriptedRun, resnet18
-from tests.ui.seen import SeenData
-
-SIZES = [(80, 24), (120, 40), (200, 50)]
-NAMES = [f"{width}x{height}" for width, height in SIZES]
-GIB = 2**30
-BOX = hardware.Hardware(
-    hardware.Cpu("a processor", [0.1, 0.9, 0.5, 0.3], 0.45, None, 6 * GIB, 16 * GIB, 51.0),
-    [
-        hardware.Gpu(
-            0,
-            "a GPU",
-            load=0.93,
-            memory_used=8 * GIB,
-            memory_total=24 * GIB,
-            temperature=66.0,
-            power=212.0,
-            processes=[hardware.GpuProcess(77, "ada", "python", 2 * GIB)],
-        )
-    ],
-    "",
-)
-Prepare = Callable[[FtuiApp, Pilot[None]], Awaitable[None]]
-
-
-class WithData(SeenData, ScriptedInspector):
-    """Knows models and data."""
-
-
-class Screen(NamedTuple):
-    """A screen at one size."""
-
-    lines: list[str]
-    matches: bool
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def has_row(self, *words: str) -> bool:
-        """Whether one line holds all of these, in this order."""
-        return any(_in_order(line, words) for line in self.lines)
-
-
-Look = Callable[..., Screen]
-
-
-@pytest.fixture
-def look(
-    snap_compare: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Look:
-    """Show the app and compare it with its picture; nothing on it depends on this computer."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(themes, "user_folder", lambda: tmp_path)
-    monkeypatch.setattr(hardware, "snapshot", lambda: BOX)
-    monkeypatch.setattr(hardware, "process", lambda pid: None)
-
-    def show(
-        size: tuple[int, int], theme: str, prepare: Prepare, run: ScriptedRun | None = None
-    ) -> Screen:
-        folder = run.folder if run else None
-        app = FtuiApp(tmp_path / "runs", folder, inspector=WithData(), theme=theme)
-        lines: list[str] = []
-
-        async def settle(pilot: Pilot[None]) -> None:
-            await until(pilot, lambda: app.workspace.runs is not None)  # the first frame is there
-            await prepare(app, pilot)
-            await until(pilot, lambda: polled(app))
-            lines.extend(await at_rest(app, pilot))
-
-        matches = snap_compare(app, terminal_size=size, run_before=settle)
-        return Screen(lines, matches)
-
-    return show
-
-
-def _in_order(line: str, words: tuple[str, ...]) -> bool:
-    at = 0
-    for word in words:
-        at = line.find(word, at)
-        if at < 0:
-            return False
-        at += len(word)
-    return True
+from tests.ui.looking import NAMES, SIZES, Look
+from tests.ui.scripted import CONFIG, T0, ScriptedRun, resnet18
 
 
 async def the_catalogue(app: FtuiApp, pilot: Pilot[None]) -> None:
     await until(pilot, lambda: "2 models" in app.main.query_one(ModelPane).text)
-
-
-def polled(app: FtuiApp) -> bool:
-    """Whether the computer was looked at, and is shown where it is visible."""
-    visible = app.main.body.visible_panes
-    return all("a GPU" in pane.text for pane in visible if isinstance(pane, HardwarePane))
-
-
-async def at_rest(app: FtuiApp, pilot: Pilot[None]) -> list[str]:
-    """The screen's lines, once they have stood for a while."""
-    seen, stood = list[str](), 0
-    while stood < 5:
-        await pilot.pause(0.06)
-        now = [strip.text for strip in app.screen._compositor.render_strips()]
-        stood = stood + 1 if now == seen and not app.main.feed.changed else 0
-        seen = now
-    return seen
 
 
 @pytest.mark.parametrize("size", SIZES, ids=NAMES)
@@ -373,71 +262,4 @@ def test_the_settings_of_a_run_that_trains(
     assert screen.has_row("augment", "standard", "trivial pending")
     assert screen.has_row("augment_strength 1.0  live")
     assert screen.has_row("data.augment, live  Random changes")
-    assert screen.matches
-
-
-async def predictions(app: FtuiApp, pilot: Pilot[None]) -> PredictionsScreen:
-    await until(pilot, lambda: app.workspace.state and app.workspace.state.predictions)
-    await pilot.press("P")
-    await until(pilot, lambda: isinstance(app.screen, PredictionsScreen) and app.screen.found)
-    assert isinstance(app.screen, PredictionsScreen)
-    return app.screen
-
-
-@pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_a_confusion_matrix(look: Look, run: ScriptedRun, size: tuple[int, int]) -> None:
-    keep(run, of_pets())
-
-    async def the_matrix(app: FtuiApp, pilot: Pilot[None]) -> None:
-        await predictions(app, pilot)
-        await pilot.press("right")
-
-    screen = look(size, "ftui-dark", the_matrix, run)
-    assert screen.has_row("Predictions of 2026-11-23-resnet18-pets")
-    assert screen.has_row("newest epoch 4, step 192: 15 pictures, 4 wrong")
-    assert screen.has_row("[1 Matrix]", "2 Classes", "3 Samples")
-    assert screen.has_row("cat, called dog: 2 (28.6 % of them)")
-    assert screen.has_row("true \\ said", "cat", "dog")
-    assert screen.has_row("[red]eel[/]", "·", "1", "·")
-    assert screen.has_row("s shares", "b best", "ctrl+s CSV", "escape closes")
-    assert screen.matches
-
-
-@pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_the_worst_losses_with_masks(look: Look, run: ScriptedRun, size: tuple[int, int]) -> None:
-    keep(run, of_scenes())
-    picture = np.tile(np.arange(0, 256, 8, dtype=np.uint8)[:, None, None], (1, 32, 3))
-    scene = Shown(number=0, name="images/a.png", picture=png(picture), mask=png(mask(1)))
-
-    async def the_sample(app: FtuiApp, pilot: Pilot[None]) -> None:
-        app.main.inspector = SampleInspector(scene)
-        screen = await predictions(app, pilot)
-        await pilot.press("3")
-        await until(pilot, lambda: screen.sample.has_class("-masked"))
-
-    screen = look(size, "ftui-light", the_sample, run)
-    assert screen.has_row("1 Matrix", "2 Classes", "[3 Samples]")
-    assert screen.has_row("loss", "mean IoU", "name")
-    assert screen.has_row("0.5", "62.5 %", "a.png")
-    assert screen.has_row("loss 0.5, mean IoU 62.5 %")
-    assert screen.has_row("as the model sees it", "true", "said")
-    assert any(line.count("▀") + line.count("▄") > 20 for line in screen.lines)
-    assert screen.matches
-
-
-@pytest.mark.parametrize("size", SIZES, ids=NAMES)
-def test_the_data(look: Look, size: tuple[int, int]) -> None:
-    async def the_samples(app: FtuiApp, pilot: Pilot[None]) -> None:
-        app.workspace.draft = Draft(CONFIG)
-        await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, DataScreen))
-        screen = app.screen
-        assert isinstance(screen, DataScreen)
-        await until(pilot, lambda: "Nearly the same" in screen.text and screen.samples_shown)
-
-    screen = look(size, "ftui-dark", the_samples)
-    assert screen.has_row("all", "80", "16")
-    assert screen.has_row("red [b]", "70", "14")
-    assert screen.has_row("▀" * 18)
-    assert screen.has_row("n next", "escape closes")
     assert screen.matches
