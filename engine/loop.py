@@ -1,6 +1,7 @@
 """Training, from top to bottom: a generator of what happens, and of the moments between steps."""
 
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from engine.evaluate import evaluate_all, value_of
 from engine.finish import finish
 from engine.obey import redo
 from engine.oom import is_out_of_memory
+from engine.prefix import using as prefix
 from engine.saving import pause_for_room, save, settle
 from engine.session import Session
 
@@ -68,12 +70,12 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
     """
     p = session.progress
     yield from stages.begin_due(session)
-    if p.batch == 0:
-        yield e.EpochStarted(epoch=p.epoch, step=p.step)
-    if p.batch < len(session.train_data):
-        yield from _step(session)
-    else:
+    if p.batch == len(session.train_data):
         kept = yield from _end_epoch(session)
+    elif (yield from prefix.ready(session)):
+        if p.batch == 0:
+            yield e.EpochStarted(epoch=p.epoch, step=p.step)
+        yield from _step(session)
     yield from redo(session)
     if not (session.done or session.handover):
         yield None
@@ -179,7 +181,9 @@ def _forward(session: Session, inputs: Inputs, targets: Tensor) -> Tensor | None
     """Mean loss; None where BatchNorm can't train on the one sample that is left of a batch."""
     try:
         with session.device.autocast():
-            outputs = session.objective.outputs(session.module, inputs)
+            outputs = session.train_prefix.outputs(
+                partial(session.objective.outputs, session.module), inputs
+            )
             return session.objective.loss(outputs, targets)
     except ValueError as error:
         if len(targets) > 1 or "more than 1 value per channel" not in str(error):

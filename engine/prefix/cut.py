@@ -311,7 +311,7 @@ def _row(name: str, x: Tensor, y: Tensor, sizes: Sequence[Sizes]) -> Row | None:
         if a != b and (a, b) != (sizes[0].length, sizes[1].length):
             return None
         shape.append(a if a == b else _LENGTH)
-    order = sorted(range(x.ndim), key=lambda axis: -x.stride(axis))
+    order = sorted(range(x.ndim), key=x.stride().__getitem__, reverse=True)
     return Row(name, tuple(shape), x.dtype, tuple(order if order[0] == 0 else range(x.ndim)))
 
 
@@ -398,7 +398,7 @@ def _share(cut: Cut, run: Run, inputs: Inputs) -> float:
         cut.record(run, inputs)
     with FlopCounterMode(display=False) as whole:
         run(inputs)
-    return before.get_total_flops() / max(1, whole.get_total_flops())
+    return float(before.get_total_flops() / max(1, whole.get_total_flops()))
 
 
 @contextmanager
