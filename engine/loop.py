@@ -69,10 +69,11 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
     Returns whether the newest epoch that has ended is saved; `kept` is whether the one before was.
     """
     p = session.progress
+    begun = p.stages_begun
     yield from stages.begin_due(session)
     if p.batch == len(session.train_data):
         kept = yield from _end_epoch(session)
-    elif (yield from prefix.ready(session)):
+    elif (yield from _prefix_ready(session, at_once=p.stages_begun > begun)):
         if p.batch == 0:
             yield e.EpochStarted(epoch=p.epoch, step=p.step)
         yield from _step(session)
@@ -80,6 +81,18 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
     if not (session.done or session.handover):
         yield None
     return kept
+
+
+def _prefix_ready(session: Session, at_once: bool) -> Generator[e.Event, None, bool]:
+    """Whether a step can be made: what it goes on from is remembered, or need not be.
+
+    There is a boundary behind each batch that is computed for it. None where a stage has begun,
+    `at_once`: commands that come before a step are repeated before the stages of that step.
+    """
+    while not (yield from prefix.ready(session)):
+        if not at_once or session.stopping:
+            return False
+    return True
 
 
 def _step(session: Session) -> Iterator[e.Event]:

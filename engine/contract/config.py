@@ -201,7 +201,7 @@ class TrainingConfig(Table, frozen=True):
             description="auto: what is frozen before everything that trains is computed once for "
             "each sample where that is exact, and remembered."
         ),
-    ] = "auto"
+    ] = "off"
 
 
 class RegularisationConfig(Table, frozen=True):

@@ -125,8 +125,7 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
         session.pending.add_skipped(batch.skipped)
     if not _take(session, prefix, batch, session.train_data.samples):
         return False
-    for event in session.pending.flush():
-        yield event
+    yield from session.pending.flush()
     return prefix.cut is None
 
 

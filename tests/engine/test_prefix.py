@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from torch import Tensor, nn
+
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Config, RegularisationConfig, TrainingConfig
