@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from engine.data.batch import Batch, in_parts
 from engine.freeze import set_modes
 from engine.lending import lent
 from engine.oom import is_out_of_memory
+from engine.prefix import using as prefix
 from engine.session import Session
 from engine.tally import Tally
 from engine.tasks.measured import Measured, joined
@@ -86,7 +88,7 @@ def figures(session: Session, module: nn.Module, tally: Tally | None = None) -> 
     tally = Tally() if tally is None else tally
     generators = session.device.rng_state()
     try:
-        for batch in session.val_data:
+        for batch in prefix.validation(session, module):
             if session.stopping:
                 return None
             session.pending.add_skipped(batch.skipped)
@@ -134,6 +136,7 @@ def _measured_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Me
     parts: list[Measured] = []
     for inputs, targets in in_parts(batch.inputs, batch.targets, session.pieces_of(len(batch))):
         with device.autocast():
-            outputs = objective.outputs(module, device.send_all(inputs))
+            run = partial(objective.outputs, module)
+            outputs = session.val_prefix.outputs(run, device.send_all(inputs))
         parts.append(objective.measure(outputs, device.send(targets)))
     return joined(parts)

@@ -1,6 +1,7 @@
 """Training, from top to bottom: a generator of what happens, and of the moments between steps."""
 
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from engine.evaluate import evaluate_all, value_of
 from engine.finish import finish
 from engine.obey import redo
 from engine.oom import is_out_of_memory
+from engine.prefix import using as prefix
 from engine.saving import pause_for_room, save, settle
 from engine.session import Session
 
@@ -67,17 +69,30 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
     Returns whether the newest epoch that has ended is saved; `kept` is whether the one before was.
     """
     p = session.progress
+    begun = p.stages_begun
     yield from stages.begin_due(session)
-    if p.batch == 0:
-        yield e.EpochStarted(epoch=p.epoch, step=p.step)
-    if p.batch < len(session.train_data):
-        yield from _step(session)
-    else:
+    if p.batch == len(session.train_data):
         kept = yield from _end_epoch(session)
+    elif (yield from _prefix_ready(session, at_once=p.stages_begun > begun)):
+        if p.batch == 0:
+            yield e.EpochStarted(epoch=p.epoch, step=p.step)
+        yield from _step(session)
     yield from redo(session)
     if not (session.done or session.handover):
         yield None
     return kept
+
+
+def _prefix_ready(session: Session, at_once: bool) -> Generator[e.Event, None, bool]:
+    """Whether a step can be made: what it goes on from is remembered, or need not be.
+
+    There is a boundary behind each batch that is computed for it. None where a stage has begun,
+    `at_once`: commands that come before a step are repeated before the stages of that step.
+    """
+    while not (yield from prefix.ready(session)):
+        if not at_once or session.stopping:
+            return False
+    return True
 
 
 def _step(session: Session) -> Iterator[e.Event]:
@@ -179,7 +194,9 @@ def _forward(session: Session, inputs: Inputs, targets: Tensor) -> Tensor | None
     """Mean loss; None where BatchNorm can't train on the one sample that is left of a batch."""
     try:
         with session.device.autocast():
-            outputs = session.objective.outputs(session.module, inputs)
+            outputs = session.train_prefix.outputs(
+                partial(session.objective.outputs, session.module), inputs
+            )
             return session.objective.loss(outputs, targets)
     except ValueError as error:
         if len(targets) > 1 or "more than 1 value per channel" not in str(error):

@@ -2,6 +2,10 @@
 
 import ctypes
 
+import psutil
+
+from engine.hardware import limits
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc takes no more
 
@@ -17,3 +21,10 @@ def keep_freed() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
         mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def free() -> int:
+    """Bytes that this process could still take, as the system and its container see it."""
+    available = int(psutil.virtual_memory().available)
+    limit = limits.memory()
+    return min(available, limit.total - limit.used) if limit else available

@@ -9,6 +9,7 @@ def cut(session: Session, error: Exception) -> MicroBatchHalved:
     p, size = session.progress, session.config.data.batch_size
     before = session.pieces_of(size)
     p.pieces = 2 * before
+    session.look_for_prefix()
     if session.pieces_of(size) == before:
         raise error
     for parameter in session.trainable:

@@ -21,6 +21,7 @@ from engine.device import Device
 from engine.guard import Guard
 from engine.past import Obeyed
 from engine.pending import Pending
+from engine.prefix.using import Prefix
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
@@ -86,6 +87,7 @@ class Session:
         self.pending = Pending(self.progress, self.told, self._watch)
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
+        self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")
         self._lr: float | None = None
         self._told_left_out = ""
 
@@ -139,6 +141,11 @@ class Session:
         if self.average:
             self.average.follow(self.module, [*begin_anew, *self.merged])
         self.progress.rules = list(rules)
+        self.look_for_prefix()
+
+    def look_for_prefix(self) -> None:
+        """Before the next step: something that it depends on may have changed."""
+        self.train_prefix.due = self.val_prefix.due = True
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """Have exactly these settings other than `asked`. Raises `UserError` where one can't be."""
@@ -151,6 +158,7 @@ class Session:
         ):
             self.train_data.set_augmentation(data.augment, data.augment_strength)
             self.reopen_data()
+        self.look_for_prefix()
         if self._assignments:
             self._regroup()
 
@@ -158,7 +166,7 @@ class Session:
         """The next of the epoch under way, which must have one left."""
         p = self.progress
         if self._batches is None:
-            self._batches = self.train_data.epoch(p.epoch, skip_batches=p.batch)
+            self._batches = self.train_prefix.epoch(self.train_data, p.epoch, p.batch)
         batch = next(self._batches)
         p.batch += 1
         if p.batch == len(self.train_data):
@@ -167,7 +175,7 @@ class Session:
 
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""
-        self._batches = None
+        self._batches = self.train_prefix.reading = None
 
     def update_lr(self) -> float:
         """Give the optimizer the rate of the next step, and return it: base times schedule."""

@@ -2,7 +2,7 @@
 
 import math
 
-from engine.contract.events import Evaluated
+from engine.contract.events import Evaluated, PrefixCached
 from engine.contract.inspection import TextBaseline
 from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
@@ -95,6 +95,15 @@ def short(amount: float) -> str:
             scaled = amount / limit
             return f"{scaled:.0f}{unit}" if scaled >= 99.95 else f"{scaled:.1f}{unit}"
     return f"{amount:.0f}"
+
+
+def cached(event: PrefixCached) -> str:
+    """What of a forward pass is computed once, or why nothing is."""
+    if not event.cut:
+        return plain(f"{event.data}: the frozen part is not kept, {event.why}")
+    where = "on disk" if event.on_disk else "in memory"
+    kept = f"{event.samples:,} samples, {size(event.size)} {where}"
+    return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
 
 
 def size(amount: float) -> str:

@@ -196,6 +196,13 @@ class TrainingConfig(Table, frozen=True):
             extra={"expected": 'a whole number from 1 to 1024, or "auto"'},
         ),
     ] = "auto"
+    cache: Annotated[
+        Literal["auto", "off"],
+        Meta(
+            description="auto: what is frozen before everything that trains is computed once for "
+            "each sample where that is exact, and remembered."
+        ),
+    ] = "off"
 
 
 class RegularisationConfig(Table, frozen=True):

@@ -271,6 +271,23 @@ class MicroBatchHalved(Event, frozen=True):
     """How many are in the largest of them."""
 
 
+class PrefixCached(Event, frozen=True):
+    """What lies before everything that trains was computed once and is remembered, or is not."""
+
+    step: int
+    data: Literal["training", "validation"]
+    cut: str = ""
+    """Where the model goes on from, in words; empty where nothing is remembered."""
+    samples: int = 0
+    size: int = 0
+    """Bytes."""
+    on_disk: bool = False
+    share: float = 0.0
+    """Of the operations of a forward pass, those that are saved."""
+    why: str = ""
+    """Why nothing is remembered, in a few words."""
+
+
 class RunPaused(Event, frozen=True):
     step: int
 
@@ -386,6 +403,7 @@ AnyEvent = (
     | GradientsMeasured
     | Rewound
     | MicroBatchHalved
+    | PrefixCached
     | RunPaused
     | RunContinued
     | CommandApplied

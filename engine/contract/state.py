@@ -79,6 +79,8 @@ class RunState:
     """Path of a block to its relative gradient norm, as last measured."""
     pieces: int = 1
     """Into how many each batch is cut so that it fits in memory."""
+    cached: dict[str, e.PrefixCached] = field(default_factory=dict)
+    """What is remembered of the frozen part, for "training" and for "validation"."""
     samples_per_second: float | None = None
 
     loss: StepSeries = field(default_factory=StepSeries)
@@ -157,6 +159,8 @@ class RunState:
             case e.MicroBatchHalved():
                 self.pieces = event.pieces
                 self._mark(event.step, f"1/{event.pieces} of a batch at once")
+            case e.PrefixCached():
+                self.cached = {**self.cached, event.data: event}
             case e.InterpolationEvaluated():
                 others = [x for x in self.interpolations if x.alpha != event.alpha]
                 self.interpolations = [*others, event]
@@ -282,7 +286,7 @@ class RunState:
         self.stage = self.error = self.stopped_by = ""
         self.error_by_user = False
         self.early_stopped = None
-        self.interpolations = []
+        self.interpolations, self.cached = [], {}
         if self.started is None:
             self.started = event.time
         if isinstance(event, e.RunResumed):

@@ -60,6 +60,8 @@ class Blocks:
     Inputs are `input_ids` (B, L), targets (B, L), both int64.
     """
 
+    augmented = False
+
     def __init__(self, ids: Ids, length: int) -> None:
         """`length` is L; `ids` must be longer than that."""
         self._ids, self.length = ids, length

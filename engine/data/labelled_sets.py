@@ -135,6 +135,10 @@ class PicturesWithSets:
     def __len__(self) -> int:
         return len(self._targets)
 
+    @property
+    def augmented(self) -> bool:
+        return self._pictures.augmented
+
     def __getitem__(self, key: Key) -> Batch:
         batch = self.pictures[key]
         return replace(batch, targets=self._targets[batch.targets])

@@ -30,6 +30,11 @@ class Samples(Protocol):
         """The class of each sample, for balanced sampling."""
         ...
 
+    @property
+    def augmented(self) -> bool:
+        """Whether the augmentation of a key changes anything."""
+        ...
+
     def __len__(self) -> int:
         """How many samples there are."""
         ...
@@ -63,8 +68,36 @@ class TrainLoader:
         full, left = divmod(self._count, self._size)
         return full if left == 0 or (left == 1 and full > 0) else full + 1
 
+    @property
+    def samples(self) -> int:
+        return self._count
+
+    @property
+    def varies(self) -> bool:
+        """Whether a sample is another one in each epoch."""
+        return self._samples.augmented and self._augmentation.name != "none"
+
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number`, but for the first `skip_batches`, which aren't read."""
+        return self._reader.read(self._keys(number)[skip_batches:])
+
+    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
+        """The samples of each batch of `epoch`, which aren't read."""
+        for key in self._keys(number)[skip_batches:]:
+            yield [draw % self._count for draw in key.draws]
+
+    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+        """Each sample by its number, for what is computed once: all batches are of one size, as
+        kernels round by it, so that the last one begins again with the first samples."""
+        size = min(self._size, self._count)
+        starts = range(0, self._count, size)
+        keys = [
+            Key(1, tuple(n % self._count for n in range(start, start + size)), self._augmentation)
+            for start in starts
+        ]
+        return self._reader.read(keys[skip_batches:])
+
+    def _keys(self, number: int) -> list[Key]:
         seed = transforms.mix(self._seed, number)
         if self._sampling == "balanced":
             draws = order.balanced(self._samples.labels, seed)
@@ -72,11 +105,10 @@ class TrainLoader:
             draws = order.shuffled(self._count, seed)
         ends = [*range(self._size, self._size * len(self), self._size), self._count]
         starts = range(0, self._count, self._size)
-        keys = [
+        return [
             Key(number, tuple(draws[start:end]), self._augmentation)
             for start, end in zip(starts, ends, strict=False)
         ]
-        return self._reader.read(keys[skip_batches:])
 
     def set_augmentation(self, augment: Augment, strength: float) -> None:
         """From the next call of `epoch` on."""
@@ -96,6 +128,10 @@ class ValLoader:
 
     def __len__(self) -> int:
         return -(-self._count // self._size)
+
+    @property
+    def samples(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Batch]:
         starts = range(0, self._count, self._size)

@@ -22,6 +22,8 @@ class MaskedPictures:
     """Inputs (B, 3, H, W), float32, normalised; targets (B, H, W), int16: the class of each pixel,
     or `masks.IGNORED`."""
 
+    augmented = True
+
     def __init__(
         self, pairs: Sequence[MaskedPicture], coding: Coding, pre: Preprocessing, seed: int
     ) -> None:

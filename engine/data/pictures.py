@@ -21,6 +21,8 @@ from engine.data.transforms import Augmentation
 class Pictures(ABC):
     """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
 
+    augmented = True
+
     def __init__(self, labels: np.ndarray, pre: Preprocessing, seed: int) -> None:
         """`labels` are one for each picture, int64."""
         self.labels = labels

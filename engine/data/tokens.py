@@ -56,6 +56,8 @@ def tokenise(
 class TokenisedTexts:
     """Inputs `input_ids` and `attention_mask` (B, longest of the batch), int64; labels (B,)."""
 
+    augmented = False
+
     def __init__(self, tokens: Tokens, labels: Sequence[int], padding: int) -> None:
         """`padding`: the id that fills shorter texts up, on the right."""
         self._tokens, self._padding = tokens, padding

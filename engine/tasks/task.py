@@ -91,7 +91,25 @@ class TrainData(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def varies(self) -> bool:
+        """Whether a sample is another one in each epoch."""
+        ...
+
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]: ...
+
+    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
+        """The samples of each batch of `epoch`, which aren't read."""
+        ...
+
+    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+        """Each sample by its number, in batches of one size."""
+        ...
 
     def set_augmentation(self, augment: Augment, strength: float) -> None:
         """From the next call of `epoch` on."""
@@ -102,6 +120,11 @@ class TrainData(Protocol):
 
 class ValData(Protocol):
     """Batches to evaluate on, the same each time."""
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        ...
 
     def __iter__(self) -> Iterator[Batch]: ...
 

@@ -22,7 +22,7 @@ from engine.runs.client import Run
 from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError, called
-from ftui.format import count, delivered, duration, main_figure, measured, number
+from ftui.format import cached, count, delivered, duration, main_figure, measured, number
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -199,6 +199,8 @@ class _Lines:
                 click.echo(f"warning: {plain(event.message)}")
             case e.ModelLoaded():
                 click.echo(f"weights {plain(event.weights)}")
+            case e.PrefixCached():
+                click.echo(cached(event))
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -228,6 +230,8 @@ class _Bar:
             case e.ModelLoaded():
                 words = f"weights {plain(event.weights)}"
                 self._progress.console.print(words, markup=False, highlight=False)
+            case e.PrefixCached():
+                self._progress.console.print(cached(event), markup=False, highlight=False)
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.contract.text import plain
 from ftui.bars import bar_text, spark_text
-from ftui.format import size
+from ftui.format import cached, size
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
 from ftui.workspace import Workspace
@@ -93,6 +93,9 @@ class HardwarePane(Pane):
         lines = [Content.assemble(_label("run"), f"{where}, {plain(state.precision)}")]
         if workspace.use is not None:
             lines.append(Content.assemble(_label(""), _use_text(workspace.use)))
+        for event in state.cached.values():
+            words = textwrap.wrap(cached(event), max(20, self._lines.room))
+            lines += [Content.styled(line, ".muted") for line in words]
         return [*lines, Content("")]
 
     def _cpu_lines(self, cpu: "Cpu") -> list[Content]:

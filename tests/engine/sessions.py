@@ -3,6 +3,7 @@ that can be killed between any two events."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -68,7 +69,23 @@ class TrainTensors:
         else:
             draws = torch.tensor(order.shuffled(len(self.images), number))
         for some in draws.split(self.batch_size)[skip_batches:]:
-            yield Batch(self.images[some] * self.brightness, self.labels[some], [])
+            yield self._batch(some)
+
+    samples = property(lambda self: len(self.images))
+    varies = False
+
+    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
+        return (list(batch.numbers) for batch in self.epoch(number, skip_batches))
+
+    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+        size = min(self.batch_size, len(self.images))
+        starts = range(0, len(self.images), size)
+        for start in starts[skip_batches:]:
+            yield self._batch(torch.arange(start, start + size) % len(self.images))
+
+    def _batch(self, some: Tensor) -> Batch:
+        images = self.images[some] * self.brightness
+        return Batch(images, self.labels[some], [], some.tolist())
 
     def set_augmentation(self, augment: Augment, strength: float) -> None:
         self.brightness = strength if augment == "standard" else 2.0
@@ -79,6 +96,12 @@ class TrainTensors:
 
 class Batches(list[Batch]):
     """Given batches, the same in each epoch, for validation as well as for training."""
+
+    samples = property(lambda self: sum(map(len, self)))
+    varies = False
+
+    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+        return iter(self[skip_batches:])
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
         return iter(self[skip_batches:])
@@ -98,8 +121,10 @@ def pictures(count: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tenso
 
 
 def batches(*sizes: int, classes: int = 3) -> Batches:
+    numbers = iter(range(sum(sizes)))
     return Batches(
-        Batch(*pictures(size, classes, seed), []) for seed, size in enumerate(sizes, start=100)
+        Batch(*pictures(size, classes, seed), [], list(islice(numbers, size)))
+        for seed, size in enumerate(sizes, start=100)
     )
 
 

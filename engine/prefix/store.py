@@ -1,0 +1,99 @@
+"""Rows of samples by their numbers, in memory or, where that is short, in a file."""
+
+import math
+import mmap
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine import memory
+
+_PART = 0.5
+"""Of the free memory, or of the free disk, that a column may take."""
+
+
+class NoRoom(Exception):  # noqa: N818 - a finding
+    """Neither memory nor the disk has room; says so in a few words."""
+
+
+class Store:
+    """A column for each name, a row for each sample.
+
+    Where texts differ in length, the second axis of a column is as long as the longest so far.
+    """
+
+    def __init__(self, samples: int, folder: Path) -> None:
+        """Rows for so many samples; a file would be in `folder`, and is gone with the process."""
+        self._samples, self._folder = samples, folder
+        self._columns: dict[str, Tensor] = {}
+        self._there = torch.zeros(samples, dtype=torch.bool)
+        self.on_disk = False
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(column.nbytes for column in self._columns.values())
+
+    def __len__(self) -> int:
+        return int(self._there.sum())
+
+    def known(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the samples that have rows."""
+        return [number for number in numbers if self._there[number]]
+
+    def put(self, numbers: Sequence[int], rows: Mapping[str, Tensor]) -> None:
+        """Raises `NoRoom`."""
+        where = torch.tensor(numbers, dtype=torch.int64)
+        for name, tensor in rows.items():
+            column = self._columns.get(name)
+            longest = tensor.shape[1:2]
+            if column is None:
+                column = self._room((self._samples, *tensor.shape[1:]), tensor.dtype)
+            elif longest > column.shape[1:2]:
+                longer = self._room((self._samples, *tensor.shape[1:]), tensor.dtype).zero_()
+                longer[:, : column.shape[1]] = column
+                column = longer
+            self._columns[name] = column
+            if longest < column.shape[1:2]:
+                tensor = _of_length(tensor, column.shape[1])
+            column[where] = tensor.to("cpu")
+        self._there[where] = True
+
+    def rows(self, numbers: Sequence[int], lengths: Mapping[str, int]) -> dict[str, Tensor]:
+        """Those of some samples, each column whose length is given cut or filled up to that."""
+        where = torch.tensor(numbers, dtype=torch.int64)
+        found = {name: column[where] for name, column in self._columns.items()}
+        return found | {name: _of_length(found[name], length) for name, length in lengths.items()}
+
+    def _room(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        size = math.prod(shape) * dtype.itemsize
+        if size <= _PART * memory.free():
+            return torch.empty(shape, dtype=dtype)
+        try:
+            if size > _PART * shutil.disk_usage(self._folder).free:
+                raise OSError
+            with TemporaryFile(dir=self._folder) as file:
+                if hasattr(os, "posix_fallocate"):  # a hole in it would be a SIGBUS later
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+                mapped = mmap.mmap(file.fileno(), size)
+        except OSError as error:
+            needed = f"it takes {size / 2**30:.1f} GiB"
+            raise NoRoom(f"{needed}, which neither memory nor the disk has to spare") from error
+        self.on_disk = True
+        return torch.frombuffer(mapped, dtype=dtype).view(shape)
+
+
+def _of_length(rows: Tensor, length: int) -> Tensor:
+    """Cut, or filled up with zeros behind its end: padding, which is masked."""
+    missing = length - rows.shape[1]
+    if missing <= 0:
+        return rows[:, :length]
+    return F.pad(rows, (*([0, 0] * (rows.ndim - 2)), 0, missing))

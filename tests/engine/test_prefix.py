@@ -1,0 +1,158 @@
+"""A run whose frozen beginning is computed once comes to what it would come to anyway."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from engine.contract import commands as c
+from engine.contract import events as e
+from engine.contract.config import Config, RegularisationConfig, TrainingConfig
+from engine.contract.rules import Rule
+from tests.engine.sessions import (
+    ToyWorker,
+    TrainTensors,
+    config,
+    of,
+    pictures,
+    run,
+    same,
+    session,
+    tensors,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread", "unhindered")
+HEAD = [Rule("*", train=False), Rule("head")]
+BODY = [*HEAD, Rule("body")]
+
+
+def asked(cache: str, rules: list[Rule], epochs: int = 3) -> Config:
+    training = TrainingConfig(epochs=epochs, threads=1, cache=cache)  # type: ignore[arg-type]
+    return config(trainable=rules, training=training)
+
+
+def even() -> TrainTensors:
+    """16 pictures in batches of 4: the size of a batch moves the last bit of what kernels give."""
+    return TrainTensors(*pictures(16), 4)
+
+
+@pytest.mark.parametrize("rules", [HEAD, BODY])
+@pytest.mark.parametrize(
+    "script",
+    [
+        [],
+        [(3, c.Thaw(id="1", pattern="body"))],
+        [(3, c.Thaw(id="1", pattern="*"))],
+        [(2, c.Thaw(id="1", pattern="*")), (6, c.Freeze(id="2", pattern="stem"))],
+        [(5, c.SetOption(id="1", key="data.augment_strength", value="0.5"))],
+        [(6, c.Rewind(id="1", step=4))],
+    ],
+)
+def test_the_same_losses_and_weights(
+    tmp_path: Path, rules: list[Rule], script: list[tuple[int, c.AnyCommand]]
+) -> None:
+    came_to = []
+    for cache in ("off", "auto"):
+        folder = tmp_path / cache
+        folder.mkdir()
+        made = session(folder, asked(cache, rules), data=even())
+        events = run(made, script)
+        told = [x.data for x in of(e.PrefixCached, events) if x.cut]  # type: ignore[attr-defined]
+        assert told[:1] == (["training"] if cache == "auto" else [])
+        losses = [x.loss for x in of(e.StepsTrained, events)]  # type: ignore[attr-defined]
+        judged = [x.loss for x in of(e.Evaluated, events)]  # type: ignore[attr-defined]
+        came_to.append((losses, judged, tensors(made.module)))
+    (*plain, weights), (*cached, others) = came_to
+    assert plain == cached
+    assert same(weights, others)
+
+
+@dataclass
+class Counting:
+    """Counts how many samples go through a module."""
+
+    samples: int = 0
+
+    def __call__(self, _: nn.Module, args: tuple[Tensor, ...], __: Tensor) -> None:
+        self.samples += len(args[0])
+
+
+def test_each_sample_goes_through_what_is_frozen_once(tmp_path: Path) -> None:
+    counted = []
+    for epochs in (2, 9):
+        folder = tmp_path / str(epochs)
+        folder.mkdir()
+        made = session(folder, asked("auto", HEAD, epochs), data=even())
+        counting = Counting()
+        made.module.get_submodule("stem.0").register_forward_hook(counting)
+        events = run(made)
+        counted.append(counting.samples)
+    assert counted[0] == counted[1]
+    training, validation = (
+        next(x for x in of(e.PrefixCached, events) if x.data == data)  # type: ignore[attr-defined]
+        for data in ("training", "validation")
+    )
+    assert (training.cut, training.samples, training.on_disk) == ("after pool.1", 16, False)
+    assert training.size == 16 * (4 * 4 + 8)
+    assert (validation.cut, validation.samples) == ("after pool", 7)
+
+
+def test_batches_that_are_not_whole_come_close(tmp_path: Path) -> None:
+    """18 pictures in batches of 4."""
+    losses = []
+    for cache in ("off", "auto"):
+        folder = tmp_path / cache
+        folder.mkdir()
+        events = run(session(folder, asked(cache, HEAD)))
+        losses.append([x for told in of(e.StepsTrained, events) for x in told.loss])  # type: ignore[attr-defined]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 9])
+def test_a_resumed_run_comes_to_the_same(tmp_path: Path, at: int) -> None:
+    ends = []
+    for name, steps in (("whole", None), ("killed", at)):
+        folder = tmp_path / name
+        folder.mkdir()
+        worker = ToyWorker(folder, asked("auto", HEAD))
+        if not worker.live(steps=steps):
+            assert worker.live()
+        ends.append(tensors(worker.session.module))
+    assert same(*ends)
+
+
+@pytest.mark.parametrize(
+    ("why", "tables"),
+    [
+        ("training samples are mixed", {"regularisation": RegularisationConfig(mixup=0.2)}),
+        ("training samples are changed at random (data.augment=standard)", {}),
+    ],
+)
+def test_it_says_why_training_samples_are_not_remembered(
+    tmp_path: Path, why: str, tables: dict[str, Any]
+) -> None:
+    data = even()
+    data.varies = not tables
+    made = session(tmp_path, replace(asked("auto", HEAD), **tables), data=data)
+    told = of(e.PrefixCached, run(made))
+    assert [(x.data, x.why) for x in told] == [("training", why), ("validation", "")]  # type: ignore[attr-defined]
+
+
+def test_full_fine_tuning_says_nothing(tmp_path: Path) -> None:
+    assert not of(e.PrefixCached, run(session(tmp_path, asked("auto", [Rule("*")]))))
+
+
+def test_averaged_weights_are_not_judged_by_what_the_others_gave(tmp_path: Path) -> None:
+    """The body has trained before it was frozen, so that its average differs."""
+    judged = []
+    for cache in ("off", "auto"):
+        folder = tmp_path / cache
+        folder.mkdir()
+        wanted = replace(asked(cache, BODY), regularisation=RegularisationConfig(ema=0.9))
+        events = run(session(folder, wanted), [(4, c.Freeze(id="1", pattern="body"))])
+        judged.append([(x.weights, x.loss) for x in of(e.Evaluated, events)])  # type: ignore[attr-defined]
+    assert [x for x, _ in judged[0]] == [x for x, _ in judged[1]]
+    assert [x for _, x in judged[0]] == pytest.approx([x for _, x in judged[1]], rel=1e-5)
