@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from engine.contract.events import Event, PrefixCached
 from engine.data.batch import Batch, Inputs, in_parts, on_each
 from engine.oom import is_out_of_memory
-from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit, find
+from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit
+from engine.prefix.find import find
 from engine.prefix.store import NoRoom, Store
 
 if TYPE_CHECKING:

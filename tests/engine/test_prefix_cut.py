@@ -12,7 +12,8 @@ from torchvision import models as zoo
 from engine import device, freeze
 from engine.contract.config import TrainingConfig
 from engine.data.batch import Inputs
-from engine.prefix.cut import Cut, Sizes, Unfit, find
+from engine.prefix.cut import Cut, Sizes, Unfit
+from engine.prefix.find import find
 from tests.engine.sessions import tiny_net
 
 pytestmark = pytest.mark.usefixtures("one_thread")
