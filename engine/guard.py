@@ -37,6 +37,8 @@ class Guard:
         self._progress = progress
         self._most_not_finite = _PATIENCE_FP16 if patient else 0
         self.alarm: Alarm | None = None
+        self.tolerated = False
+        """Whether a spike was told of and not acted on, since the last loss within the range."""
 
     def watch(self, step: int, loss: float, config: GuardConfig) -> None:
         """Take in the loss of a step."""
@@ -58,4 +60,5 @@ class Guard:
                 what = f"the loss rose to {loss:.4g}, from about {middle:.4g}"
                 self.alarm = Alarm(step, what, finite=True)
                 return
+        self.tolerated = False
         self._progress.recent = [*recent[1 - _WINDOW :], loss]

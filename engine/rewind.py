@@ -42,7 +42,9 @@ def if_alarmed(session: Session) -> Generator[e.Event, None, bool]:
         message = f"At step {alarm.step} {alarm.what}, {why}"
         if not alarm.finite:
             raise UserError(f"{message}; set optimizer.lr lower.")
-        yield e.Warned(message=f"{message}: the run goes on as it is.")
+        if not session.guard.tolerated:
+            yield e.Warned(message=f"{message}: the run goes on as it is.")
+        session.guard.tolerated = True
         return False
     yield from _go_back(session, saved, f"{alarm.what} at step {alarm.step}", by_guard=True)
     return True

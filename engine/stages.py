@@ -61,7 +61,8 @@ def never_begin(session: Session) -> list[str]:
                 step = (epoch - 1) * each - p.ahead
         if step >= total:
             rest = len(p.stages) - number
-            more = f", nor do the {rest} after it" if rest else ""
+            others = "does the one" if rest == 1 else f"do the {rest}"
+            more = f", nor {others} after it" if rest else ""
             return [
                 f"Stage {p.stages_begun + number} ({stage.after}) never begins{more}: the run is "
                 f"over after epoch {config.training.epochs}."

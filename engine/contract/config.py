@@ -321,7 +321,8 @@ class GuardConfig(Table, frozen=True):
             ge=0,
             le=1e6,
             description="A loss is a spike where it is over the recent median by so many times "
-            "the usual deviation, such as 20; 0: only losses that are not finite count.",
+            "the usual deviation, such as 20, once 20 losses are known; 0: only losses that are "
+            "not finite count.",
         ),
     ] = 0.0
     lr_factor: Annotated[

@@ -311,6 +311,8 @@ class RunState:
             self.rollbacks.append(event)
         self.epoch, self.base_lr, self.ahead = event.epoch, event.lr, event.ahead
         self.config = self.asked
+        if self.config:
+            self.epochs = self.config.training.epochs
         self._set_options(event.options)
         self._mark(event.step, f"rewound: {event.reason}")
 

@@ -12,6 +12,7 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.state import RunState
 from engine.contract.text import plain
+from engine.contract.timeline import epochs_begun
 from engine.runs import lock, store
 from engine.runs.checks import ready
 from engine.runs.fork import create_fork, create_replay
@@ -196,7 +197,8 @@ async def resume(
     win over what was changed while it was live.
 
     One that early stopping has ended goes on, with its patience counted anew. Raises `UserError`
-    where a worker is on it, or where all its epochs are over and it gets no more.
+    where a worker is on it, where all its epochs are over and it gets no more, or where it would
+    get fewer than have begun.
     """
     changes = list(overrides)
 
@@ -211,6 +213,8 @@ async def resume(
         state, status = store.state_of(folder)
         if status == "finished":
             _refuse_if_done(folder, state, config, changes)
+        elif _sets_epochs(changes):
+            _refuse_fewer_epochs(state, config.training.epochs)
         launch(folder, ready(config, resumed=True) if changes else None, module)
         for command in _said_anew(changes, config):
             Outbox(folder).append(command)
@@ -273,16 +277,25 @@ def _refuse_if_done(
     folder: Path, state: RunState, config: Config, overrides: Iterable[str]
 ) -> None:
     """One that early stopping has ended goes on as long as there are epochs left."""
-    said = any(override.partition("=")[0].strip() == _EPOCHS for override in overrides)
     before = state.asked.training.epochs if state.asked else None
     wanted = config.training.epochs
-    if not said and wanted == before:
+    if not _sets_epochs(overrides) and wanted == before:
         wanted = state.epochs  # which may have been changed while live
     if wanted <= state.epoch:
         raise UserError(
             f"{plain(folder.name)} finished its {state.epoch} epochs; "
             f"'--set {_EPOCHS}={2 * state.epoch}' gives it more."
         )
+
+
+def _sets_epochs(overrides: Iterable[str]) -> bool:
+    return any(override.partition("=")[0].strip() == _EPOCHS for override in overrides)
+
+
+def _refuse_fewer_epochs(state: RunState, wanted: int) -> None:
+    begun = epochs_begun(state, state.step)
+    if wanted < begun:
+        raise UserError(f"{_EPOCHS}: epoch {begun} is under way, so it can't be {wanted}.")
 
 
 def _size(path: Path) -> int:

@@ -77,7 +77,7 @@ def _runs_table(runs: list[store.RunSummary]) -> Table:
             Text(plain(run.name)),
             run.state,
             f"{run.epoch}/{run.epochs}",
-            f"{run.step}/{run.total_steps}",
+            f"{run.step}/{run.total_steps}" if run.total_steps else str(run.step),
             best_main(run),
             Text(plain(run.model)),
         )

@@ -8,7 +8,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
-from engine import checkpoint, pending
+from engine import checkpoint, pending, rewind
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import (
@@ -23,7 +23,7 @@ from engine.contract.config import (
 )
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
-from engine.guard import Guard
+from engine.guard import Alarm, Guard
 from engine.progress import Progress
 from tests.engine.sessions import (
     Script,
@@ -208,6 +208,17 @@ def test_what_is_a_spike() -> None:
     assert guard.alarm
     assert (guard.alarm.step, guard.alarm.finite) == (61, True)
     assert 9.0 not in p.recent
+
+
+def test_a_spike_that_stays_is_told_once(tmp_path: Path) -> None:
+    made = session(tmp_path, asked(guard=GuardConfig(rollbacks=0, spike=2)))
+    told = list[e.Event]()
+    for step in (1, 2, 3):
+        made.guard.alarm = Alarm(step, "the loss rose", finite=True)
+        told += rewind.if_alarmed(made)
+    assert [x.message for x in of(e.Warned, told)] == [  # type: ignore[attr-defined]
+        "At step 1 the loss rose, with no good checkpoint to go to: the run goes on as it is."
+    ]
 
 
 def test_the_first_steps_are_no_spikes() -> None:

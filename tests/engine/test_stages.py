@@ -132,7 +132,11 @@ def test_a_rule_that_matches_nothing_is_refused_at_once(tmp_path: Path, command:
         (4, ["2 epochs", "1 epoch"], ""),
         (4, ["19 steps"], ""),
         (4, ["20 steps"], "Stage 1 (20 steps) never begins: the run is over after epoch 4."),
-        (3, ["2 epochs", "stalled 1", "1 step"], "Stage 2 (stalled 1) never begins, nor do the 1"),
+        (
+            3,
+            ["2 epochs", "stalled 1", "1 step"],
+            "Stage 2 (stalled 1) never begins, nor does the one",
+        ),
         (3, ["3 epochs"], "Stage 1 (3 epochs) never begins: the run is over after epoch 3."),
         (4, ["stalled 2"], ""),
     ],

@@ -143,6 +143,27 @@ def test_rollbacks_of_the_guard_are_kept_and_rewinds_that_were_asked_for_are_not
     ]
 
 
+def test_a_rewind_to_before_an_option_was_changed_takes_it_back() -> None:
+    longer = e.OptionChanged(step=4, key="training.epochs", value="9")
+    back = e.Rewound(
+        step=2,
+        epoch=1,
+        from_step=4,
+        from_epoch=2,
+        lr=0.1,
+        options={},
+        reason="rewind 2",
+        by_guard=False,
+    )
+    begun = fold(started())
+    changed = fold([*started(), steps(1, 4), longer])
+    state = fold([*started(), steps(1, 4), longer, back])
+    assert begun.config
+    assert changed.epochs == 9
+    assert state.config == begun.config
+    assert state.epochs == begun.config.training.epochs
+
+
 def test_answers_are_found_by_command() -> None:
     applied, rejected, open_ = c.Pause(), c.Freeze("x"), c.Stop()
     state = fold(

@@ -370,6 +370,18 @@ async def test_a_finished_run_wants_more_epochs(short: Config, runs: Path) -> No
     await again.send(c.Stop())
 
 
+async def test_a_stopped_run_can_not_have_fewer_epochs_than_have_begun(
+    config: Config, runs: Path
+) -> None:
+    run = ScriptedRun(runs / "stopped", config, live=False)
+    run.start()
+    run.tell(e.EpochStarted(epoch=3, step=4), e.RunStopped(step=5, by="command"))
+    with pytest.raises(UserError, match=r"epoch 3 is under way, so it can't be 2\."):
+        await resume(run.folder, ["training.epochs=2"])
+    again = await resume(run.folder, ["training.epochs=3"], module="speaker")
+    await again.send(c.Stop())
+
+
 def ended_early(folder: Path, config: Config) -> Run:
     """A scripted run that early stopping has ended in its first of ten epochs."""
     run = ScriptedRun(folder, config, live=False)
