@@ -12,6 +12,7 @@ from engine.contract.paths import expand
 from engine.contract.text import plain
 from ftui.format import count
 
+_LISTS = {".csv", ".tsv", ".jsonl"}
 _PICTURES = {
     *(".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".ppm", ".pgm"),
     *(".tif", ".tiff", ".webp", ".avif"),
@@ -57,13 +58,14 @@ def glance(path: str) -> str:
     """What a data folder holds by its names, such as `434 pictures in 7 classes`, `80 pictures with
     masks`, or what is wrong.
 
-    Reads names only, and at most some thousands of them, so it is a first look, no check.
+    Reads names only, and at most some thousands of them, so it is a first look, no check. Nothing
+    is said of a list.
     """
     root = expand(path)
     if not root.exists():
         return "no such folder"
     if not root.is_dir():
-        return "a file, not a folder"
+        return "" if root.suffix.lower() in _LISTS else "a file, not a folder"
     folders = _folders(root)
     split = {p.name: p for p in folders if p.name in {"train"} | _VALIDATION}
     below = [p for place in (root, *split.values()) for p in _folders(place)]

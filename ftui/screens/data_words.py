@@ -86,6 +86,8 @@ def _balance(overview: Overview, noun: str) -> str:
     most, least = max(counts), min(counts)
     largest, smallest = (overview.classes[counts.index(n)] for n in (most, least))
     if least and most < _UNBALANCED * least:
+        if least == most:
+            return f"Balanced: each class has {count(most, noun)} to train on."
         return f"Balanced: classes have {least:,} to {most:,} {noun}s to train on."
     return (
         f'Unbalanced: "{plain(largest, 40)}" has {count(most, noun)} to train on, '

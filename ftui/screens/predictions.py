@@ -233,8 +233,8 @@ class PredictionsScreen(Sheet[None]):
 
     @on(HeatMap.Opened)
     def _cell_opened(self) -> None:
-        """List the samples of the cell; those of pixels have none."""
-        if self.found and self.found.task != predicted.SEGMENTATION:
+        """List the samples of the cell; those of pixels have none, nor has an empty one."""
+        if self.found and self.found.task != predicted.SEGMENTATION and self.matrix.times:
             self._filter(self.matrix.cursor)
 
     def action_all(self) -> None:

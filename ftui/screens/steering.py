@@ -154,7 +154,7 @@ class Steering(Screen[None]):
             self.tell(error)
             return
         self.workspace.keep_baseline(config, found)
-        self.notify(baseline_text(found), title="Without a network", timeout=15, markup=False)
+        self.notify(baseline_text(found), title="Baseline", timeout=15, markup=False)
         self.show()
 
     def action_predictions(self) -> None:

@@ -81,7 +81,8 @@ class Samples(Grid):
 
     def show_masks(self, masks: bool) -> None:
         self.masks = masks
-        self._draw()
+        if self._shown:  # else a sentence stands there
+            self._draw()
 
     def pick(self, step: int) -> bool:
         """Pick the one so many places on; False where there is none."""

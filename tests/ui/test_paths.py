@@ -59,6 +59,8 @@ def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
     touch(tmp_path, "file")
     assert glance(str(tmp_path / "nowhere")) == "no such folder"
     assert glance(str(tmp_path / "file")) == "a file, not a folder"
+    (tmp_path / "list.CSV").touch()
+    assert glance(str(tmp_path / "list.CSV")) == ""
 
 
 def test_a_path_below_the_current_folder_is_told_from_there(

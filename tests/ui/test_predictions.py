@@ -76,6 +76,15 @@ async def test_the_samples_of_a_cell_and_all(shown: ShowApp, run: ScriptedRun) -
         assert len(others) == 14
 
 
+async def test_an_empty_cell_has_no_samples_to_list(shown: ShowApp, run: ScriptedRun) -> None:
+    keep(run, of_pets())
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("right", "right", "enter")
+        assert screen.matrix.times == 0
+        assert screen.view == "matrix"
+
+
 async def test_figures_by_class(shown: ShowApp, run: ScriptedRun) -> None:
     keep(run, of_pets())
     async with shown(run) as (app, pilot):
