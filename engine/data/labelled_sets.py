@@ -137,7 +137,7 @@ class PicturesWithSets:
 
     @property
     def augmented(self) -> bool:
-        return self._pictures.augmented
+        return self.pictures.augmented
 
     def __getitem__(self, key: Key) -> Batch:
         batch = self.pictures[key]
