@@ -6,16 +6,16 @@ import pytest
 
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
-from engine.data.documents import Documents, read_documents
+from engine.contract.events import FileSkipped
+from engine.data.documents import read_documents
 
 
-def read(path: Path) -> Documents:
+def read(path: Path) -> tuple[list[str], list[str], list[FileSkipped]]:
+    """The texts of the two parts, and what was skipped."""
     config = Config("causal-lm", ModelConfig("hf/any"), DataConfig(str(path), val_fraction=0.2))
     found = read_documents(config, lambda _: None)
-    return found._replace(
-        train=[document.text for document in found.train],
-        val=[document.text for document in found.val],
-    )
+    train, val = ([document.text for document in part] for part in (found.train, found.val))
+    return train, val, found.skipped
 
 
 def test_of_one_file_the_end_is_held_out_from_a_line_on(tmp_path: Path) -> None:
