@@ -51,8 +51,8 @@ def test_its_figures_are_those_of_an_evaluation(asked: Config) -> None:
     index = index_texts(asked, lambda _: None)
     objective = ClassifyingTexts(asked, index.counts(index.train))
     labels = torch.tensor([sample.label for sample in index.val])
-    sums = objective.sums(torch.tensor([[1.0, 0.0]]).expand(len(labels), 2), labels)
-    evaluated = objective.figures(sums.tolist(), len(labels)).figures
+    found = objective.measure(torch.tensor([[1.0, 0.0]]).expand(len(labels), 2), labels)
+    evaluated = objective.figures(found.sums.tolist(), found.rows).figures
     assert baseline.fit(asked).majority == pytest.approx(evaluated)
 
 
