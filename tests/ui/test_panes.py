@@ -146,7 +146,7 @@ async def test_presets_are_picked_under_their_name(shown: Shown, run: ScriptedRu
         await pilot.press("2", "m")
         menu = app.main.query_one(PresetMenu)
         assert menu.has_focus
-        assert menu.border_title == " Presets "
+        assert menu.border_title == " Presets, with their papers at arXiv "
         await pilot.press("j", "escape")
         await until(pilot, lambda: not menu.display)
         assert app.workspace.rules[-1] == Rule("fc")
