@@ -187,7 +187,7 @@ async def test_a_draft_without_a_model(opened) -> None:
 
 async def test_ascii_says_what_it_can_not_draw(opened) -> None:
     async with opened(config("semantic-segmentation"), ascii_only=True) as on:
-        await on.says("ASCII can't")
+        await on.says("which ASCII")
         await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert on.text.isascii()
 
