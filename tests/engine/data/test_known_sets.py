@@ -85,7 +85,7 @@ def test_the_real_one_as_debian_packs_it(tmp_path: Path) -> None:
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for file in DEBIAN.glob("*.gz"):
-        (raw / file.name).symlink_to(file)
+        (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))  # as torchvision reads it
     told = index_known(config(tmp_path), lambda _: None).told()
     assert told.train_counts == [6000] * 10
     assert told.val_counts == [1000] * 10
