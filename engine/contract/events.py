@@ -5,22 +5,20 @@ the first step is 1 and an event at step 0 came before any; `epoch` counts from 
 where they were not finite, since JSON has no NaN. What may follow what: `engine.contract.order`.
 """
 
-import time as clock
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import field
 
 from engine.contract.baseline import Baseline
 from engine.contract.commands import AnyCommand
 from engine.contract.config import Config
+from engine.contract.evaluations import Evaluated as Evaluated
+from engine.contract.evaluations import InterpolationEvaluated as InterpolationEvaluated
+from engine.contract.evaluations import PredictionsSaved as PredictionsSaved
+from engine.contract.evaluations import TextGenerated as TextGenerated
+from engine.contract.event import Event as Event
 from engine.contract.rules import Rule, Stage
 from engine.contract.tree import ModelInfo
-
-
-class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
-    """What every event carries."""
-
-    time: float = field(default_factory=clock.time)
 
 
 class RunStarted(Event, frozen=True):
@@ -107,7 +105,7 @@ class TrainingStarted(Event, frozen=True):
     device_name: str
     precision: str
     threads: int
-    options: dict[str, str] = {}
+    options: dict[str, str] = field(default_factory=dict)
     """Settings that were changed while live, by `SetOption`, and are in force."""
     ahead: int = 0
     """Steps that epochs of this length would have taken so far, beyond those that were taken."""
@@ -143,48 +141,6 @@ class NonFiniteLoss(Event, frozen=True):
     step: int
     value: str
     """'nan', 'inf' or '-inf'."""
-
-
-class Evaluated(Event, frozen=True):
-    """The validation data was run through the model in eval mode."""
-
-    step: int
-    epoch: int
-    reason: Literal["epoch", "command"]
-    loss: float | None
-    """Mean over the samples, with nothing that is there for training alone."""
-    figures: dict[str, float]
-    """What the task measures, by the keys of `engine.contract.tasks`, as far as it is defined."""
-    samples: int
-    seconds: float
-    weights: Literal["raw", "ema"] = "raw"
-    """Whether the weights are those that train, or their moving average."""
-    by_class: list[float | None] = []
-    """Of segmentation the IoU of each class, None where it is nowhere; empty for other tasks."""
-
-    def value(self, figure: str) -> float | None:
-        """Of a figure, or of the loss; None where it is not defined."""
-        return self.loss if figure == "loss" else self.figures.get(figure)
-
-
-class PredictionsSaved(Event, frozen=True):
-    """What the model said of each sample is in a file; as of `engine.contract.predictions`."""
-
-    step: int
-    epoch: int
-    path: str
-    """Relative to the run's folder; each time in place of what was there before."""
-    samples: int
-
-
-class TextGenerated(Event, frozen=True):
-    """What a language model goes on with after a prompt, at an evaluation."""
-
-    step: int
-    epoch: int
-    prompt: str
-    text: str
-    """Lines may be several; each is safe to show."""
 
 
 class CheckpointSaved(Event, frozen=True):
@@ -223,9 +179,9 @@ class PlanChanged(Event, frozen=True):
     """Parameters that train."""
     change: str
     """What changed, in a few words; empty for the plan that training starts with."""
-    reinitialised: list[str] = []
+    reinitialised: list[str] = field(default_factory=list)
     """Paths of the modules that this change gave new weights, "" for the model's own."""
-    stages: list[Stage] = []
+    stages: list[Stage] = field(default_factory=list)
     """Those still to come."""
 
 
@@ -318,17 +274,6 @@ class EarlyStopped(Event, frozen=True):
     best: float | None
     """None where no value was finite."""
     patience: int
-
-
-class InterpolationEvaluated(Event, frozen=True):
-    """WiSE-FT: a blend of the weights that training began with and those it ended with."""
-
-    step: int
-    alpha: float
-    """Share of the tuned weights."""
-    loss: float | None
-    figures: dict[str, float]
-    """As of `Evaluated`."""
 
 
 class ModelSaved(Event, frozen=True):
