@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.contract.training_tables import TrainingConfig
 from engine.data.batch import Inputs, on_each
 
 

@@ -4,7 +4,7 @@ import math
 from statistics import median
 from typing import NamedTuple
 
-from engine.contract.config import GuardConfig
+from engine.contract.training_tables import GuardConfig
 from engine.progress import Progress
 
 _WINDOW, _FEWEST = 50, 20

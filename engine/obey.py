@@ -7,10 +7,10 @@ from engine import gradients, rewind, script, snapshot, stages
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan, toml
-from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.contract.text import did_you_mean, plain
+from engine.contract.training_tables import HIGHEST_LR
 from engine.evaluate import evaluate_all
 from engine.past import Obeyed, overtaken
 from engine.saving import settle

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.adapters import own_name
-from engine.contract.config import OptimizerConfig
 from engine.contract.plan import Assignment
+from engine.contract.training_tables import OptimizerConfig
 
 State = dict[str, dict[str, Tensor]]
 """Parameter name to the tensors that the optimizer keeps for it."""

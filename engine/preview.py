@@ -5,8 +5,9 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from engine.contract.config import Config, DataConfig, TrainingConfig
+from engine.contract.config import Config, DataConfig
 from engine.contract.inspection import AskData, AskSamples, AskScan, Overview, Samples, Scan
+from engine.contract.training_tables import TrainingConfig
 from engine.data.preview import How, Preview, TextPart
 from engine.data.transforms import Augmentation
 from engine.scan import Search

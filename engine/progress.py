@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from engine.contract.config import EarlyStoppingConfig
 from engine.contract.rules import Rule, Stage
 from engine.contract.tasks import falls
+from engine.contract.training_tables import EarlyStoppingConfig
 
 
 class Progress(Struct):

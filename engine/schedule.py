@@ -2,7 +2,7 @@
 
 import math
 
-from engine.contract.config import ScheduleConfig
+from engine.contract.training_tables import ScheduleConfig
 
 
 def factor(index: int, total_steps: int, config: ScheduleConfig, ahead: int = 0) -> float:

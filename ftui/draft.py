@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, EarlyStoppingConfig, ModelConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.plan import effective
 from engine.contract.planfile import Plan
 from engine.contract.rules import Rule
 from engine.contract.tasks import metrics_of
+from engine.contract.training_tables import EarlyStoppingConfig
 from engine.contract.tree import ModelInfo
 from ftui.history import History
 from ftui.settings import value_at

@@ -8,7 +8,8 @@ from msgspec import field
 from engine.contract import toml
 from engine.contract.errors import UserError
 from engine.contract.plan import begins_anew, resolve
-from engine.contract.rules import Rule, Stage, Table
+from engine.contract.rules import Rule, Stage
+from engine.contract.table import Table
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
 

@@ -4,9 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-
-class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, unknown keys refused."""
+from engine.contract.table import Table
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from engine.contract.rules import Table
-
-Auto = Literal["auto"]
+from engine.contract.table import Auto, Table
 
 
 class ImagesConfig(Table, frozen=True):

@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from engine.contract.config import Augment, DataConfig, Sampling
+from engine.contract.config import Augment, DataConfig
+from engine.contract.training_tables import Sampling
 from engine.data import order, transforms
 from engine.data.batch import Batch
 from engine.data.transforms import Augmentation

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from engine.contract.config import RegularisationConfig
 from engine.contract.errors import UserError
+from engine.contract.training_tables import RegularisationConfig
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _FOR_FUNCTIONAL = ("drop_rate", "attention_dropout")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from engine.contract.config import RegularisationConfig
+from engine.contract.training_tables import RegularisationConfig
 from engine.data.batch import Inputs
 from engine.data.transforms import drawing_from
 

@@ -8,8 +8,8 @@ from textual import on, work
 from textual.screen import Screen
 
 from engine.contract import commands as c
-from engine.contract.config import HIGHEST_LR
 from engine.contract.errors import UserError
+from engine.contract.training_tables import HIGHEST_LR
 from engine.runs import client
 from engine.runs.client import Run
 from engine.runs.fork import config_at

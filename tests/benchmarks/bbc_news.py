@@ -16,18 +16,15 @@ from importlib import metadata
 from pathlib import Path
 
 import engine
-from engine.contract.config import (
-    Config,
-    DataConfig,
-    EarlyStoppingConfig,
-    ModelConfig,
-    OptimizerConfig,
-    ScheduleConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.events import Evaluated
 from engine.contract.plan import TRAIN_ALL
+from engine.contract.training_tables import (
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 
 TRAIN = 1400
 

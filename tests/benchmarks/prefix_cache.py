@@ -17,8 +17,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 from engine.contract import events as e
-from engine.contract.config import DataConfig, TrainingConfig
+from engine.contract.config import DataConfig
 from engine.contract.rules import Rule
+from engine.contract.training_tables import TrainingConfig
 from engine.loop import train
 from tests.engine.sessions import Batches, TrainTensors, config, session
 

@@ -28,16 +28,10 @@ from rich.table import Table
 from torch import nn
 
 from engine import memory, restore
-from engine.contract.config import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RegularisationConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig, RegularisationConfig, TrainingConfig
 from engine.data import Batch
 from engine.device import choose
 from engine.loop import train

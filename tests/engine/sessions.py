@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from engine import checkpoint, device, restore, script
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Augment, Config, DataConfig, GuardConfig, ModelConfig, Sampling
+from engine.contract.config import Augment, Config, DataConfig, ModelConfig
 from engine.contract.order import check_order
 from engine.contract.preprocessing import Preprocessing
-from engine.contract.rules import Rule, Table
+from engine.contract.rules import Rule
 from engine.contract.state import RunState
+from engine.contract.table import Table
+from engine.contract.training_tables import GuardConfig, Sampling
 from engine.data import Batch, order
 from engine.loop import train
 from engine.models.describe import model_info

@@ -15,15 +15,15 @@ from engine import adapters, freeze, l2_sp, optim, rewind
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import (
+from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule, Stage
+from engine.contract.training_tables import (
     CheckpointConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     RegularisationConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.preprocessing import Preprocessing
-from engine.contract.rules import Rule, Stage
 from engine.loop import take_step
 from engine.models.describe import model_info
 from engine.obey import obey

@@ -12,14 +12,14 @@ from engine.averaging import MovingAverage
 from engine.contract import commands as c
 from engine.contract import consistency
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import ModelConfig
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     EarlyStoppingConfig,
-    ModelConfig,
     RegularisationConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule
 from engine.evaluate import evaluate_all
 from engine.lending import lent
 from engine.loop import take_step

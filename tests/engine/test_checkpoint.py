@@ -19,15 +19,15 @@ from torch import nn
 from engine import checkpoint, snapshot
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.errors import UserError
+from engine.contract.order import check_order
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.order import check_order
-from engine.contract.rules import Rule
 from engine.loop import train
 from engine.obey import obey
 from engine.past import Past

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from engine import device
-from engine.contract.config import TrainingConfig
 from engine.contract.errors import UserError
+from engine.contract.training_tables import TrainingConfig
 
 
 def config(name: str) -> TrainingConfig:

@@ -16,15 +16,15 @@ from torch import Tensor
 from engine import checkpoint, files, finish, origin
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import Config
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
     EarlyStoppingConfig,
     OptimizerConfig,
     RegularisationConfig,
     TrainingConfig,
 )
-from engine.contract.rules import Rule
 from engine.evaluate import figures
 from engine.finish import blend, choose
 from engine.loop import train

@@ -11,17 +11,16 @@ from engine import checkpoint
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule
 from engine.runs import fork, store
 from engine.runs.journal import Outbox, event_tail
 from tests.engine.driven import Driven

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from engine.contract import plan
-from engine.contract.config import OptimizerConfig
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig
 from engine.evaluate import evaluate
 from engine.freeze import apply_plan, set_modes
 from engine.loop import take_step, train

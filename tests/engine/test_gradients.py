@@ -13,9 +13,9 @@ from engine import gradients
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import methods, plan
-from engine.contract.config import CheckpointConfig, RegularisationConfig, TrainingConfig
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
+from engine.contract.training_tables import CheckpointConfig, RegularisationConfig, TrainingConfig
 from engine.data import Batch
 from engine.loop import take_step
 from engine.session import Session

@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from engine import checkpoint, l2_sp, origin
 from engine.contract import commands as c
-from engine.contract.config import (
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     GuardConfig,
     OptimizerConfig,
     RegularisationConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule
 from engine.loop import take_step, train
 from engine.obey import obey
 from engine.past import Past

@@ -7,7 +7,7 @@ import torch
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import CheckpointConfig, OptimizerConfig, TrainingConfig
+from engine.contract.training_tables import CheckpointConfig, OptimizerConfig, TrainingConfig
 from tests.engine.sessions import ToyWorker, config, fold, of, run, same, session, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")

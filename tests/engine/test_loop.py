@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from engine import pending
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import DataConfig
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule
 from engine.data import Batch
 from engine.evaluate import evaluate
 from engine.loop import take_step, train

@@ -17,17 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig
+from engine.contract.rules import Rule, Stage
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
     GuardConfig,
     OptimizerConfig,
     RegularisationConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.rules import Rule, Stage
 from tests.engine.networks import NETWORKS
 from tests.engine.sessions import config
 from tests.engine.steered import Steered

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract import events as e
-from engine.contract.config import CheckpointConfig, DataConfig, TrainingConfig
+from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
+from engine.contract.training_tables import CheckpointConfig, TrainingConfig
 from engine.evaluate import evaluate_all
 from tests.engine import sessions
 from tests.engine.sessions import ToyWorker, batches, config, fold, of, run, session, tensors

@@ -5,8 +5,8 @@ import pytest
 from engine import pending
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig, ScheduleConfig, TrainingConfig
 from engine.obey import obey
 from engine.session import Session
 from tests.engine.sessions import ALL, config, of, run, session

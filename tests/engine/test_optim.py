@@ -6,8 +6,8 @@ from torch import nn
 
 from engine import optim
 from engine.contract import commands as c
-from engine.contract.config import OptimizerConfig, ScheduleConfig
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig, ScheduleConfig
 from engine.loop import take_step
 from engine.obey import obey
 from engine.session import Session

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import Config, RegularisationConfig, TrainingConfig
+from engine.contract.config import Config
 from engine.contract.rules import Rule
+from engine.contract.training_tables import RegularisationConfig, TrainingConfig
 from tests.engine.sessions import (
     ToyWorker,
     TrainTensors,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision import models as zoo
 
 from engine import device, freeze
-from engine.contract.config import TrainingConfig
+from engine.contract.training_tables import TrainingConfig
 from engine.data.batch import Inputs
 from engine.prefix.cut import Cut, Sizes, Unfit
 from engine.prefix.find import find

@@ -13,9 +13,10 @@ from torchvision import models as zoo
 
 from engine import device, restore
 from engine.contract import events as e
-from engine.contract.config import Config, ModelConfig, TrainingConfig
+from engine.contract.config import Config, ModelConfig
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
+from engine.contract.training_tables import TrainingConfig
 from engine.data import Batch, order
 from engine.data.batch import Inputs, on_each
 from engine.models.describe import model_info

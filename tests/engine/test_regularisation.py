@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.contract.config import RegularisationConfig, TrainingConfig
 from engine.contract.errors import UserError
+from engine.contract.training_tables import RegularisationConfig, TrainingConfig
 from engine.data import Batch
 from engine.evaluate import evaluate
 from engine.loop import take_step

@@ -13,15 +13,15 @@ from engine import checkpoint, optim, reinit
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import plan
-from engine.contract.config import (
+from engine.contract.errors import UserError
+from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.preprocessing import Preprocessing
-from engine.contract.rules import Rule
 from engine.loop import take_step, train
 from engine.models.describe import model_info
 from engine.obey import obey

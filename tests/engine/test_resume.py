@@ -16,17 +16,16 @@ from torch import nn
 from engine import optim, pending
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
     EarlyStoppingConfig,
     OptimizerConfig,
     RegularisationConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.rules import Rule
 from engine.finish import FILE
 from tests.engine.sessions import (
     UNGUARDED,

@@ -11,18 +11,17 @@ from torch import nn
 from engine import checkpoint, pending, rewind
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
     EarlyStoppingConfig,
     GuardConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule
 from engine.guard import Alarm, Guard
 from engine.progress import Progress
 from tests.engine.sessions import (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.contract.config import ScheduleConfig
+from engine.contract.training_tables import ScheduleConfig
 from engine.schedule import factor
 
 schedules = st.builds(

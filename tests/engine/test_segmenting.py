@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from engine import device, restore
 from engine.contract import events as e
-from engine.contract.config import RegularisationConfig, SegmentationConfig, TrainingConfig
+from engine.contract.config import SegmentationConfig
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.training_tables import RegularisationConfig, TrainingConfig
 from engine.data import Batch
 from engine.data.masks import IGNORED
 from engine.loop import train

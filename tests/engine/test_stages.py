@@ -6,14 +6,10 @@ import pytest
 
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
-    Config,
-    EarlyStoppingConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule, Stage
+from engine.contract.training_tables import EarlyStoppingConfig, OptimizerConfig, TrainingConfig
 from tests.engine.sessions import Script, ToyWorker, config, of, run, session, tensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from engine.contract import commands as c
-from engine.contract.config import (
+from engine.contract.config import DataConfig
+from engine.contract.rules import Rule, Stage
+from engine.contract.training_tables import (
     CheckpointConfig,
-    DataConfig,
     GuardConfig,
     OptimizerConfig,
     TrainingConfig,
 )
-from engine.contract.rules import Rule, Stage
 from tests.engine.sessions import config
 from tests.engine.steered import Steered
 

@@ -12,21 +12,18 @@ from safetensors.torch import load_file
 
 from engine import past, tasks
 from engine.contract import events as e
-from engine.contract.config import (
-    CheckpointConfig,
-    Config,
-    DataConfig,
-    EarlyStoppingConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RegularisationConfig,
-    ScheduleConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
 from engine.contract.rules import Rule
+from engine.contract.training_tables import (
+    CheckpointConfig,
+    EarlyStoppingConfig,
+    OptimizerConfig,
+    RegularisationConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 from engine.data import Feeding
 from engine.data.batch import in_parts
 from engine.data.loader import Key

@@ -20,18 +20,16 @@ from safetensors.numpy import load_file
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.errors import UserError
+from engine.contract.order import check_order
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
-    ModelConfig,
     OptimizerConfig,
     RegularisationConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.order import check_order
-from engine.contract.rules import Rule
 from engine.past import Past
 from engine.prepare import prepare as prepare_really
 from engine.runs import lock, store

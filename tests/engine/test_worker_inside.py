@@ -19,20 +19,18 @@ from engine.checkpoint import START
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.order import check_order
+from engine.contract.predictions import BEST, NEWEST
+from engine.contract.rules import Rule
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
     EarlyStoppingConfig,
-    ModelConfig,
     OptimizerConfig,
     RegularisationConfig,
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.contract.order import check_order
-from engine.contract.predictions import BEST, NEWEST
-from engine.contract.rules import Rule
 from engine.runs import lock, store
 from engine.runs.fork import create_fork
 from engine.runs.journal import EVENTS, Outbox, event_tail

@@ -13,11 +13,12 @@ from engine.contract import toml
 from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.codec import decode_command, encode
 from engine.contract.commands import AnyCommand
-from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.inspection import Samples
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule, Stage
+from engine.contract.training_tables import TrainingConfig
 from engine.contract.tree import ModelInfo, ModuleInfo
 
 T0 = 1_795_000_000.0

@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.fields import all_fields
 from engine.contract.rules import Rule
 from engine.contract.tasks import unread_tables
+from engine.contract.training_tables import TrainingConfig
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.panes.configuration import ConfigurationPane

@@ -6,15 +6,9 @@ from typing import Any
 from engine import checkpoint, past
 from engine.contract import commands as c
 from engine.contract import events as e
-from engine.contract.config import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    ScheduleConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig, ScheduleConfig, TrainingConfig
 from engine.data import Batch
 from engine.loop import train
 from engine.obey import obey

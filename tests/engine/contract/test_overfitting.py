@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine.contract import events as e
-from engine.contract.config import EarlyStoppingConfig
 from engine.contract.overfitting import Fit, fit_of
 from engine.contract.state import RunState
+from engine.contract.training_tables import EarlyStoppingConfig
 from tests.engine.contract.journals import CONFIG
 
 STEPS = 20

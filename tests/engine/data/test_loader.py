@@ -13,9 +13,10 @@ import psutil
 import pytest
 import torch
 
-from engine.contract.config import DataConfig, Sampling
+from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.training_tables import Sampling
 from engine.data import (
     Batch,
     DataIndex,

@@ -17,10 +17,11 @@ from torchvision.models import list_models, segmentation
 from transformers import AutoModel, AutoModelForCausalLM
 
 from engine import device, models, restore
-from engine.contract.config import Config, DataConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.events import StepsTrained
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.tasks import TASKS
+from engine.contract.training_tables import OptimizerConfig, TrainingConfig
 from engine.contract.tree import parameter_sizes
 from engine.data.batch import Batch
 from engine.loop import take_step

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from engine.contract.config import Config, DataConfig, ModelConfig, RegularisationConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
+from engine.contract.training_tables import RegularisationConfig
 from engine.models import load
 from engine.models.dropout import override
 from engine.models.source import LoadedModel

@@ -253,7 +253,7 @@ def test_a_tensor_of_another_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_dropout_is_set(tmp_path: Path) -> None:
-    from engine.contract.config import RegularisationConfig
+    from engine.contract.training_tables import RegularisationConfig
     from engine.models import dropout
 
     for family in FAMILIES:

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.contract.config import Config, DataConfig, ModelConfig, TrainingConfig
+from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.training_tables import TrainingConfig
 from engine.runs import lock
 
 WORKERS = Path(__file__).parent / "workers"

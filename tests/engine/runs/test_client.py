@@ -18,9 +18,10 @@ from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import toml
 from engine.contract.codec import decode_command, encode
-from engine.contract.config import Config, EarlyStoppingConfig, TrainingConfig
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.order import check_order
+from engine.contract.training_tables import EarlyStoppingConfig, TrainingConfig
 from engine.runs import lock, store
 from engine.runs.client import CommandRefused, Run, attach, resume, start
 from engine.runs.journal import COMMANDS, EVENTS, Outbox, event_tail

@@ -12,17 +12,11 @@ from torchvision.models import squeezenet1_1
 import engine
 from engine.contract import events as e
 from engine.contract import toml
-from engine.contract.config import (
-    CheckpointConfig,
-    Config,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.rules import Rule
 from engine.contract.state import RunState
+from engine.contract.training_tables import CheckpointConfig, OptimizerConfig, TrainingConfig
 from engine.runs import fork, store
 from engine.runs.client import Run
 from tests.ui.scripted import ScriptedRun

@@ -18,18 +18,16 @@ from engine import checkpoint
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import methods, plan
-from engine.contract.config import (
+from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
+from engine.contract.errors import UserError
+from engine.contract.rules import Rule
+from engine.contract.table import Table
+from engine.contract.training_tables import (
     CheckpointConfig,
-    Config,
-    DataConfig,
-    ModelConfig,
     OptimizerConfig,
     RegularisationConfig,
-    TextConfig,
     TrainingConfig,
 )
-from engine.contract.errors import UserError
-from engine.contract.rules import Rule, Table
 from engine.device import choose
 from engine.loop import train
 from engine.obey import obey
