@@ -102,11 +102,7 @@ def _step(session: Session) -> Iterator[e.Event]:
     try:
         stepped = take_step(session)
     except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        yield pieces.cut(session, error)
-        p.batch = start
-        session.reopen_data()
+        yield pieces.cut_after(session, error, start)
         return
     yield from session.pending.flush_if_due()
     save_now = stepped and every and p.step % every == 0 and p.batch < len(session.train_data)

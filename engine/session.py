@@ -173,6 +173,10 @@ class Session:
             self._batches = None
         return batch
 
+    def feed(self, batch: Batch) -> None:
+        """Have this be the next batch; `reopen_data` goes on with the epoch's."""
+        self._batches = iter([batch])
+
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""
         self._batches = self.train_prefix.reading = None
