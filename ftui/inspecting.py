@@ -1,6 +1,6 @@
 """What the app asks of the process that knows torch; tests put another in its place."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
@@ -33,7 +33,7 @@ class ModelInspector(Protocol):
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
 
-    def find(self, sought: Sought) -> AsyncIterator[Finding]:
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
         """A learning rate or a batch size, step by step; the process ends with the iterator."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import msgspec
@@ -19,7 +19,7 @@ HELPER = "engine.finder"
 _KILLED = "The search was killed, most likely for want of memory: set data.batch_size lower."
 
 
-async def find(sought: Sought, module: str = HELPER) -> AsyncIterator[Finding]:
+async def find(sought: Sought, module: str = HELPER) -> AsyncGenerator[Finding, None]:
     """What a search tells, up to what it suggests; whoever leaves it before ends the process.
 
     Raises `UserError`: the process's sentence, or how it died.

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -109,7 +109,7 @@ class Inspector:
             self._apart.discard(apart)
             await apart.close()
 
-    def find(self, sought: Sought) -> AsyncIterator[Finding]:
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
         """As `finder.find`, by a process of its own."""
         return finder.find(sought)
 
