@@ -25,7 +25,6 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.format import count, duration, number
 from ftui.widgets.plot import Marker, Scale, Series
-from ftui.widgets.plot.axes import labels
 
 Key = Literal["optimizer.lr", "data.batch_size"]
 _GIB = 2**30
@@ -87,7 +86,7 @@ class Search:
     def text(self, x: float) -> str:
         """What is tried at x, as a config takes it."""
         if self.key == "optimizer.lr":
-            return labels([float(f"{2**x:.2g}")], log=True)[0]
+            return f"{2**x:.2g}"
         return str(round(2**x))
 
     @property
@@ -132,8 +131,8 @@ class Search:
     @property
     def _progress(self) -> str:
         if self.rates:
-            newest = self.rates[-1]
-            rate, loss = self.text(math.log2(newest.lr)), number(newest.loss)
+            tried = self.rates[-1]
+            rate, loss = self.text(math.log2(tried.lr)), number(tried.loss)
             return f"step {len(self.rates)} of at most {LR_STEPS}: rate {rate}, loss {loss}"
         if self.sizes:
             newest = self.sizes[-1]

@@ -54,8 +54,7 @@ class FinderScreen(Sheet[str | None]):
         self.search = search
         self._inspector = inspector
         self._words = Static(markup=False)
-        mode = "ascii" if ascii_only else "braille"
-        self.plots = [Plot(mode=mode) for _ in search.figures]
+        self.plots = [Plot(mode="ascii" if ascii_only else "braille") for _ in search.figures]
         self._changed = True
 
     def compose(self) -> ComposeResult:

@@ -10,6 +10,9 @@ from ftui.widgets.plot.look import Glyphs, Row
 from ftui.widgets.plot.series import Floats, Scale
 from ftui.widgets.plot.window import Window
 
+_CELLS_A_NUMBER, _CELLS_A_TEXT = 12, 8
+"""That a label below the plot has room in, of steps and of others."""
+
 
 class Frame(NamedTuple):
     """The scales of a canvas, with the labels of their ticks by cell."""
@@ -49,13 +52,12 @@ def frame_of(
 
 def _step_labels(steps: Window, canvas: Canvas, scale: Scale) -> dict[int, str]:
     """By column."""
-    most = canvas.columns // 12 + 1
     if scale.ticks is None:
-        ticks = Axis(*steps).ticks(most, 1.0)
+        ticks = Axis(*steps).ticks(canvas.columns // _CELLS_A_NUMBER + 1, 1.0)
         texts = labels(ticks)
     else:
         inside = [x for x in scale.ticks if steps.holds(x)]
-        ticks = inside[:: -(-len(inside) // most) or 1]
+        ticks = inside[:: len(inside) // (canvas.columns // _CELLS_A_TEXT + 1) + 1]
         texts = [scale.text(x) for x in ticks]
     return dict(zip((_column(x, steps, canvas) for x in ticks), texts, strict=True))
 
