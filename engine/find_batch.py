@@ -13,9 +13,11 @@ import torch
 from msgspec.structs import replace
 
 from engine import memory
+from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.finding import SizeTried, Suggested
 from engine.data.batch import Batch, Inputs, on_each
+from engine.find_lr import for_search
 from engine.loop import take_step
 from engine.oom import is_out_of_memory
 from engine.peak import Peak, resident
@@ -23,8 +25,9 @@ from engine.session import Session
 
 _FIRST, _LARGEST = 2, 65_536
 """BatchNorm can't train on one; a config takes no more."""
-_LOOKED_AT = 4
-"""Batches of the data, of which the one with the largest samples is taken."""
+_LOOKED_AT, _READ = 4, 32
+"""Batches of the data, of which the one with the largest samples is taken, and how large they are
+at most."""
 _SECONDS, _FEWEST, _MOST = 1.0, 2, 50
 """How long a size is measured, and in how many steps."""
 _SHARE = 0.5
@@ -37,12 +40,19 @@ _STILL = 1e-8
 """Rate of the steps: real updates, of weights that stay finite, since other numbers may be slow."""
 
 
+def for_sizes(config: Config) -> Config:
+    """`find_lr.for_search`, with little to read."""
+    searched = for_search(config)
+    data = replace(config.data, batch_size=min(_READ, config.data.batch_size), workers=0)
+    return replace(searched, data=data)
+
+
 def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
     """Measure sizes from 2 on, and suggest the smallest with 90 % of the best throughput.
 
     Samples are some of the training data, over and over: reading is left out. It ends at all of the
     data, where memory is or would be short, or after two sizes that were no faster. The session, of
-    a config `find_lr.for_search`, is used up. Raises `UserError` where not even the smallest fits.
+    a config `for_sizes`, is used up. Raises `UserError` where not even the smallest fits.
     """
     began, sample = time.monotonic(), _sample(session)
     peak, before, tried = Peak(session.device.torch_device), resident(), list[SizeTried]()

@@ -56,7 +56,7 @@ def main() -> None:
 def search(sought: Sought, tell: Callable[[Event], None]) -> None:
     """Prepare as for a run, and look; raises `UserError` where that can't be done."""
     tell(PreparationAdvanced(stage="importing torch"))
-    from engine.find_batch import find_batch
+    from engine.find_batch import find_batch, for_sizes
     from engine.find_lr import find_lr, for_search
     from engine.prepare import prepare
 
@@ -64,9 +64,11 @@ def search(sought: Sought, tell: Callable[[Event], None]) -> None:
         if isinstance(event, PreparationAdvanced | Warned):
             tell(event)
 
+    by_rate = isinstance(sought, FindRate)
+    fit, look = (for_search, find_lr) if by_rate else (for_sizes, find_batch)
     with tempfile.TemporaryDirectory(prefix="ftui-") as folder:  # for what L2-SP goes back to
-        session = prepare(for_search(sought.config), Path(folder), Past(), None, heard, ())
-    for event in (find_lr if isinstance(sought, FindRate) else find_batch)(session):
+        session = prepare(fit(sought.config), Path(folder), Past(), None, heard, ())
+    for event in look(session):
         tell(event)
     session.train_data.close()
     session.val_data.close()

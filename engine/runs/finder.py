@@ -52,6 +52,7 @@ async def find(sought: Sought, module: str = HELPER) -> AsyncGenerator[Finding, 
         words = await complaints
         raise UserError(f"The search died{f': {plain(words, 200)}' if words else ''}.")
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that read for it
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes that read for it
         await process.wait()

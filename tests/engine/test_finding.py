@@ -19,7 +19,7 @@ from engine.contract.training_tables import (
     ScheduleConfig,
     TrainingConfig,
 )
-from engine.find_batch import find_batch, foreseen
+from engine.find_batch import find_batch, for_sizes, foreseen
 from engine.find_lr import averages, find_lr, for_search, suggestion
 from engine.session import Session
 from tests.engine.sessions import UNGUARDED, TrainTensors, config, of, run, session, tensors
@@ -149,7 +149,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hungry(folder: Path, most: int) -> tuple[Session, Hungry]:
-    asked = for_search(config(training=TrainingConfig(accumulate=3)))
+    asked = for_sizes(config(training=TrainingConfig(accumulate=3)))
     net = Hungry(most)
     return learning(folder, asked, net), net
 
