@@ -102,7 +102,10 @@ def cached(event: PrefixCached) -> str:
     if not event.cut:
         return plain(f"{event.data}: the frozen part is not kept, {event.why}")
     where = "on disk" if event.on_disk else "in memory"
-    kept = f"{event.samples:,} samples, {size(event.size)} {where}"
+    views = f" in {event.views} views" if event.views > 1 else ""
+    count = event.samples // event.views
+    half = "" if event.precision == "exact" else f" in {event.precision}"
+    kept = f"{count:,} samples{views}{half}, {size(event.size)} {where}"
     return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
 
 

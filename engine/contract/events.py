@@ -235,6 +235,10 @@ class PrefixCached(Event, frozen=True):
     cut: str = ""
     """Where the model goes on from, in words; empty where nothing is remembered."""
     samples: int = 0
+    views: int = 1
+    """Of each, where augmentation makes several; they are among `samples`."""
+    precision: Literal["exact", "fp16", "bf16"] = "exact"
+    """In which they are kept."""
     size: int = 0
     """Bytes."""
     on_disk: bool = False
