@@ -105,7 +105,8 @@ def cached(event: PrefixCached) -> str:
     views = f" in {event.views} views" if event.views > 1 else ""
     count = event.samples // event.views
     half = "" if event.precision == "exact" else f" in {event.precision}"
-    kept = f"{count:,} samples{views}{half}, {size(event.size)} {where}"
+    known = f", {event.reused:,} known already" if event.reused else ""
+    kept = f"{count:,} samples{views}{half}{known}, {size(event.size)} {where}"
     return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
 
 

@@ -237,6 +237,8 @@ class PrefixCached(Event, frozen=True):
     samples: int = 0
     views: int = 1
     """Of each, where augmentation makes several; they are among `samples`."""
+    reused: int = 0
+    """Of them, those that were known from another run."""
     precision: Literal["exact", "fp16", "bf16"] = "exact"
     """In which they are kept."""
     size: int = 0

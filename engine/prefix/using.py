@@ -1,8 +1,7 @@
 """The frozen beginning of a run's model, remembered for its training and its validation data."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +12,10 @@ from torch import Tensor, nn
 from engine.contract.events import Event, PrefixCached
 from engine.data.batch import Batch, Inputs, in_parts, on_each
 from engine.oom import is_out_of_memory
+from engine.prefix import keys
 from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit
 from engine.prefix.find import find
+from engine.prefix.shelf import Shelf
 from engine.prefix.store import NoRoom, Store
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Prefix:
     """Whether plan, settings or weights may be others than when it was looked for."""
     cut: Cut | None = None
     store: Store | None = None
+    shelf: Shelf = field(default_factory=lambda: Shelf(None))
+    """What other runs have computed."""
+    reused: int = 0
+    """Samples that came from there."""
     full: bool = False
     """Whether all of the data is in the store."""
     batches: list[list[int]] = field(default_factory=list)
@@ -81,7 +86,7 @@ class Prefix:
     def forget(self, why: str) -> PrefixCached | None:
         """Remember nothing; returns what is to be told of it, once."""
         self.cut, self.store, self.full, self.batches, self.key = None, None, False, [], b""
-        self.reading, self.done = None, Counter()
+        self.reading, self.done, self.reused = None, Counter(), 0
         return self.tell(PrefixCached(step=0, data=self.data, why=why)) if why != NOTHING else None
 
     def tell(self, event: PrefixCached) -> PrefixCached | None:
@@ -219,10 +224,10 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if not is_out_of_memory(error):
             raise
         return "there was not enough memory to look for where to cut the model"
-    key = _key(session, cut)
+    key = keys.of_rows(session, cut)
     if key != prefix.key:
         prefix.forget(NOTHING)
-        prefix.key = key
+        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
 
@@ -241,6 +246,7 @@ def _take(
             cut=prefix.cut.words,
             samples=len(store),
             views=prefix.views,
+            reused=min(prefix.reused, len(store)),
             precision=session.config.training.cache_precision,
             size=store.size,
             on_disk=store.on_disk,
@@ -257,14 +263,25 @@ def _take(
         return False
     prefix.store = prefix.store or Store(samples * prefix.views, session.folder)
     try:
-        rows = _recorded(session, prefix.cut, batch)
-        kept = _as_kept(rows, _HALF.get(session.config.training.cache_precision))
-        prefix.store.put(numbers, {**kept, _TARGETS: batch.targets})
+        prefix.store.put(numbers, {**_rows(session, prefix, batch), _TARGETS: batch.targets})
     except (NoRoom, Unfit) as refused:
         if told := prefix.forget(str(refused)):
             session.pending.add(_here(told, session))
         return True
     return False
+
+
+def _rows(session: "Session", prefix: Prefix, batch: Batch) -> Mapping[str, Tensor]:
+    """What is remembered of a batch, from the shelf or computed and put there."""
+    assert prefix.cut
+    digest = keys.of_inputs(batch.inputs)
+    if known := prefix.shelf.get(digest):
+        prefix.reused += len(batch)
+        return known
+    rows = _recorded(session, prefix.cut, batch)
+    kept = _as_kept(rows, _HALF.get(session.config.training.cache_precision))
+    prefix.shelf.put(digest, kept)
+    return kept
 
 
 def _as_kept(rows: dict[str, Tensor], half: torch.dtype | None) -> dict[str, Tensor]:
@@ -310,27 +327,6 @@ def _probes(inputs: Inputs) -> list[Inputs]:
         return [inputs[:count] for count in _PROBES]
     short = max(1, Sizes.of(inputs).length - 1)
     return [inputs, {name: x[: _PROBES[1], :short] for name, x in inputs.items()}]
-
-
-def _key(session: "Session", cut: Cut) -> bytes:
-    """A digest of all that rows depend on: where they are taken, weights, data, pieces."""
-    digest = hashlib.blake2b(digest_size=16)
-    data = session.config.data
-    about = (
-        cut.points,
-        cut.into,
-        data.augment,
-        data.augment_strength,
-        session.config.training.cache,
-        session.config.training.cache_precision,
-        session.progress.pieces,
-    )
-    digest.update(repr(about).encode())
-    for tensor in cut.fixed:
-        flat = tensor.detach().cpu().contiguous().flatten()
-        if flat.numel():
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.digest()
 
 
 def _stamp(cut: Cut) -> list[tuple[int, int]]:
