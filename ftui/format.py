@@ -2,7 +2,7 @@
 
 import math
 
-from engine.contract.events import Evaluated, PrefixCached
+from engine.contract.events import Evaluated, PrefixAdvanced, PrefixCached
 from engine.contract.inspection import TextBaseline
 from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
@@ -95,6 +95,11 @@ def short(amount: float) -> str:
             scaled = amount / limit
             return f"{scaled:.0f}{unit}" if scaled >= 99.95 else f"{scaled:.1f}{unit}"
     return f"{amount:.0f}"
+
+
+def filling(event: PrefixAdvanced) -> str:
+    """How far the frozen part is computed."""
+    return f"frozen part computed of {event.samples:,}/{event.of:,}"
 
 
 def cached(event: PrefixCached) -> str:

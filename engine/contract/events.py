@@ -227,6 +227,15 @@ class MicroBatchHalved(Event, frozen=True):
     """How many are in the largest of them."""
 
 
+class PrefixAdvanced(Event, frozen=True):
+    """How far the frozen part is computed that is to be remembered; about once a second."""
+
+    step: int
+    samples: int
+    of: int
+    """Both with each view of a sample counted."""
+
+
 class PrefixCached(Event, frozen=True):
     """What lies before everything that trains was computed once and is remembered, or is not."""
 
@@ -354,6 +363,7 @@ AnyEvent = (
     | GradientsMeasured
     | Rewound
     | MicroBatchHalved
+    | PrefixAdvanced
     | PrefixCached
     | RunPaused
     | RunContinued

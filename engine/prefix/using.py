@@ -1,5 +1,6 @@
 """The frozen beginning of a run's model, remembered for its training and its validation data."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from engine.contract.events import Event, PrefixCached
+from engine.contract.events import Event, PrefixAdvanced, PrefixCached
 from engine.data.batch import Batch, Inputs, in_parts, on_each
 from engine.oom import is_out_of_memory
 from engine.prefix import keys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _TARGETS = "@targets"
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_SECONDS_BETWEEN_WORDS = 1.0
 _PROBES = (3, 2)
 """Samples of the two batches that a cut is looked for with."""
 
@@ -57,6 +59,8 @@ class Prefix:
     """Views and batches that are still to be computed."""
     probe: Inputs | None = None
     told: str = ""
+    said: float = 0.0
+    """When it was last told how far it is."""
 
     def outputs(self, run: Run, inputs: Inputs) -> Any:
         """What `run` gives, or the same from what is remembered, where that is in `inputs`."""
@@ -139,9 +143,18 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
     else:
         session.pending.add_skipped(batch.skipped)
     if not _take(session, prefix, batch, session.train_data.samples, view):
+        yield from _advanced(session, prefix)
         return False
     yield from session.pending.flush()
     return prefix.cut is None
+
+
+def _advanced(session: "Session", prefix: Prefix) -> Iterator[Event]:
+    now = time.monotonic()
+    if prefix.store and now - prefix.said > _SECONDS_BETWEEN_WORDS:
+        prefix.said = now
+        of = session.train_data.samples * prefix.views
+        yield PrefixAdvanced(step=session.progress.step, samples=len(prefix.store), of=of)
 
 
 def _rest(prefix: Prefix, data: "TrainData") -> Iterator[tuple[int, Batch]]:
