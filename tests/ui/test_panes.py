@@ -176,7 +176,9 @@ async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_
             "share": 0.93,
         }
         run.tell(e.PrefixCached(0, "training", "after layer3", **kept, time=T0 + 6))
-        kept_words = "training: goes on after layer3, 93 % kept (1,300 samples in 2 views, 32 known"
+        kept_words = (
+            "training: goes on after layer3, 93.0 % kept (1,300 samples in 2 views, 32 known"
+        )
         await until(pilot, lambda: kept_words in " ".join(pane.text.split()))
         assert "computed of" not in status.text
         run.tell(e.PrefixCached(9, "training", why="it draws lots", time=T0 + 7))
