@@ -42,6 +42,7 @@ class ConfigurationPane(Pane):
             "L",
             "find('optimizer.lr')",
             "Find rate",
+            show=False,  # the form says it where it is of use
             id="config.find-lr",
             tooltip="Find a learning rate by trying, before a run starts",
         ),
@@ -49,6 +50,7 @@ class ConfigurationPane(Pane):
             "B",
             "find('data.batch_size')",
             "Find size",
+            show=False,
             id="config.find-batch",
             tooltip="Find a batch size by trying, before a run starts",
         ),
@@ -131,6 +133,8 @@ class ConfigurationPane(Pane):
         if self._config is None:
             return
         notes = {}
+        if not self._of_run:
+            notes = {"optimizer.lr": Note("L finds one"), "data.batch_size": Note("B finds one")}
         if unread := consistency.unread(self._config):
             notes["task"] = Note(unread, ".warn")
         if self._live:
