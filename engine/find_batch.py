@@ -25,6 +25,8 @@ from engine.session import Session
 
 _FIRST, _LARGEST = 2, 65_536
 """BatchNorm can't train on one; a config takes no more."""
+_STEPS = 4
+"""An epoch has so many at least, of whatever size is tried."""
 _LOOKED_AT, _READ = 4, 32
 """Batches of the data, of which the one with the largest samples is taken, and how large they are
 at most."""
@@ -50,14 +52,14 @@ def for_sizes(config: Config) -> Config:
 def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
     """Measure sizes from 2 on, and suggest the smallest with 90 % of the best throughput.
 
-    Samples are some of the training data, over and over: reading is left out. It ends at all of the
-    data, where memory is or would be short, or after two sizes that were no faster. The session, of
-    a config `for_sizes`, is used up. Raises `UserError` where not even the smallest fits.
+    Samples are some of the training data, over and over: reading is left out. It ends where an
+    epoch would have fewer than four steps, where memory is or would be short, or after two sizes
+    that were no faster. The session, of a config `for_sizes`, is used up. Raises `UserError` where
+    not even the smallest fits.
     """
     began, sample = time.monotonic(), _sample(session)
     peak, before, tried = Peak(session.device.torch_device), resident(), list[SizeTried]()
-    size, why = min(_FIRST, session.train_data.samples), ""
-    most = min(session.train_data.samples, _LARGEST)
+    size, why, samples = _FIRST, "", session.train_data.samples
     while not why:
         measured = _measure(session, sample, size, peak)
         if measured is None:
@@ -66,8 +68,8 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
         yield measured
         tried.append(measured)
         size *= 2
-        if size > most:
-            why = f"There are {session.train_data.samples:,} training samples."
+        if size > min(samples // _STEPS, _LARGEST):
+            why = f"Of {samples:,} training samples larger ones would leave few steps an epoch."
         elif _in_vain(tried) >= _IN_VAIN:
             why = "Larger ones were no faster."
         elif session.device.torch_device.type != "cuda":

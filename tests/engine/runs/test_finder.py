@@ -63,10 +63,10 @@ async def test_how_it_failed_is_a_sentence(path: str, words: str) -> None:
 
 @pytest.mark.slow
 async def test_the_real_process(tmp_path: Path) -> None:
-    for number in range(12):
+    for number in range(48):
         place = tmp_path / "pictures" / "ab"[number % 2] / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), (20 * number, 0, 0)).save(place)
+        Image.new("RGB", (32, 32), (5 * number, 0, 0)).save(place)
     config = asked(
         tmp_path / "pictures",
         trainable=[Rule("*")],
