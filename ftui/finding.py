@@ -28,6 +28,8 @@ from ftui.widgets.plot import Marker, Scale, Series
 
 Key = Literal["optimizer.lr", "data.batch_size"]
 _GIB = 2**30
+_RUN_AWAY = 2.0
+"""Times the first loss."""
 
 
 class Figure(NamedTuple):
@@ -99,7 +101,7 @@ class Search:
     def figures(self) -> list[Figure]:
         """One or two, whatever was told yet."""
         if self.key == "optimizer.lr":
-            points = [(x.lr, math.nan if x.loss is None else x.loss) for x in self.rates]
+            points = [(x.lr, self._drawn(x.loss)) for x in self.rates]
             span = math.log2(LOWEST_LR), math.log2(HIGHEST_LR)
             return [Figure(_series("loss", points, "primary"), span)]
         unit = TASKS[self.config.task].unit
@@ -109,6 +111,11 @@ class Search:
             Figure(_series(unit, speeds, "primary", sparse=True)),
             Figure(_series("memory in GiB", memory, "accent", sparse=True)),
         ]
+
+    def _drawn(self, loss: float | None) -> float:
+        """NaN of a loss that has run away: beside it the others would be a flat line."""
+        first = self.rates[0].loss or math.inf
+        return loss if loss is not None and loss <= _RUN_AWAY * first else math.nan
 
     @property
     def markers(self) -> list[Marker]:
