@@ -120,7 +120,7 @@ def _parts(text: str, pattern: str) -> list[str]:
 
 
 class PicturesWithSets:
-    """Inputs (B, 3, H, W), float32, normalised; targets (B, classes), 0 or 1, float32."""
+    """Inputs (B, 3, H, W), uint8; targets (B, classes), 0 or 1, float32."""
 
     def __init__(
         self, samples: Sequence[SetSample], classes: int, pre: Preprocessing, seed: int

@@ -15,11 +15,11 @@ from engine.data.batch import Batch
 from engine.data.loader import Key
 from engine.data.packed import PackedPaths
 from engine.data.samples import Sample
-from engine.data.transforms import Augmentation
+from engine.data.transforms import Augmentation, Pixels
 
 
 class Pictures(ABC):
-    """Inputs (B, 3, H, W), float32, normalised; labels (B,), int64."""
+    """Inputs (B, 3, H, W), uint8; labels (B,), int64."""
 
     augmented = True
 
@@ -27,7 +27,6 @@ class Pictures(ABC):
         """`labels` are one for each picture, int64."""
         self.labels = labels
         self._pre, self._seed = pre, seed
-        self._to_input = transforms.ToInput(pre)
         self._transforms: dict[Augmentation, transforms.Transform] = {}
 
     def __len__(self) -> int:
@@ -36,15 +35,15 @@ class Pictures(ABC):
     def __getitem__(self, key: Key) -> Batch:
         epoch, draws, augmentation = key
         side = self._pre.image_size
-        images = np.empty((len(draws), 3, side, side), np.float32)
+        images = np.empty((len(draws), 3, side, side), np.uint8)
         numbers: list[int] = []
         skipped = []
         for draw in draws:
-            image = self.seen(draw, augmentation, epoch)
-            if isinstance(image, FileSkipped):
-                skipped.append(image)
+            pixels = self.seen(draw, augmentation, epoch)
+            if isinstance(pixels, FileSkipped):
+                skipped.append(pixels)
                 continue
-            self._to_input(image, images[len(numbers)])
+            images[len(numbers)] = pixels.transpose(2, 0, 1)
             numbers.append(draw % len(self.labels))
         return Batch(
             torch.from_numpy(images[: len(numbers)]),
@@ -53,13 +52,13 @@ class Pictures(ABC):
             numbers,
         )
 
-    def seen(self, draw: int, augmentation: Augmentation, epoch: int) -> Image.Image | FileSkipped:
-        """What the model is given for a draw of an epoch, before it becomes numbers."""
+    def seen(self, draw: int, augmentation: Augmentation, epoch: int) -> Pixels | FileSkipped:
+        """What the model is given for a draw of an epoch, before it is normalised."""
         image = self._read(draw % len(self.labels))
         if isinstance(image, FileSkipped):
             return image
         seed = transforms.mix(self._seed, epoch, draw)
-        return transforms.augmented(self._transform(augmentation), image, seed)
+        return transforms.augmented(self._transform(augmentation), np.array(image), seed)
 
     def _transform(self, augmentation: Augmentation) -> transforms.Transform:
         if augmentation not in self._transforms:

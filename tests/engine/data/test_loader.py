@@ -101,7 +101,7 @@ class TestEpochs:
         assert shown == set(in_order)
         assert len(in_order) == len(data.train) == len(set(in_order))
         assert [label for _, label in in_order] == [sample.label for sample in data.train]
-        assert batches[0].inputs.dtype == torch.float32
+        assert batches[0].inputs.dtype == torch.uint8
         assert batches[0].inputs.shape == (4, 3, 16, 16)
         assert batches[0].targets.dtype == torch.int64
 
