@@ -41,7 +41,7 @@ class MaskedPictures:
         return np.zeros(len(self), np.int64)
 
     def __getitem__(self, key: Key) -> Batch:
-        epoch, draws, augmentation = key
+        epoch, draws, augmentation, _ = key
         side = self._pre.image_size
         images = np.empty((len(draws), 3, side, side), np.uint8)
         targets = np.empty((len(draws), side, side), np.int16)
