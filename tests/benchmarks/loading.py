@@ -2,11 +2,10 @@
 
     python -m tests.benchmarks.loading [ROUNDS]
 
-Real pictures (two photographs that scikit-learn ships, pictures of the demo) as JPEGs of 500 x 375,
-and photographs of 12 megapixels; batches of 16 at 224 pixels, read in one process on one thread,
-until they are numbers for the model. The ways take turns; prints the median of the processor time in
-milliseconds a
-picture, and the ratio to the tutorial of the same round.
+Real pictures (two photographs that scikit-learn ships, pictures of the demo) as JPEGs of 500 x 375
+and of 12 megapixels; batches of 16 at 224 pixels, read in one process on one thread, until they are
+numbers for the model. The ways take turns; prints the median of the processor time in milliseconds
+a picture, and the ratio to the tutorial of the same round.
 """
 
 import sys
