@@ -38,6 +38,11 @@ class Device:
         """As `send`, of all that goes into a model."""
         return on_each(inputs, self.send)
 
+    def wait(self) -> None:
+        """Until all is done that was begun on it."""
+        if self.torch_device.type != "cpu":
+            torch.get_device_module(self.torch_device).synchronize()
+
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""
         if self.precision == "fp32":

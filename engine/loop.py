@@ -167,7 +167,7 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     size, device = len(batch), session.device
     if size == 0:
         return None
-    p, inputs, targets = session.progress, device.send_all(batch.inputs), device.send(batch.targets)
+    p, inputs, targets = session.progress, session.send(batch.inputs), device.send(batch.targets)
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
     inputs, targets = session.objective.mix(inputs, targets, seed)
     losses: list[Tensor] = []

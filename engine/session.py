@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from engine import adapters, freeze, l2_sp, optim, origin, reinit
@@ -16,7 +17,8 @@ from engine.contract.config import Config
 from engine.contract.events import PlanChanged
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
-from engine.data import Batch
+from engine.data.batch import Batch, Inputs
+from engine.data.transforms import Normalise
 from engine.device import Device
 from engine.guard import Guard
 from engine.past import Obeyed
@@ -88,6 +90,8 @@ class Session:
         decay = self.config.regularisation.ema
         self.average = MovingAverage(decay) if decay else None
         self.pending = Pending(self.progress, self.told, self._watch)
+        pre = self.info.preprocessing
+        self._normalise = Normalise(pre) if pre else None
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")
@@ -179,6 +183,12 @@ class Session:
     def feed(self, batch: Batch) -> None:
         """Have this be the next batch; `reopen_data` goes on with the epoch's."""
         self._batches = iter([batch])
+
+    def send(self, inputs: Inputs) -> Inputs:
+        """What goes into the model, on its device: pictures travel as bytes."""
+        if self._normalise and isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+            inputs = self._normalise(self.device.send(inputs))
+        return self.device.send_all(inputs)
 
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""

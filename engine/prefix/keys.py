@@ -46,6 +46,7 @@ def of_computing(session: "Session", cut: Cut) -> bytes | None:
     device = session.device
     about = (
         session.info.name,
+        repr(session.info.preprocessing),  # what goes in is not normalised yet
         repr(session.module),
         str(getattr(session.module, "config", "")),
         (device.torch_device.type, device.name, device.precision, torch.get_num_threads()),

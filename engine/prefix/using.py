@@ -228,7 +228,7 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if batch is None:
             return NOTHING
         some = torch.arange(_PROBES[0]) % len(batch)
-        prefix.probe = on_each(batch.inputs, lambda x: session.device.send(x[some]))
+        prefix.probe = session.send(on_each(batch.inputs, lambda x: x[some]))
     try:
         cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
     except Unfit as unfit:
@@ -311,12 +311,12 @@ def _as_kept(rows: dict[str, Tensor], half: torch.dtype | None) -> dict[str, Ten
 def _recorded(session: "Session", cut: Cut, batch: Batch) -> dict[str, Tensor]:
     from engine import pieces
 
-    device, run = session.device, _run(session)
+    run = _run(session)
     while True:
         try:
             count = session.pieces_of(len(batch))
             parts = [
-                cut.record(run, device.send_all(inputs))
+                cut.record(run, session.send(inputs))
                 for inputs, _ in in_parts(batch.inputs, batch.targets, count)
             ]
             return {name: torch.cat([part[name] for part in parts]) for name in cut.points}
