@@ -138,8 +138,12 @@ class Scan(Struct, frozen=True, kw_only=True):
     same: int
     """Validation samples that are training samples, too: of texts but for case and spaces."""
     first_same: list[Twins]
+    compared: int = 0
+    """Validation samples that were compared with all training samples, for near copies."""
+    to_compare: int = 0
+    """How many will have been; known once all were looked at."""
     near: int
-    """Validation pictures that nearly are; told once it is done."""
+    """Validation samples that nearly are."""
     first_near: list[Twins]
     broken: int
     """Pictures whose header is fine and whose pixels can't be read."""
@@ -148,7 +152,7 @@ class Scan(Struct, frozen=True, kw_only=True):
 
     @property
     def done(self) -> bool:
-        return self.looked == self.wanted
+        return self.looked == self.wanted and self.compared == self.to_compare
 
 
 class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):

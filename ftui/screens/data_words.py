@@ -97,8 +97,11 @@ def _balance(overview: Overview, noun: str) -> str:
 
 def _scanned(scan: Scan, noun: str) -> list[Sentence]:
     found: list[Sentence] = []
-    if not scan.done:
+    if scan.looked < scan.wanted:
         found.append((f"Looked at {scan.looked:,} of {scan.wanted:,} {noun}s ...", ".muted"))
+    elif not scan.done:
+        progress = f"{scan.compared:,} of {scan.to_compare:,}"
+        found.append((f"Compared {progress} with those to train on ...", ".muted"))
     elif scan.wanted < scan.total:
         found.append((f"Looked at {scan.wanted:,} of {scan.total:,} {noun}s.", ".muted"))
     if scan.same:
