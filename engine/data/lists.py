@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain
-from engine.data import picture
+from engine.data.checking import reasons
 from engine.data.samples import DataIndex, Sample
 from engine.data.split import split
 from engine.data.table import SUFFIXES
 
 _TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test", "dev")
-_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,13 @@ def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], l
     path = expand(config.data.path)
     tell(f"checking the pictures of {plain(path)}")
     listed = list(_lines(path, config))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        reasons = list(pool.map(_reason_to_skip, (line.path for line in listed)))
+    found = list(reasons([line.path for line in listed], path, tell))
     skipped = [
         FileSkipped(path=plain(line.path, limit=4096), reason=reason)
-        for line, reason in zip(listed, reasons, strict=True)
+        for line, reason in zip(listed, found, strict=True)
         if reason
     ]
-    good = [line for line, reason in zip(listed, reasons, strict=True) if not reason]
+    good = [line for line, reason in zip(listed, found, strict=True) if not reason]
     if not good:
         first = f"; the first, {skipped[0].path}: {skipped[0].reason}" if skipped else ""
         raise UserError(f"data.path: {plain(path)} lists no picture that can be read{first}.")
@@ -194,12 +191,4 @@ def _split(value: Any, number: int, path: Path, column: str) -> str:
             f'images.split_column: entry {number} of {plain(path)} has "{plain(said)}" in its '
             f'column "{plain(column)}", not train or val.'
         )
-    return ""
-
-
-def _reason_to_skip(path: Path) -> str:
-    try:
-        picture.check(path)
-    except picture.Unreadable as error:
-        return error.reason
     return ""

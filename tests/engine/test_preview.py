@@ -12,7 +12,7 @@ from PIL import Image
 from engine import preview
 from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, AskData, AskSamples, AskScan, Samples, Shown, Twins
+from engine.contract.inspection import NO_MODEL, AskData, AskScan, Samples, Shown, Twins, Which
 from engine.contract.preprocessing import Preprocessing
 from engine.data import likeness, transforms
 from engine.data.loader import Key
@@ -28,8 +28,7 @@ RESNET = ModelConfig("torchvision/resnet18", "none")
 
 
 def ask(config: Config, part: str = "train", numbers: tuple[int, ...] = (0,), **more) -> Samples:
-    question = AskSamples(id=1, config=config, part=part, numbers=list(numbers), **more)
-    return preview.samples(question)
+    return preview.samples(config, Which(part, list(numbers), **more))
 
 
 def pixels(shown: Shown) -> np.ndarray:
