@@ -51,9 +51,11 @@ def image_widget() -> Any:
     terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc,assignment]
     try:
         from textual_image import widget
+
+        from ftui.sixels import SixelImage
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
-    kinds = {"kitty": widget.TGPImage, "sixel": widget.SixelImage, "blocks": widget.HalfcellImage}
+    kinds = {"kitty": widget.TGPImage, "sixel": SixelImage, "blocks": widget.HalfcellImage}
     return kinds[graphics()]
 
 
