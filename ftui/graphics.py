@@ -52,10 +52,10 @@ def image_widget() -> Any:
     try:
         from textual_image import widget
 
-        from ftui.sixels import SixelImage
+        from ftui import terminal_pictures as ours
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
-    kinds = {"kitty": widget.TGPImage, "sixel": SixelImage, "blocks": widget.HalfcellImage}
+    kinds = {"kitty": ours.KittyImage, "sixel": ours.SixelImage, "blocks": widget.HalfcellImage}
     return kinds[graphics()]
 
 
