@@ -25,6 +25,7 @@ from engine.prefix.using import Prefix
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
+from engine.shards import Stamp
 from engine.tasks.task import Objective, TrainData, ValData
 
 
@@ -75,6 +76,8 @@ class Session:
     """Paths of the layers whose adapters were merged into their weights by then."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
+    frozen_as: Stamp = field(default_factory=list)
+    """What was frozen when it was saved."""
 
     def __post_init__(self) -> None:
         self.config = self.asked

@@ -13,6 +13,9 @@ from engine.data.batch import Batch
 from engine.data.transforms import Augmentation
 from engine.data.workers import Feeding, ReadingPool
 
+_VIEWS = 1
+"""Sets the seed of which views an epoch takes apart from that of its order."""
+
 
 class Key(NamedTuple):
     """All that a batch depends on: what reads it needs to be told nothing else."""
@@ -82,18 +85,20 @@ class TrainLoader:
         """The batches of epoch `number`, but for the first `skip_batches`, which aren't read."""
         return self._reader.read(self._keys(number)[skip_batches:])
 
-    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
-        """The samples of each batch of `epoch`, which aren't read."""
+    def numbers(self, number: int, skip_batches: int = 0, views: int = 1) -> Iterator[list[int]]:
+        """The samples of each batch of `epoch`, which aren't read; of several views one is drawn
+        for each, and view v of sample n is n + v * samples."""
+        drawn = order.uniform(self._count, views, transforms.mix(self._seed, number, _VIEWS))
         for key in self._keys(number)[skip_batches:]:
-            yield [draw % self._count for draw in key.draws]
+            yield [n % self._count + self._count * drawn[n % self._count] for n in key.draws]
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
-        """Each sample by its number, for what is computed once: all batches are of one size, as
-        kernels round by it, so that the last one begins again with the first samples."""
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
+        """A view of each sample by its number, for what is computed once: all batches are of one
+        size, as kernels round by it, so that the last one begins again with the first samples."""
         size = min(self._size, self._count)
-        starts = range(0, self._count, size)
+        starts, augmentation = range(0, self._count, size), self._augmentation
         keys = [
-            Key(1, tuple(n % self._count for n in range(start, start + size)), self._augmentation)
+            Key(view + 1, tuple(n % self._count for n in range(start, start + size)), augmentation)
             for start in starts
         ]
         return self._reader.read(keys[skip_batches:])

@@ -22,7 +22,7 @@ from engine.runs.client import Run
 from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError, called
-from ftui.format import cached, count, delivered, duration, main_figure, measured, number
+from ftui.format import cached, count, delivered, duration, filling, main_figure, measured, number
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -201,6 +201,9 @@ class _Lines:
                 click.echo(f"weights {plain(event.weights)}")
             case e.PrefixCached():
                 click.echo(cached(event))
+            case e.PrefixAdvanced() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+                self._told = time.monotonic()
+                click.echo(filling(event))
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -230,6 +233,8 @@ class _Bar:
             case e.ModelLoaded():
                 words = f"weights {plain(event.weights)}"
                 self._progress.console.print(words, markup=False, highlight=False)
+            case e.PrefixAdvanced():
+                self._progress.update(self._task, description=filling(event))
             case e.PrefixCached():
                 self._progress.console.print(cached(event), markup=False, highlight=False)
             case e.FileSkipped() | e.Warned():
