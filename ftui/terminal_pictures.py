@@ -6,6 +6,8 @@ Imported by `ftui.graphics` only.
 import re
 from typing import Any
 
+from rich.control import Control
+from rich.segment import Segment
 from textual.app import ComposeResult
 from textual_image.renderable import tgp
 from textual_image.widget import sixel
@@ -28,7 +30,7 @@ class KittyImage(Image, Renderable=_Freed):
 
 
 class SixelImage(sixel.Image, Renderable=sixel._NoopRenderable):
-    """In colours that xterm selects, too."""
+    """In colours that xterm selects, too, and with nothing left beside it of what was there."""
 
     def compose(self) -> ComposeResult:
         yield _Selecting(self.image, self._sixel_options)
@@ -39,3 +41,9 @@ class _Selecting(sixel._ImageSixelImpl):
         """Each colour is selected after it was defined: most terminals take a definition for a
         choice, but xterm goes on in the colour before."""
         return _DEFINITION.sub(r"\1#\2", super()._image_to_sixels(*asked, **more))
+
+    def _get_sixel_segments(self, sixel_data: str) -> list[Segment]:
+        """The row goes on beside the picture, not below it."""
+        *drawn, _ = super()._get_sixel_segments(sixel_data)
+        right, below = self.screen.find_widget(self).visible_region.bottom_right
+        return [*drawn, Segment(Control.move_to(right, below - 1).segment.text)]

@@ -36,7 +36,7 @@ _LISTED = 1000
 """Samples in the list; the CSV has more."""
 _VIEWS = ("matrix", "classes", "samples")
 _NOTHING = "No predictions are kept of this run: v evaluates it while it is live."
-_KEYS = "1-3 tab views  enter opens  a all  s shares  b best  ctrl+s CSV  ? keys  escape closes"
+_KEYS = "tab 1-3 view  enter opens  a all  s shares  b best  ctrl+s CSV  ? keys"
 _PER_LABEL = "per-label"
 _NO_CLASSES = (
     "A language model says tokens, not classes: in place of a matrix there are the blocks of text "

@@ -119,14 +119,17 @@ async def test_kittys_protocol(protocol: Callable[[str], io.StringIO]) -> None:
 
 
 async def test_sixels(protocol: Callable[[str], io.StringIO]) -> None:
-    """Two colours, each selected after it was defined, at the picture's own corner."""
+    """Two colours, each selected after it was defined, from the picture's first cell on; then the
+    cursor is behind its last."""
     protocol("sixel")
     app = Frame()
     async with app.run_test(size=(60, 10)) as pilot:
         app.picture.show(png(HALVES))
         await until(pilot, lambda: "\x1bP" in text(app))
         said = text(app)
-    found = re.search(r'\x1b\[(\d+);(\d+)H\x1bP[\d;]*q"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\', said)
+    found = re.search(
+        r'\x1b\[(\d+);(\d+)H\x1bP[\d;]*q"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\\x1b\[10;41H', said
+    )
     assert found
     row, column, wide, high = map(int, found.groups()[:4])
     assert (row, column) == (1, 21)  # 20 of 60 cells
