@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import checkpoint, device, memory, models, restore, tasks
+from engine import checkpoint, device, memory, models, restore, speed, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract import consistency
 from engine.contract.config import Config
@@ -42,7 +42,7 @@ def prepare(
         tell(Warned(message=unread))
     past.follow(config)
     _set_threads(config, past, tell)
-    chosen = device.choose(config.training)
+    chosen = device.choose(config.training, past.speed)
     if chosen.warning:
         tell(Warned(message=chosen.warning))
     if chosen.torch_device.type == "cpu":
@@ -88,6 +88,10 @@ def prepare(
     )
     for warning in restore.begin(session, past, saved, script):
         tell(Warned(message=warning))
+    if measured := speed.measure(session, known=past.speed is not None, tell=stage):
+        tell(measured)
+    for event in speed.compile_ahead(session, stage):
+        tell(event)
     return session
 
 

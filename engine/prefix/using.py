@@ -185,7 +185,7 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if batch is None:
             return NOTHING
         some = torch.arange(_PROBES[0]) % len(batch)
-        prefix.probe = on_each(batch.inputs, lambda x: session.device.send(x[some]))
+        prefix.probe = session.device.send_all(on_each(batch.inputs, lambda x: x[some]))
     try:
         cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
     except Unfit as unfit:
