@@ -162,11 +162,10 @@ def _race(passes: _Passes, ways: Callable[[bool], list[Timed]], count: int) -> S
         return None
     until = time.monotonic() + min(_MOST_SECONDS, _SHARE * ahead)
     best = {usual: took}
-    for way in ways(took < _QUICK_STEP)[1:]:
-        if (seconds := _second(some, way)) < _HOPELESS * took:
-            best[way] = seconds
-    for way in _ROUNDS * list(best):
-        if len(best) > 1 and time.monotonic() < until:
+    best |= {way: _second(some, way) for way in ways(took < _QUICK_STEP)[1:]}
+    near = [way for way in best if best[way] < _HOPELESS * took]
+    for way in _ROUNDS * near:
+        if len(near) > 1 and time.monotonic() < until:
             best[way] = min(best[way], some.take(way))
     tried = [replace(way, milliseconds=1e3 * seconds) for way, seconds in best.items()]
     fastest = min(range(len(tried)), key=lambda x: tried[x].milliseconds)
@@ -175,14 +174,14 @@ def _race(passes: _Passes, ways: Callable[[bool], list[Timed]], count: int) -> S
 
 
 def _second(passes: _Passes, way: Timed) -> float:
-    """Seconds of a second pass; infinite where memory is short."""
+    """Seconds of a second pass; a whole day where memory is short."""
     try:
         passes.take(way)
         return passes.take(way)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return float("inf")
+        return 86400.0
 
 
 def _now(session: Session) -> Timed:

@@ -2,8 +2,9 @@
 
 import math
 
-from engine.contract.events import Evaluated, PrefixCached
+from engine.contract.events import Evaluated, ModelCompiled, PrefixCached, SpeedMeasured
 from engine.contract.inspection import TextBaseline
+from engine.contract.speed import Timed
 from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
 from engine.contract.text import plain
@@ -104,6 +105,44 @@ def cached(event: PrefixCached) -> str:
     where = "on disk" if event.on_disk else "in memory"
     kept = f"{event.samples:,} samples, {size(event.size)} {where}"
     return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
+
+
+def computing(state: RunState) -> str:
+    """How a run computes: fp32, channels last, 2 threads."""
+    return _way(
+        state.precision, state.channels_last, state.threads if state.device == "cpu" else None
+    )
+
+
+def speed(event: SpeedMeasured) -> str:
+    """What was measured before the first step, and what came of it."""
+    usual, chosen = event.tried[0], event.tried[event.chosen]
+    others = [way for way in event.tried[1:] if way is not chosen]
+    took = f"{usual.milliseconds:.0f} ms a pass of {count(event.samples, 'sample')}"
+    if event.chosen:
+        gain = usual.milliseconds / chosen.milliseconds
+        first = (
+            f"measured: {_timed(chosen)} is {gain:.2f} times as fast as {_timed(usual)} ({took})"
+        )
+    else:
+        first = f"measured: {_timed(usual)} stays ({took})"
+    rest = [f"{_timed(way)} {usual.milliseconds / way.milliseconds:.2f} times" for way in others]
+    return plain("; ".join([first, *rest]))
+
+
+def compiled(event: ModelCompiled) -> str:
+    """What compiling took and gave."""
+    gain = f"; a pass is {event.gain:.2f} times as fast" if event.gain else ""
+    return f"compiled in {duration(event.seconds)}{gain}"
+
+
+def _timed(way: Timed) -> str:
+    return _way(way.precision, way.channels_last, way.threads)
+
+
+def _way(precision: str, channels_last: bool, threads: int | None) -> str:
+    parts = [precision, *(["channels last"] if channels_last else [])]
+    return ", ".join([*parts, *([count(threads, "thread")] if threads else [])])
 
 
 def size(amount: float) -> str:
