@@ -35,8 +35,10 @@ _FEWEST_STEPS, _SHORTEST_RUN = 100, 20.0
 _SHORT_STEP, _QUICK_STEP, _LONG_PASS = 0.005, 0.05, 0.4
 """In seconds. Below the first a step is overhead that none of this changes; below the second one
 thread may do better than several; passes longer than the last are made with fewer samples."""
-_MOST_SECONDS, _SHARE = 6.0, 0.05
-"""For measuring: seconds, and the part of the run's time."""
+_MOST_SECONDS, _SHARE, _LEAST_SHARE = 6.0, 0.05, 0.01
+"""For measuring: seconds, and the part of the run's time that it may take at most. Where even the
+fewest passes take so long, they are made if they are below the least share of the run's time."""
+_FEWEST_PASSES = 6
 
 
 def measure(
@@ -159,6 +161,8 @@ def _race(passes: _Passes, ways: Callable[[bool], list[Timed]], count: int) -> S
     took = some.take(usual)
     ahead = took * count * len(passes) / len(some)
     if took < _SHORT_STEP or ahead < _SHORTEST_RUN:
+        return None
+    if took * _FEWEST_PASSES > max(_MOST_SECONDS, _LEAST_SHARE * ahead):
         return None
     until = time.monotonic() + min(_MOST_SECONDS, _SHARE * ahead)
     best = {usual: took}

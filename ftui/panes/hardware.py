@@ -90,7 +90,13 @@ class HardwarePane(Pane):
             hint = "  (d: another)" if state is None else ""
             return [Content.assemble(_label("device"), f"{self._device}{hint}"), Content("")]
         where = plain(state.device_name or state.device)
-        lines = [Content.assemble(_label("run"), f"{where}, {computing(state)}")]
+        line = f"{where}, {computing(state)}"
+        fits = _LABEL + len(line) <= self._lines.room
+        parts = [line] if fits else [where, computing(state)]
+        lines = [
+            Content.assemble(_label("" if number else "run"), part)
+            for number, part in enumerate(parts)
+        ]
         if workspace.use is not None:
             lines.append(Content.assemble(_label(""), _use_text(workspace.use)))
         told = [speed(state.speed)] if state.speed else []

@@ -42,7 +42,8 @@ from engine.runs import lock
 from engine.session import Session
 from engine.tasks.classifying import Classifying
 from engine.worker import Worker
-from ftui import format
+from ftui.format import compiled
+from ftui.format import speed as measured_text
 
 spawn = get_context("spawn")
 
@@ -139,9 +140,9 @@ def ours(
     )
     restore.begin(session, Past(), None)
     if measured := speed.measure(session, known=False):
-        print(format.speed(measured))
+        print(measured_text(measured))
     for event in speed.compile_ahead(session, lambda _: None):
-        print(format.compiled(event) if isinstance(event, ModelCompiled) else event)
+        print(compiled(event) if isinstance(event, ModelCompiled) else event)
     worker = Worker(folder, lock.take(folder), Past())
     worker.session = session
     events = train(session)

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=max(1, os.cpu_count() or 1))
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--count", type=int, default=16, help="pictures a batch")
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--only", nargs="*", help="names of some")
     options = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
             loops[name] = partial(ours, training=training)
     console = Console()
     console.print(f"{'CPU' if options.cpu_time else 'wall'} time, {options.threads} threads")
-    job = Job(resnet18, size=224, count=16, steps=1)
+    job = Job(resnet18, size=224, count=options.count, steps=1)
     console.print(measure(job, options.rounds, options.threads, options.cpu_time, loops))
 
 
