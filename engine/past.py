@@ -50,6 +50,8 @@ class Past:
     """Of the newest worker."""
     threads: int | None = None
     """CPU threads that the run was trained with, unless the config asks for others now."""
+    measured_threads: int | None = None
+    """How many were measured to be the best."""
     speed: Speed | None = None
     """How the run computes, unless the config asks for something else now."""
     finished_at: int | None = None
@@ -78,6 +80,8 @@ class Past:
                 self.steering = [item for item in self.steering if item.position < back_to]
             case e.CommandRejected(command=command):
                 self.answered.add(command.id)
+            case e.SpeedMeasured(tried=tried, chosen=chosen):
+                self.measured_threads = tried[chosen].threads
             case e.TrainingStarted(threads=threads):
                 self.threads, self.speed = threads, speed_of(event)
             case e.CheckpointSaved(path=path):

@@ -106,7 +106,8 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
             f"The run goes on with as many CPU threads as before, {past.threads}, for the same "
             f"results; torch's own choice here would be training.threads={own_choice}."
         )
-        tell(Warned(message=message))
+        if past.threads != past.measured_threads:
+            tell(Warned(message=message))
 
 
 def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:
