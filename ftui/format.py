@@ -117,27 +117,24 @@ def computing(state: RunState) -> str:
 def speed(event: SpeedMeasured) -> str:
     """What was measured before the first step, and what came of it."""
     usual, chosen = event.tried[0], event.tried[event.chosen]
-    others = [way for way in event.tried[1:] if way is not chosen]
+    differ = len({way.threads for way in event.tried}) > 1
+
+    def named(way: Timed) -> str:
+        return _way(way.precision, way.channels_last, way.threads if differ else None)
+
+    def against(way: Timed) -> str:
+        return f"{named(way)} {usual.milliseconds / way.milliseconds:.2f} times as fast"
+
     took = f"{usual.milliseconds:.0f} ms a pass of {count(event.samples, 'sample')}"
-    if event.chosen:
-        gain = usual.milliseconds / chosen.milliseconds
-        first = (
-            f"measured: {_timed(chosen)} is {gain:.2f} times as fast as {_timed(usual)} ({took})"
-        )
-    else:
-        first = f"measured: {_timed(usual)} stays ({took})"
-    rest = [f"{_timed(way)} {usual.milliseconds / way.milliseconds:.2f} times" for way in others]
-    return plain("; ".join([first, *rest]))
+    others = [against(way) for way in event.tried[1:] if way is not chosen]
+    found = f"{against(chosen)} as {named(usual)}" if event.chosen else f"{named(usual)} stays"
+    return plain("; ".join([f"measured: {found} ({took})", *others]))
 
 
 def compiled(event: ModelCompiled) -> str:
     """What compiling took and gave."""
     gain = f"; a pass is {event.gain:.2f} times as fast" if event.gain else ""
     return f"compiled in {duration(event.seconds)}{gain}"
-
-
-def _timed(way: Timed) -> str:
-    return _way(way.precision, way.channels_last, way.threads)
 
 
 def _way(precision: str, channels_last: bool, threads: int | None) -> str:
