@@ -11,6 +11,8 @@ def cut(session: Session, error: Exception) -> MicroBatchHalved:
     before = session.pieces_of(size)
     p.pieces = 2 * before
     session.look_for_prefix()
+    if session.compiled:
+        session.compiled.begin_anew()
     if session.pieces_of(size) == before:
         raise error
     for parameter in session.trainable:

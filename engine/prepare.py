@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import checkpoint, device, memory, models, restore, tasks
+from engine import checkpoint, device, memory, models, restore, speed, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract import consistency
 from engine.contract.config import Config
@@ -46,7 +46,7 @@ def prepare(
         tell(Warned(message=unread))
     past.follow(config)
     _set_threads(config, past, tell)
-    chosen = device.choose(config.training)
+    chosen = device.choose(config.training, past.speed)
     if chosen.warning:
         tell(Warned(message=chosen.warning))
     if chosen.torch_device.type == "cpu":
@@ -92,6 +92,10 @@ def prepare(
     )
     for warning in restore.begin(session, past, saved, script):
         tell(Warned(message=warning))
+    if measured := speed.measure(session, known=past.speed is not None, tell=stage):
+        tell(measured)
+    for event in speed.compile_ahead(session, stage):
+        tell(event)
     return session
 
 
@@ -106,7 +110,8 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
             f"The run goes on with as many CPU threads as before, {past.threads}, for the same "
             f"results; torch's own choice here would be training.threads={own_choice}."
         )
-        tell(Warned(message=message))
+        if past.threads != past.measured_threads:
+            tell(Warned(message=message))
 
 
 def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engine import adapters, freeze, l2_sp, optim, origin, reinit
+from engine import adapters, freeze, l2_sp, layout, optim, origin, recompute, reinit
 from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
+from engine.compiling import Compiled
 from engine.contract import plan, toml
 from engine.contract.adapters import left_out
 from engine.contract.config import Config
@@ -97,6 +98,9 @@ class Session:
         self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")
         self._lr: float | None = None
         self._told_left_out = ""
+        training = self.config.training
+        self.compiled = Compiled(self.module) if training.compile else None
+        self.blocks = recompute.blocks(self.info, self.module) if training.recompute else {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -136,9 +140,12 @@ class Session:
         begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
         self.merged = adapters.apply(self.module, assignments, self.config.training.seed)
         freeze.apply_plan(self.module, assignments)
+        for path in begin_anew:  # what is drawn depends on the layout
+            layout.lay_out(self.module.get_submodule(path), channels_last=False)
         reinit.draw(self.module, begin_anew, self.config.training.seed)
         for path in begin_anew:
             optim.forget(self.optimizer, self.module.get_submodule(path))
+        self._lay_out()
         self.reinitialised = begin_anew
         self.progress.reinitialised += begin_anew
         self._assignments = assignments
@@ -148,7 +155,21 @@ class Session:
         if self.average:
             self.average.follow(self.module, [*begin_anew, *self.merged])
         self.progress.rules = list(rules)
+        if self.compiled:
+            self.compiled.begin_anew()
         self.look_for_prefix()
+
+    def use(self, device: Device) -> None:
+        """Compute in another precision or layout from now on."""
+        self.device = device
+        self._lay_out()
+        self.anchors = l2_sp.anchors(self.module, self._pulled)
+
+    def _lay_out(self) -> None:
+        layout.lay_out(self.module, self.device.channels_last)
+        optim.lay_out(self.optimizer)
+        if self.average:
+            self.average.lay_out()
 
     def look_for_prefix(self) -> None:
         """Before the next step: something that it depends on may have changed."""

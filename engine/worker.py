@@ -176,7 +176,7 @@ class Worker:
             from engine.prepare import prepare
 
             if self.script and self.before.threads is None:
-                self.before.threads = self.script.threads
+                self.before.threads, self.before.speed = self.script.threads, self.script.speed
             session = prepare(
                 config,
                 self.folder,

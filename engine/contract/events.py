@@ -18,6 +18,8 @@ from engine.contract.evaluations import PredictionsSaved as PredictionsSaved
 from engine.contract.evaluations import TextGenerated as TextGenerated
 from engine.contract.event import Event as Event
 from engine.contract.rules import Rule, Stage
+from engine.contract.speed import ModelCompiled as ModelCompiled
+from engine.contract.speed import SpeedMeasured as SpeedMeasured
 from engine.contract.tree import ModelInfo
 
 
@@ -105,6 +107,7 @@ class TrainingStarted(Event, frozen=True):
     device_name: str
     precision: str
     threads: int
+    channels_last: bool = False
     options: dict[str, str] = field(default_factory=dict)
     """Settings that were changed while live, by `SetOption`, and are in force."""
     ahead: int = 0
@@ -365,6 +368,8 @@ AnyEvent = (
     | MicroBatchHalved
     | PrefixAdvanced
     | PrefixCached
+    | SpeedMeasured
+    | ModelCompiled
     | RunPaused
     | RunContinued
     | CommandApplied

@@ -62,7 +62,12 @@ class RunState:
     device: str = ""
     device_name: str = ""
     precision: str = ""
+    channels_last: bool = False
     threads: int = 0
+    speed: e.SpeedMeasured | None = None
+    """What was measured for these, where something was."""
+    compiled: e.ModelCompiled | None = None
+    """Newest, of the newest worker."""
 
     step: int = 0
     epoch: int = 0
@@ -129,6 +134,8 @@ class RunState:
                 self.model, self.weights = event.model, event.weights
             case e.DataIndexed():
                 self.data = event
+            case e.SpeedMeasured():
+                self.speed = event
             case e.TrainingStarted():
                 self._training(event)
             case e.EpochStarted():
@@ -165,6 +172,8 @@ class RunState:
                 self.filling = event
             case e.PrefixCached():
                 self.cached, self.filling = {**self.cached, event.data: event}, None
+            case e.ModelCompiled():
+                self.compiled = event
             case e.InterpolationEvaluated():
                 others = [x for x in self.interpolations if x.alpha != event.alpha]
                 self.interpolations = [*others, event]
@@ -290,7 +299,7 @@ class RunState:
         self.stage = self.error = self.stopped_by = ""
         self.error_by_user = False
         self.early_stopped = None
-        self.interpolations, self.cached = [], {}
+        self.interpolations, self.cached, self.compiled = [], {}, None
         if self.started is None:
             self.started = event.time
         if isinstance(event, e.RunResumed):
@@ -302,7 +311,8 @@ class RunState:
         self.ahead, self.filling = event.ahead, None
         self._set_options(event.options)
         self.device, self.device_name = event.device, event.device_name
-        self.precision, self.threads = event.precision, event.threads
+        self.precision, self.channels_last = event.precision, event.channels_last
+        self.threads = event.threads
 
     def _set_options(self, options: Mapping[str, str]) -> None:
         if self.config and options:

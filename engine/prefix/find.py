@@ -1,7 +1,6 @@
 """Where the frozen beginning of a model ends: places to cut, tried out and checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from engine.prefix.cut import (
     Unfit,
     replaced,
 )
+from engine.untouched import untouched
 
 
 def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) -> Cut:
@@ -39,7 +39,7 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
     needs less memory. What it gives is compared with the whole pass, bit for bit. Weights, buffers
     and generators are left as they were. Raises `Unfit` where there is none, or not worth it.
     """
-    with _untouched(module, device) as reset:
+    with untouched(module, device) as reset:
 
         def anew(inputs: Inputs) -> Any:
             reset()
@@ -222,22 +222,3 @@ def _share(cut: Cut, run: Run, inputs: Inputs) -> float:
     with FlopCounterMode(display=False) as whole:
         run(inputs)
     return float(before.get_total_flops() / max(1, whole.get_total_flops()))
-
-
-@contextmanager
-def _untouched(module: nn.Module, device: Device) -> Iterator[Callable[[], None]]:
-    """Gives what puts generators and statistics back to how they are now; so it is at the end."""
-    generators = device.rng_state()
-    training = (x for x in module.modules() if x.training)
-    statistics = [(b, b.clone()) for x in training for b in x.buffers(recurse=False)]
-
-    def reset() -> None:
-        device.set_rng_state(generators)
-        with torch.no_grad():
-            for buffer, value in statistics:
-                buffer.copy_(value)
-
-    try:
-        yield reset
-    finally:
-        reset()

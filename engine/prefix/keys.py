@@ -49,7 +49,13 @@ def of_computing(session: "Session", cut: Cut) -> bytes | None:
         repr(session.info.preprocessing),  # what goes in is not normalised yet
         repr(session.module),
         str(getattr(session.module, "config", "")),
-        (device.torch_device.type, device.name, device.precision, torch.get_num_threads()),
+        (
+            device.torch_device.type,
+            device.name,
+            device.precision,
+            device.channels_last,
+            torch.get_num_threads(),
+        ),
         [_version(package) for package in _COMPUTE],
     )
     digest = hashlib.blake2b(of_rows(session, cut), digest_size=_SIZE)

@@ -168,7 +168,7 @@ def session(
         CLASSES,
         _train_tensors(asked) if data is None else data,
         batches(4, 3) if val_data is None else val_data,
-        device.choose(replace(asked.training, device="cpu")),
+        device.choose(replace(asked.training, device="cpu"), past and past.speed),
         Classifying(asked, COUNTS),
         restore.progress(asked, info, saved),
     )
