@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import psutil
 
+from tests.benchmarks.peak import peak_memory
+
 
 class Child:
     """A process that believes it has a terminal of `columns` by `rows`."""
@@ -80,9 +82,7 @@ class Child:
     @property
     def peak_memory(self) -> int:
         """Bytes that were resident at most."""
-        with open(f"/proc/{self.process.pid}/status") as status:  # noqa: PTH123
-            line = next(line for line in status if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return peak_memory(self.process.pid)
 
     def close(self) -> None:
         self.process.kill()
