@@ -65,6 +65,11 @@ class Device:
         if self.torch_device.type != "cpu":
             torch.get_device_module(self.torch_device).empty_cache()
 
+    def wait(self) -> None:
+        """Return once it has done all that it was asked for."""
+        if self.torch_device.type != "cpu":
+            torch.get_device_module(self.torch_device).synchronize()
+
     def rng_state(self) -> dict[str, Tensor]:
         """The generators that training draws from."""
         states = {"cpu": torch.get_rng_state()}

@@ -34,7 +34,7 @@ _NICENESS = 10  # training beside it loses little, and who looks at data is answ
 
 def main() -> None:
     os.nice(_NICENESS)
-    answers = _protected_stdout()
+    answers = protected_stdout()
     with contextlib.suppress(ImportError):  # whose sentence the first answer gives
         importlib.import_module("engine.models")  # seconds, begun before anything is asked
     with contextlib.suppress(BrokenPipeError):  # the asker is gone
@@ -97,7 +97,7 @@ def _devices() -> list[Device]:
     return [*found, Device("cpu", "CPU")]
 
 
-def _protected_stdout() -> BinaryIO:
+def protected_stdout() -> BinaryIO:
     """The real standard output; whatever a library prints goes to standard error from now on."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -101,11 +101,7 @@ def _step(session: Session) -> Iterator[e.Event]:
     try:
         stepped = take_step(session)
     except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        yield pieces.cut(session, error)
-        p.batch = start
-        session.reopen_data()
+        yield pieces.cut_after(session, error, start)
         return
     yield from running.compiled(session)
     yield from session.pending.flush_if_due()
@@ -171,7 +167,7 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     size, device = len(batch), session.device
     if size == 0:
         return None
-    p, inputs, targets = session.progress, device.send_all(batch.inputs), device.send(batch.targets)
+    p, inputs, targets = session.progress, session.send(batch.inputs), device.send(batch.targets)
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
     inputs, targets = session.objective.mix(inputs, targets, seed)
     losses: list[Tensor] = []

@@ -15,13 +15,17 @@ from engine.contract.events import (
     PreparationAdvanced,
     Warned,
 )
-from engine.data import Feeding, auto_workers
+from engine.data import Feeding, most_workers
 from engine.device import Device
 from engine.past import Past
 from engine.script import Script
 from engine.session import Session
 
 Tell = Callable[[Event], None]
+
+_KEPT = 0.15
+"""Of the free memory, for decoded pictures of training and of validation each: what trains, and
+what is remembered of a frozen prefix, needs the rest."""
 
 
 def prepare(
@@ -112,5 +116,13 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
 
 def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:
     asked, kind = config.data.workers, chosen.torch_device.type
-    workers = auto_workers(kind) if asked == "auto" else asked
-    return Feeding(workers, pin_memory=kind == "cuda", close_fds=close_fds, tell=tell)
+    room = most_workers(kind, torch.get_num_threads())
+    return Feeding(
+        workers=0 if asked == "auto" else asked,
+        up_to=room if asked == "auto" else 0,
+        wait=chosen.wait,
+        pin_memory=kind == "cuda",
+        keep=int(_KEPT * memory.free()) if config.data.decoded == "auto" else 0,
+        close_fds=close_fds,
+        tell=tell,
+    )

@@ -24,7 +24,7 @@ from engine.progress import Progress
 from engine.runs.journal import event_tail
 
 FILE = "script.json"
-COMPARED_WITH = "replayed.safetensors"
+COMPARED_WITH = "replayed"
 """In a replay's folder: the weights that it should come to."""
 
 Key = tuple[int, int, int]

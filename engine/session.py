@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from engine import adapters, freeze, l2_sp, layout, optim, origin, recompute, reinit
@@ -17,7 +18,8 @@ from engine.contract.config import Config
 from engine.contract.events import PlanChanged
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
-from engine.data import Batch
+from engine.data.batch import Batch, Inputs
+from engine.data.transforms import Normalise
 from engine.device import Device
 from engine.guard import Guard
 from engine.past import Obeyed
@@ -26,6 +28,7 @@ from engine.prefix.using import Prefix
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
+from engine.shards import Stamp
 from engine.tasks.task import Objective, TrainData, ValData
 
 
@@ -76,6 +79,8 @@ class Session:
     """Paths of the layers whose adapters were merged into their weights by then."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
+    frozen_as: Stamp = field(default_factory=list)
+    """What was frozen when it was saved."""
 
     def __post_init__(self) -> None:
         self.config = self.asked
@@ -86,6 +91,8 @@ class Session:
         decay = self.config.regularisation.ema
         self.average = MovingAverage(decay) if decay else None
         self.pending = Pending(self.progress, self.told, self._watch)
+        pre = self.info.preprocessing
+        self._normalise = Normalise(pre) if pre else None
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")
@@ -193,6 +200,16 @@ class Session:
         if p.batch == len(self.train_data):
             self._batches = None
         return batch
+
+    def feed(self, batch: Batch) -> None:
+        """Have this be the next batch; `reopen_data` goes on with the epoch's."""
+        self._batches = iter([batch])
+
+    def send(self, inputs: Inputs) -> Inputs:
+        """What goes into the model, on its device: pictures travel as bytes."""
+        if self._normalise and isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+            inputs = self._normalise(self.device.send(inputs))
+        return self.device.send_all(inputs)
 
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""

@@ -136,7 +136,7 @@ class _Passes:
             device.wait()
             began = time.perf_counter()
             with device.autocast():
-                said = running.outputs(session, device.send_all(self._inputs))
+                said = running.outputs(session, session.send(self._inputs))
                 loss = session.objective.loss(said, device.send(self._targets))
             torch.autograd.backward(loss)
             device.wait()

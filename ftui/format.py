@@ -2,7 +2,13 @@
 
 import math
 
-from engine.contract.events import Evaluated, ModelCompiled, PrefixCached, SpeedMeasured
+from engine.contract.events import (
+    Evaluated,
+    ModelCompiled,
+    PrefixAdvanced,
+    PrefixCached,
+    SpeedMeasured,
+)
 from engine.contract.inspection import TextBaseline
 from engine.contract.speed import Timed
 from engine.contract.state import RunState
@@ -98,12 +104,21 @@ def short(amount: float) -> str:
     return f"{amount:.0f}"
 
 
+def filling(event: PrefixAdvanced) -> str:
+    """How far the frozen part is computed."""
+    return f"frozen part computed of {event.samples:,}/{event.of:,}"
+
+
 def cached(event: PrefixCached) -> str:
     """What of a forward pass is computed once, or why nothing is."""
     if not event.cut:
         return plain(f"{event.data}: the frozen part is not kept, {event.why}")
     where = "on disk" if event.on_disk else "in memory"
-    kept = f"{event.samples:,} samples, {size(event.size)} {where}"
+    views = f" in {event.views} views" if event.views > 1 else ""
+    count = event.samples // event.views
+    half = "" if event.precision == "exact" else f" in {event.precision}"
+    known = f", {event.reused:,} known already" if event.reused else ""
+    kept = f"{count:,} samples{views}{half}{known}, {size(event.size)} {where}"
     return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
 
 

@@ -1,9 +1,11 @@
 """What the app asks of the process that knows torch; tests put another in its place."""
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
+from engine.contract.finding import Finding, Sought
 from engine.contract.inspection import Overview, Part, Samples, Scan, TextBaseline
 from engine.contract.tree import ModelInfo
 
@@ -30,6 +32,10 @@ class ModelInspector(Protocol):
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
+
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
+        """A learning rate or a batch size, step by step; the process ends with the iterator."""
+        ...
 
     async def data(self, config: Config) -> Overview:
         """A data set as it lies on the disk now."""

@@ -39,6 +39,7 @@ ORDER: dict[type[e.Event], tuple[tuple[Phase, ...], Phase | None]] = {
     e.GradientsMeasured: (_LOOP, None),
     e.Rewound: (_LOOP, None),
     e.MicroBatchHalved: (_LOOP, None),
+    e.PrefixAdvanced: (_LOOP, None),
     e.PrefixCached: (_LOOP, None),
     e.ModelCompiled: (LIVE, None),
     e.RunPaused: (("running",), "paused"),

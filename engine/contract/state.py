@@ -85,6 +85,8 @@ class RunState:
     pieces: int = 1
     """Into how many each batch is cut so that it fits in memory."""
     cached: dict[str, e.PrefixCached] = field(default_factory=dict)
+    filling: e.PrefixAdvanced | None = None
+    """While the frozen part is being computed."""
     """What is remembered of the frozen part, for "training" and for "validation"."""
     samples_per_second: float | None = None
 
@@ -166,8 +168,10 @@ class RunState:
             case e.MicroBatchHalved():
                 self.pieces = event.pieces
                 self._mark(event.step, f"1/{event.pieces} of a batch at once")
+            case e.PrefixAdvanced():
+                self.filling = event
             case e.PrefixCached():
-                self.cached = {**self.cached, event.data: event}
+                self.cached, self.filling = {**self.cached, event.data: event}, None
             case e.ModelCompiled():
                 self.compiled = event
             case e.InterpolationEvaluated():
@@ -270,7 +274,7 @@ class RunState:
             lr += event.lr
             rate += [event.samples_per_second] * len(event.loss)
         self._put(first, loss, lr, rate)
-        last = told[-1]
+        last, self.filling = told[-1], None
         self.step, self.samples_per_second, self.updated = (
             last.last_step,
             last.samples_per_second,
@@ -304,7 +308,7 @@ class RunState:
     def _training(self, event: e.TrainingStarted) -> None:
         self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
         self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
-        self.ahead = event.ahead
+        self.ahead, self.filling = event.ahead, None
         self._set_options(event.options)
         self.device, self.device_name = event.device, event.device_name
         self.precision, self.channels_last = event.precision, event.channels_last

@@ -120,12 +120,22 @@ class TrainingConfig(Table, frozen=True):
         ),
     ] = "auto"
     cache: Annotated[
-        Literal["auto", "off"],
+        str,
         Meta(
+            pattern=r"^(auto|off|views:[1-9]\d{0,2})$",
             description="auto: what is frozen before everything that trains is computed once for "
-            "each sample where that is exact, and remembered."
+            "each sample where that is exact, and remembered. views:4 remembers four views of each "
+            "sample where augmentation makes every one another, and draws one of them each epoch.",
+            extra={"expected": '"auto", "off" or "views:4" (as many as there is room for)'},
         ),
-    ] = "off"
+    ] = "auto"
+    cache_precision: Annotated[
+        Literal["exact", "fp16", "bf16"],
+        Meta(
+            description="How what is remembered is stored: as it was computed, or in half of the "
+            "room and no longer bit for bit the same."
+        ),
+    ] = "exact"
 
 
 class RegularisationConfig(Table, frozen=True):

@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,7 @@ import platformdirs
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.finding import Finding, Sought
 from engine.contract.inspection import (
     Answer,
     AskBaseline,
@@ -36,7 +36,8 @@ from engine.contract.inspection import (
 from engine.contract.paths import expand
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
-from engine.runs import environment
+from engine.runs import environment, finder
+from engine.runs.complaints import last_line
 
 T = TypeVar("T")
 
@@ -107,6 +108,10 @@ class Inspector:
         finally:
             self._apart.discard(apart)
             await apart.close()
+
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
+        """As `finder.find`, by a process of its own."""
+        return finder.find(sought)
 
     async def data(self, config: Config) -> Overview:
         """The data that `config` names, as it lies on the disk now."""
@@ -184,21 +189,12 @@ class Inspector:
                 start_new_session=True,
             )
             assert self._process.stderr
-            self._complaints = asyncio.create_task(_last_line(self._process.stderr))
+            self._complaints = asyncio.create_task(last_line(self._process.stderr))
         return self._process
 
     async def _last_words(self) -> str:
         words = await self._complaints if self._complaints else ""
         return f": {plain(words, 200)}" if words else ""
-
-
-async def _last_line(stream: asyncio.StreamReader) -> str:
-    """Read to the end, so that the pipe never fills, and keep the last line."""
-    ends: deque[bytes] = deque(maxlen=2)  # together surely as long as a line that is worth showing
-    while data := await stream.read(4096):
-        ends.append(data)
-    lines = b"".join(ends).decode("utf-8", "replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "").rstrip(".")
 
 
 def _catalogue_key() -> str:

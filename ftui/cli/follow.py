@@ -28,6 +28,7 @@ from ftui.format import (
     count,
     delivered,
     duration,
+    filling,
     main_figure,
     measured,
     number,
@@ -211,6 +212,9 @@ class _Lines:
                 click.echo(f"weights {plain(event.weights)}")
             case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
                 click.echo(_found(event))
+            case e.PrefixAdvanced() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+                self._told = time.monotonic()
+                click.echo(filling(event))
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -242,6 +246,8 @@ class _Bar:
                 self._progress.console.print(words, markup=False, highlight=False)
             case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
                 self._progress.console.print(_found(event), markup=False, highlight=False)
+            case e.PrefixAdvanced():
+                self._progress.update(self._task, description=filling(event))
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "

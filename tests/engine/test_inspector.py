@@ -88,7 +88,7 @@ def test_it_yields_to_training(inspector: Process) -> None:
 
 def test_what_libraries_print_does_not_reach_the_answers() -> None:
     program = (
-        "import os; from engine.inspector import _protected_stdout as protect\n"
+        "import os; from engine.inspector import protected_stdout as protect\n"
         "answers = protect(); print('stray', flush=True); os.system('echo stray too')\n"
         "answers.write(b'{}'); answers.flush()"
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu
 from ftui.widgets.banner import Banner
 from ftui.widgets.lines import Lines
-from ftui.widgets.status import short_name
+from ftui.widgets.status import StatusLine, short_name
 from tests.ui.conftest import Shown, until
 from tests.ui.scripted import T0, ScriptedRun
 
@@ -159,7 +160,8 @@ async def test_hardware_says_how_a_run_computes(shown: Shown, run: ScriptedRun, 
         await pilot.press("3")
         pane = app.main.query_one(HardwarePane)
         words = [
-            "a processor, fp32, channels last, 2 threads",
+            "a processor",
+            "fp32, channels last, 2 threads",
             "measured: fp32, channels last 1.16 times as fast as fp32 "
             "(934 ms a pass of 8 samples); bf16 0.50 times as fast",
             "compiled in 41s; a pass is 1.25 times as fast",
@@ -185,3 +187,27 @@ def test_the_end_of_a_name_tells_runs_of_a_day_apart() -> None:
     assert shown == ["11-23-tf-effic…ictures", "11-23-tf-effic…tures-2", "11-23-tf-effic…ures-13"]
     assert short_name("2026-11-23-resnet18", 22) == "2026-11-23-resnet18"
     assert short_name("2026-11-23-resnet18-pets", 22) == "11-23-resnet18-pets"
+
+
+async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_dir: Path) -> None:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    run.tell(e.PrefixAdvanced(0, 320, 2600, time=T0 + 5))
+    async with shown(run, (200, 50)) as (app, pilot):
+        status, pane = app.main.query_one(StatusLine), app.main.query_one(HardwarePane)
+        await until(pilot, lambda: "frozen part computed of 320/2,600" in status.text)
+        kept: dict[str, Any] = {
+            "samples": 2600,
+            "views": 2,
+            "reused": 32,
+            "size": GIB,
+            "share": 0.93,
+        }
+        run.tell(e.PrefixCached(0, "training", "after layer3", **kept, time=T0 + 6))
+        kept_words = (
+            "training: goes on after layer3, 93.0 % kept (1,300 samples in 2 views, 32 known"
+        )
+        await until(pilot, lambda: kept_words in " ".join(pane.text.split()))
+        assert "computed of" not in status.text
+        run.tell(e.PrefixCached(9, "training", why="it draws lots", time=T0 + 7))
+        await until(pilot, lambda: "is not kept, it draws lots" in " ".join(pane.text.split()))
