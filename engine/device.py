@@ -44,6 +44,11 @@ class Device:
             return self.send(inputs).contiguous(memory_format=torch.channels_last)
         return on_each(inputs, self.send)
 
+    def wait(self) -> None:
+        """Until all is done that was begun on it."""
+        if self.torch_device.type != "cpu":
+            torch.get_device_module(self.torch_device).synchronize()
+
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""
         if self.precision == "fp32":
