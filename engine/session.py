@@ -84,7 +84,7 @@ class Session:
         self.guard = Guard(self.progress, patient=self.scaler is not None)
         decay = self.config.regularisation.ema
         self.average = MovingAverage(decay) if decay else None
-        self.pending = Pending(self.progress, self.told, self._watch)
+        self.pending = Pending(self.progress, self.told, self._watch, self.device.peak_memory)
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
+from engine.contract.cost import Cost
 from engine.contract.inspection import Overview, Part, Samples, Scan, TextBaseline
 from engine.contract.tree import ModelInfo
 
@@ -30,6 +31,10 @@ class ModelInspector(Protocol):
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
+
+    async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
+        """What a step costs; the data is not looked at."""
+        ...
 
     async def data(self, config: Config) -> Overview:
         """A data set as it lies on the disk now."""

@@ -82,6 +82,8 @@ class RunState:
     cached: dict[str, e.PrefixCached] = field(default_factory=dict)
     """What is remembered of the frozen part, for "training" and for "validation"."""
     samples_per_second: float | None = None
+    memory: int | None = None
+    """Bytes taken at most; `StepsTrained.memory`."""
 
     loss: StepSeries = field(default_factory=StepSeries)
     lr: StepSeries = field(default_factory=StepSeries)
@@ -262,11 +264,8 @@ class RunState:
             rate += [event.samples_per_second] * len(event.loss)
         self._put(first, loss, lr, rate)
         last = told[-1]
-        self.step, self.samples_per_second, self.updated = (
-            last.last_step,
-            last.samples_per_second,
-            last.time,
-        )
+        self.step, self.updated = last.last_step, last.time
+        self.samples_per_second, self.memory = last.samples_per_second, last.memory
 
     def _mark(self, step: int, label: str) -> None:
         _replace(self.markers, Marker(step, label), lambda x: x.label)

@@ -15,11 +15,13 @@ import platformdirs
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
+from engine.contract.cost import Cost
 from engine.contract.errors import UserError
 from engine.contract.inspection import (
     Answer,
     AskBaseline,
     AskCatalogue,
+    AskCost,
     AskData,
     AskDescribe,
     AskDevice,
@@ -107,6 +109,12 @@ class Inspector:
         finally:
             self._apart.discard(apart)
             await apart.close()
+
+    async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
+        """What a step of a config costs, for so many classes and a batch cut into `pieces`."""
+        return await self._ask(
+            lambda n: AskCost(id=n, config=config, classes=classes, pieces=pieces), Cost
+        )
 
     async def data(self, config: Config) -> Overview:
         """The data that `config` names, as it lies on the disk now."""

@@ -1,0 +1,40 @@
+"""A model of a config without memory, and a batch for it."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from engine import models
+from engine.contract.config import Config
+from engine.models.describe import LayersOnMeta
+from engine.models.source import LoadedModel
+
+
+def load(config: Config, classes: int, mode: FakeTensorMode) -> LoadedModel:
+    """As the worker loads it, on the CPU by its own word, its tensors those of `mode`.
+
+    No weights are read. Raises `UserError`.
+    """
+    with LayersOnMeta():
+        found = models.load(config, classes, lambda _: None, structure_only=True)
+    return replace(found, module=_without_memory(found.module, mode))
+
+
+def _without_memory(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    known: dict[Tensor, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if tensor not in known:
+            bare = tensor.detach()
+            made = FakeTensor(mode, bare, torch.device("cpu")) if bare.is_meta else None
+            known[tensor] = mode.from_tensor(bare) if made is None else made
+            if isinstance(tensor, nn.Parameter):
+                known[tensor] = nn.Parameter(known[tensor], tensor.requires_grad)
+        return known[tensor]
+
+    for part in module.modules():
+        for own in (part._parameters, part._buffers):
+            own.update({name: fake(x) for name, x in own.items() if x is not None})
+    return module
