@@ -1,7 +1,6 @@
 """The allocator of the training process."""
 
 import ctypes
-
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +38,7 @@ _before = 0
 
 def begin_counting() -> None:
     """What this process takes from now on is the run's: its model is about to be built."""
-    global _before  # noqa: PLW0603 - there is one process
+    global _before
     _before = psutil.Process().memory_info().rss
 
 

@@ -1,4 +1,4 @@
-"""How fast the processor computes, measured once on the kinds of operations that steps are made of."""
+"""How fast the processor computes, measured once on the kinds of operations of a step."""
 
 import os
 import platform
@@ -32,7 +32,7 @@ class _Known(msgspec.Struct):
 
 
 def rates(dtype: torch.dtype, cache: Path | None = None) -> Rates:
-    """Those of this processor with torch's number of threads, from the disk where they are known."""
+    """Those of this processor and of torch's threads, from the disk where they are known."""
     path = cache or platformdirs.user_cache_path("ftui") / "rates.json"
     key = f"{platform.node()} {torch.__version__} {torch.get_num_threads()} {dtype}"
     with suppress(OSError, ValueError):
