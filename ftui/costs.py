@@ -68,7 +68,7 @@ class Measured:
 
 def lines(cost: Cost, before: Cost | None, measured: Measured, config: Config) -> list[str]:
     """Memory, its parts, and time; `before` is what it cost under the plan before."""
-    change = f" ({_signed(cost.peak - before.peak)})" if before else ""
+    change = f" ({_signed(cost.peak - before.peak)})" if before and before.peak != cost.peak else ""
     held = f", measured {size(measured.memory)}" if measured.memory else ""
     return [
         f"memory {size(cost.peak)}{change}{held}{_fits(cost, measured)}",
@@ -99,7 +99,7 @@ def _step(cost: Cost, before: Cost | None, measured: Measured, config: Config) -
     words = f"step {samples}: {cost.flops / 1e9:,.0f} GFLOP"
     if cost.seconds is not None:
         words += f", about {_time(cost.seconds)}"
-        if before and before.seconds is not None:
+        if before and before.seconds is not None and before.seconds != cost.seconds:
             more = cost.seconds - before.seconds
             words += f" ({_MINUS if more < 0 else '+'}{_time(abs(more))})"
     return words + (f", measured {_time(measured.seconds)}" if measured.seconds else "")
@@ -114,8 +114,8 @@ def _cache(cost: Cost, config: Config) -> str:
         saved = _time(cost.prefix_seconds)
     asked = config.regularisation
     varies = config.data.augment != "none" or asked.mixup > 0 or asked.cutmix > 0
-    needs = " without augmentation" if varies else ""
-    return f"; training.cache {'saves' if config.training.cache == 'auto' else 'would save'} {saved}{needs}"
+    saves = "saves" if config.training.cache == "auto" and not varies else "would save"
+    return f"; training.cache {saves} {saved}" + (" without augmentation" if varies else "")
 
 
 def _signed(amount: int) -> str:

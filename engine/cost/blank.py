@@ -1,6 +1,7 @@
 """A model of a config without memory, and a batch for it."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,11 @@ def load(config: Config, classes: int, mode: FakeTensorMode) -> LoadedModel:
     """
     with LayersOnMeta():
         found = models.load(config, classes, lambda _: None, structure_only=True)
-    return replace(found, module=_without_memory(found.module, mode))
+    return replace(found, module=without_memory(found.module, mode))
 
 
-def _without_memory(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
+def without_memory(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """`module` itself, its tensors replaced by those of `mode`; shared ones stay shared."""
     known: dict[Tensor, Tensor] = {}
 
     def fake(tensor: Tensor) -> Tensor:
@@ -35,6 +37,7 @@ def _without_memory(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
         return known[tensor]
 
     for part in module.modules():
+        own: dict[str, Any]
         for own in (part._parameters, part._buffers):
             own.update({name: fake(x) for name, x in own.items() if x is not None})
     return module

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -104,7 +105,7 @@ class Ledger:
         self._trains.discard(key)
 
 
-class Watched(FakeTensorMode):
+class Watched(FakeTensorMode):  # type: ignore[no-untyped-call]
     """Tensors without memory, whose operations a ledger sees."""
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ class Watched(FakeTensorMode):
         self._inside = False
 
     def dispatch(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = MappingProxyType({})
     ) -> Any:
         if self.ledger is None or self._inside or func in _FREE:
             return super().dispatch(func, types, args, kwargs)
@@ -122,7 +123,7 @@ class Watched(FakeTensorMode):
             out = super().dispatch(func, types, args, kwargs)
         finally:
             self._inside = False
-        self.ledger.take(func, args, kwargs or {}, out)
+        self.ledger.take(func, args, kwargs, out)
         return out
 
 
@@ -130,9 +131,11 @@ def _measure(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> tuple[st
     """Which kind an operation is of, and its floating-point operations where those decide."""
     packet = func._overloadpacket
     if packet is aten._scaled_dot_product_flash_attention_for_cpu:
-        return "attention", sdpa_flop_count(*(x.shape for x in args[:3]))
+        shapes = (x.shape for x in args[:3])
+        return "attention", sdpa_flop_count(*shapes)  # type: ignore[no-untyped-call]
     if packet is aten._scaled_dot_product_flash_attention_for_cpu_backward:
-        return "attention", sdpa_backward_flop_count(*(x.shape for x in args[:4]))
+        shapes = (x.shape for x in args[:4])
+        return "attention", sdpa_backward_flop_count(*shapes)  # type: ignore[no-untyped-call]
     if packet not in flop_registry:
         return _KINDS.get(packet, "elementwise"), 0
     flops = int(flop_registry[packet](*args, **kwargs, out_val=out))

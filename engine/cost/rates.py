@@ -51,7 +51,7 @@ def rates(dtype: torch.dtype, cache: Path | None = None) -> Rates:
 def measure(dtype: torch.dtype) -> Rates:
     """By trying each kind; takes about a second."""
     with torch.no_grad():
-        return {name: amount / _fastest(run) for name, (amount, run) in _samples(dtype).items()}
+        return {name: amount / _fastest(run) for name, (amount, run) in samples(dtype).items()}
 
 
 def seconds(work: Mapping[Work, Amount], known: Rates) -> float:
@@ -69,8 +69,8 @@ class _Sample(NamedTuple):
     run: Callable[[], object]
 
 
-def _samples(dtype: torch.dtype) -> dict[str, _Sample]:
-    """Sizes are those of the middle of common networks."""
+def samples(dtype: torch.dtype) -> dict[str, _Sample]:
+    """What is tried, by kind; sizes are those of the middle of common networks."""
     square = torch.ones(768, 768, dtype=dtype)
     heads = torch.ones(2, 12, 128, 64, dtype=dtype)
     maps = torch.ones(8, 64, 56, 56)

@@ -1,7 +1,6 @@
 """The lines below a plan that say what a step of it costs."""
 
 import asyncio
-from typing import ClassVar
 
 from textual import work
 from textual.content import Content
@@ -21,7 +20,6 @@ _SECONDS_AFTER_AN_EDIT = 0.2
 class CostLines(Static):
     """Asks whenever what is asked has changed, a moment after the last change of several."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = set()
     DEFAULT_CSS = """
     CostLines {
         display: none; height: auto; max-height: 6; padding: 0 1; color: $foreground-muted;
@@ -52,9 +50,9 @@ class CostLines(Static):
 
     def _show(self, workspace: Workspace) -> None:
         said, alarming = [self._wrong] if self._wrong else [], False
-        if self._cost is not None and not self._wrong and self._asked is not None:
+        if self._cost is not None and self._answered is not None and not self._wrong:
             measured = costs.Measured.of(workspace)
-            said = costs.lines(self._cost, self._before, measured, self._asked.config)
+            said = costs.lines(self._cost, self._before, measured, self._answered.config)
             alarming = costs.tight(self._cost, measured)
         text = "\n".join(said)
         if text != self.text:
