@@ -1,7 +1,7 @@
 """A model of a config without memory, and a batch for it."""
 
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,6 @@ def without_memory(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
         return known[tensor]
 
     for part in module.modules():
-        own: dict[str, Any]
-        for own in (part._parameters, part._buffers):
+        for own in cast(list[dict[str, Tensor | None]], [part._parameters, part._buffers]):
             own.update({name: fake(x) for name, x in own.items() if x is not None})
     return module

@@ -31,6 +31,9 @@ _KINDS = {
 """Of operations whose time goes with the bytes that they read and write."""
 
 
+_NOTHING = MappingProxyType[str, Any]({})
+
+
 class Work(NamedTuple):
     """What operations are of one kind, in one part of the step."""
 
@@ -136,13 +139,14 @@ def _measure(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> tuple[st
     if packet is aten._scaled_dot_product_flash_attention_for_cpu_backward:
         shapes = (x.shape for x in args[:4])
         return "attention", sdpa_backward_flop_count(*shapes)  # type: ignore[no-untyped-call]
+    if packet is aten.convolution_backward:  # torch's own formula counts groups several times
+        made, inputs, weight, transposed, wanted = *args[:3], args[7], args[10]
+        once = 2 * (inputs if transposed else made).numel() * weight[0].numel()
+        return convolution_kind(weight), once * sum(wanted[:2])
     if packet not in flop_registry:
         return _KINDS.get(packet, "elementwise"), 0
     flops = int(flop_registry[packet](*args, **kwargs, out_val=out))
-    if packet in (aten.convolution, aten.convolution_backward):
-        weight = args[1 if packet is aten.convolution else 2]
-        return convolution_kind(weight), flops
-    return "matrix", flops
+    return (convolution_kind(args[1]) if packet is aten.convolution else "matrix"), flops
 
 
 def convolution_kind(weight: Tensor) -> str:
