@@ -140,7 +140,8 @@ def _measure(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> tuple[st
         shapes = (x.shape for x in args[:4])
         return "attention", sdpa_backward_flop_count(*shapes)  # type: ignore[no-untyped-call]
     if packet is aten.convolution_backward:  # torch's own formula counts groups several times
-        made, inputs, weight, transposed, wanted = *args[:3], args[7], args[10]
+        made, inputs, weight = args[:3]
+        transposed, wanted = args[7], args[10]
         once = 2 * (inputs if transposed else made).numel() * weight[0].numel()
         return convolution_kind(weight), once * sum(wanted[:2])
     if packet not in flop_registry:
