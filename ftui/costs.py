@@ -15,6 +15,7 @@ _ENOUGH_STEPS = 3
 """After which a step's time counts as measured."""
 _KEPT = 1.5
 """How much more than its tensors a process on a CPU may take: its allocator keeps what is freed."""
+_NO_DATA = "none"
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -44,6 +45,7 @@ def question(workspace: Workspace) -> Question | None:
     own = own_module(config.model.name)
     if own and own[0].absolute() not in workspace.allowed:
         return None
+    config = replace(config, data=replace(config.data, path=_NO_DATA))  # it may not be chosen yet
     classes = len(state.data.classes) if state and state.data else None
     pieces = state.pieces if state else 1
     return Question(replace(config, trainable=rules, stages=[]), rules, classes, pieces)

@@ -1,5 +1,6 @@
 """A model of a config without memory, and a batch for it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -7,19 +8,27 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from engine import models
+from engine import adapters, models
 from engine.contract.config import Config
+from engine.contract.plan import Assignment
 from engine.models.describe import LayersOnMeta
 from engine.models.source import LoadedModel
 
 
-def load(config: Config, classes: int, mode: FakeTensorMode) -> LoadedModel:
+def load(
+    config: Config,
+    classes: int,
+    mode: FakeTensorMode,
+    with_adapters: Mapping[str, Assignment] | None = None,
+) -> LoadedModel:
     """As the worker loads it, on the CPU by its own word, its tensors those of `mode`.
 
-    No weights are read. Raises `UserError`.
+    `with_adapters` is a plan that has some. No weights are read. Raises `UserError`.
     """
     with LayersOnMeta():
         found = models.load(config, classes, lambda _: None, structure_only=True)
+        # peft moves layers about, which tensors of `mode` don't let it
+        adapters.apply(found.module, with_adapters or {}, config.training.seed)
     return replace(found, module=without_memory(found.module, mode))
 
 

@@ -12,7 +12,7 @@ from engine import device, memory
 from engine.contract.config import Config
 from engine.contract.cost import Cost
 from engine.contract.inspection import AskCost
-from engine.contract.plan import effective, resolve
+from engine.contract.plan import Assignment, effective, resolve
 from engine.cost import blank, rates
 from engine.cost.ledger import Amount, Watched
 from engine.cost.step import trace
@@ -40,6 +40,8 @@ def cost(asked: AskCost) -> Cost:
     model = _model(_key(config), asked.classes)
     rules = effective(config.trainable, model.loaded.info)
     plan = resolve(rules, model.loaded.info)
+    if adapted := tuple((name, says) for name, says in plan.items() if says.lora):
+        model = _model(_key(config), asked.classes, adapted)
     autocast = device.autocast("cpu", precision)
     step = trace(model.loaded.module, model.blank, plan, config, autocast, model.mode, asked.pieces)
     passes = asked.pieces * config.training.accumulate
@@ -69,11 +71,14 @@ def cost(asked: AskCost) -> Cost:
     )
 
 
-@lru_cache(maxsize=1)
-def _model(config: bytes, classes: int | None) -> _Model:
+@lru_cache(maxsize=2)
+def _model(
+    config: bytes, classes: int | None, adapted: tuple[tuple[str, Assignment], ...] = ()
+) -> _Model:
+    """That of a config, and the same with adapters, stay at hand."""
     asked, mode = msgspec.json.decode(config, type=Config), Watched()
     known = classes if classes is not None else _PUBLISHED_CLASSES.get(asked.task, _CLASSES)
-    loaded = blank.load(asked, known, mode)
+    loaded = blank.load(asked, known, mode, dict(adapted))
     return _Model(loaded, TASKS[asked.task].blank(asked, loaded, known), mode)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engine import adapters, freeze
+from engine import freeze
 from engine.contract.config import Config
 from engine.contract.plan import Assignment
 from engine.cost.ledger import Amount, Ledger, Watched, Work
@@ -40,12 +40,11 @@ def trace(
 ) -> Step:
     """A step of `module`, whose tensors are of `mode`, under a plan, as the loop makes it.
 
-    `pieces` are those that a batch is cut into where memory is short. Neither the optimizer nor
-    clipping is run: both work in place.
+    It must have the plan's adapters. `pieces` are those that a batch is cut into where memory is
+    short. Neither the optimizer nor clipping is run: both work in place.
     """
     ledger, size = Ledger(), config.data.batch_size
     with mode:
-        adapters.apply(module, plan, config.training.seed)
         freeze.apply_plan(module, plan)
         trains = [p for p in module.parameters() if p.requires_grad]
         weights = ledger.hold([*module.parameters(), *module.buffers()])

@@ -4,13 +4,14 @@
 
 Random weights, blank batches, SGD with momentum; for each family everything trains, the last block
 and the head, and the head alone. Each step is made in a process of its own, on one thread. Measured
-memory is how far the process's resident size rose above that before the model was built
-(VmHWM), with an allocator that hands back what is freed (M_MMAP_THRESHOLD of 64 KiB), so that it is
+memory is how far the process's resident size rose (VmHWM) above that after a first small step,
+whose model is gone again, with an allocator that hands back what is freed (M_MMAP_THRESHOLD of 64 KiB), so that it is
 what is held at once, oneDNN's scratch memory included; "kept" is the same with the allocator as the
 worker has it. Time is the process's own (a busy machine counts less), of the faster of two steps.
 """
 
 import ctypes
+import gc
 import json
 import re
 import subprocess
@@ -18,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.plan import resolve
@@ -93,9 +96,7 @@ def estimate(config: Config, plan: str) -> dict[str, float]:
 def measure(config: Config, plan: str, keep: bool) -> dict[str, float]:
     import torch
 
-    from engine import freeze, memory, models, optim
-    from engine.models.describe import LayersOnMeta
-    from engine.tasks import TASKS
+    from engine import memory
 
     if keep:
         memory.keep_freed()
@@ -103,10 +104,18 @@ def measure(config: Config, plan: str, keep: bool) -> dict[str, float]:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**16)
         ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**16)
     torch.set_num_threads(1)
-    torch.nn.Conv2d(3, 8, 3)(torch.ones(2, 3, 32, 32)).sum().backward()  # oneDNN wakes up
-    with LayersOnMeta():
-        models.load(config, CLASSES, lambda _: None, structure_only=True)  # imports what it needs
+    steps(replace(config, data=replace(config.data, batch_size=2)), plan, 1)  # code is paged in
+    gc.collect()
     before = resident("VmRSS")
+    seconds = steps(config, plan, 2)
+    return {"peak": resident("VmHWM") - before, "seconds": min(seconds)}
+
+
+def steps(config: Config, plan: str, count: int) -> list[float]:
+    """Processor seconds of each."""
+    from engine import freeze, models, optim
+    from engine.tasks import TASKS
+
     loaded = models.load(config, CLASSES, lambda _: None, structure_only=True)
     module, blank = loaded.module, TASKS[config.task].blank(config, loaded, CLASSES)
     rules = resolve([Rule("*", train=False), *METHOD[plan]], loaded.info)
@@ -116,7 +125,7 @@ def measure(config: Config, plan: str, keep: bool) -> dict[str, float]:
     optim.set_lr(optimizer, 1e-6)
     Path("/proc/self/clear_refs").write_text("5")  # what was drawn and dropped does not count
     seconds = []
-    for _ in range(2):
+    for _ in range(count):
         began = time.process_time()
         inputs, targets = blank.batch(config.data.batch_size)
         blank.objective.loss(blank.objective.outputs(module, inputs), targets).backward()
@@ -124,7 +133,7 @@ def measure(config: Config, plan: str, keep: bool) -> dict[str, float]:
         for parameter in module.parameters():
             parameter.grad = None
         seconds.append(time.process_time() - began)
-    return {"peak": resident("VmHWM") - before, "seconds": min(seconds)}
+    return seconds
 
 
 def resident(which: str) -> int:
