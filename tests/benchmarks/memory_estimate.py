@@ -2,12 +2,14 @@
 
     python -m tests.benchmarks.memory_estimate [FAMILY ...]
 
-Random weights, blank batches, SGD with momentum; for each family everything trains, the last block
-and the head, and the head alone. Each step is made in a process of its own, on one thread. Measured
-memory is how far the process's resident size rose (VmHWM) above that after a first small step,
-whose model is gone again, with an allocator that hands back what is freed (M_MMAP_THRESHOLD of 64 KiB), so that it is
-what is held at once, oneDNN's scratch memory included; "kept" is the same with the allocator as the
-worker has it. Time is the process's own (a busy machine counts less), of the faster of two steps.
+Random weights, blank batches, SGD with momentum; for each model everything trains, the last block
+and the head, or the head alone. Each step is made in a process of its own, on one thread.
+
+*held* is how far the process's resident size rose (VmHWM) above that after a first small step whose
+model is gone again, with an allocator that hands back what is freed (M_MMAP_THRESHOLD of 64 KiB):
+so it is what is held at once, oneDNN's scratch memory included. *kept* is the same with the
+allocator as the worker has it. Time is the processor's (a busy machine counts less), of the faster
+of two steps; *answer* is what the estimate itself takes once the model is built.
 """
 
 import ctypes
