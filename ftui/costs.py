@@ -117,7 +117,7 @@ def _cache(cost: Cost, config: Config) -> str:
     asked = config.regularisation
     varies = config.data.augment != "none" or asked.mixup > 0 or asked.cutmix > 0
     saves = "saves" if config.training.cache == "auto" and not varies else "would save"
-    return f"; training.cache {saves} {saved}" + (" without augmentation" if varies else "")
+    return f"; cache {saves} {saved}" + (" unaugmented" if varies else "")
 
 
 def _signed(amount: int) -> str:

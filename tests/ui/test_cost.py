@@ -17,7 +17,7 @@ from tests.ui.scripted import CONFIG, ScriptedRun, resnet18
 HEAD = (
     "memory 1.0 GiB; fits in 5.0 GiB of cpu\n"
     "weights 100.0 MiB, gradients 2.0 MiB, optimizer 2.0 MiB, activations 512.0 MiB\n"
-    "step of 32: 80 GFLOP, about 2 s; training.cache would save 500 ms without augmentation"
+    "step of 32: 80 GFLOP, about 2 s; cache would save 500 ms unaugmented"
 )
 
 
