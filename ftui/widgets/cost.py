@@ -54,6 +54,8 @@ class CostLines(Static):
             measured = costs.Measured.of(workspace)
             said = costs.lines(self._cost, self._before, measured, self._answered.config)
             alarming = costs.tight(self._cost, measured)
+            if self._asked != self._answered:
+                said[0] += " ..."  # of the plan before
         text = "\n".join(said)
         if text != self.text:
             self.text = text
