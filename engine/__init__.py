@@ -26,10 +26,12 @@ from engine.contract.commands import (
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.events import AnyEvent, CommandApplied, CommandRejected, Event
+from engine.contract.finding import FindRate, FindSize
 from engine.contract.rules import Rule, Stage
 from engine.contract.state import RunState
 from engine.contract.toml import load as load_config
 from engine.runs.client import CommandRefused, Run, attach, fork, replay, resume, start
+from engine.runs.finder import find
 from engine.runs.store import RunSummary, summaries
 
 __all__ = [
@@ -44,6 +46,8 @@ __all__ = [
     "DataConfig",
     "Evaluate",
     "Event",
+    "FindRate",
+    "FindSize",
     "Freeze",
     "ModelConfig",
     "Pause",
@@ -62,6 +66,7 @@ __all__ = [
     "Thaw",
     "UserError",
     "attach",
+    "find",
     "fork",
     "load_config",
     "replay",

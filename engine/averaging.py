@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.adapters import own_modules
+from engine.layout import laid_like
 
 
 class Saved(TypedDict):
@@ -77,3 +78,7 @@ class MovingAverage:
             for name, parameter in module.named_parameters()
             if name in saved["shadows"]
         }
+
+    def lay_out(self) -> None:
+        """Have the shadows lie as their parameters, which may have moved."""
+        self._shadows = {p: laid_like(shadow, p) for p, shadow in self._shadows.items()}

@@ -1,15 +1,18 @@
 """Checkpoints as folders: whole or not there at all, and every byte under a checksum.
 
 ```
-checkpoints/step-00000120/model.safetensors   the weights, by torch's names
-                          training.pt         what else the optimizer and the generators need
-                          checkpoint.json     progress, config, and the checksums of the lot
+checkpoints/step-00000120/trained.safetensors  the weights that train, by torch's names
+                          frozen.safetensors   those that don't
+                          model.safetensors.index.json  which are where
+                          training.pt          what else the optimizer and the generators need
+                          checkpoint.json      progress, config, and the checksums of the lot
             last -> step-00000120
             best -> step-00000080
 ```
-A second checkpoint of the same step is `step-00000120-2`, which then replaces the first. Where a
-run went back, the best of what it gave up is `given-up-best`. Tensors
-are the business of `engine.snapshot`; torch is not needed here.
+What is frozen is written once: checkpoints share that file, as hard links. A second checkpoint of
+the same step is `step-00000120-2`, which then replaces the first. Where a run went back, the best
+of what it gave up is `given-up-best`. Tensors are the business of `engine.snapshot` and
+`engine.shards`; torch is not needed here.
 """
 
 import hashlib
@@ -30,7 +33,8 @@ from engine.contract.text import plain
 from engine.progress import Progress
 
 FOLDER = "checkpoints"
-MODEL = "model.safetensors"
+FROZEN, TRAINED = "frozen.safetensors", "trained.safetensors"
+INDEX = "model.safetensors.index.json"
 TRAINING = "training.pt"
 MANIFEST = "checkpoint.json"
 START = "start.safetensors"
@@ -89,11 +93,16 @@ class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def save(
-    run: Path, manifest: Manifest, keep_last: int, write: Callable[[Path], None]
+    run: Path,
+    manifest: Manifest,
+    keep_last: int,
+    write: Callable[[Path], None],
+    same_frozen: Checkpoint | None = None,
 ) -> Checkpoint:
     """Write a checkpoint of the run in folder `run`, point `last` and maybe `best` to it, prune.
 
-    `write` puts the tensor files into the folder it is given; `manifest.files` is filled in here.
+    `write` puts the tensor files into the folder it is given, of which that of `same_frozen` for
+    what is frozen may be there already; `manifest.files` is filled in here.
     Raises `OSError`, with nothing half-written left, where the disk refuses.
     """
     parent = run / FOLDER
@@ -103,12 +112,14 @@ def save(
     partial = parent / f".{name}{_PARTIAL}"
     try:
         partial.mkdir()
+        linked = _link_frozen(same_frozen, partial)
         write(partial)
-        files = {path.name: _stored(path) for path in sorted(partial.iterdir())}
+        written = [path for path in sorted(partial.iterdir()) if path.name not in linked]
+        files = linked | {path.name: _stored(path) for path in written}
         best = manifest.best or _are_of_best(parent, manifest.progress)
         manifest = msgspec.structs.replace(manifest, files=files, best=best)
         (partial / MANIFEST).write_bytes(_seal(manifest))
-        for path in [*partial.iterdir(), partial]:
+        for path in [*written, partial / MANIFEST, partial]:
             sync(path)
         partial.rename(parent / name)
     except OSError:
@@ -222,6 +233,15 @@ def check(path: Path) -> Manifest:
 def _seal(manifest: Manifest) -> bytes:
     body = msgspec.json.encode(manifest)
     return msgspec.json.encode(_Sealed(Raw(body), _digest(body)))
+
+
+def _link_frozen(other: Checkpoint | None, folder: Path) -> dict[str, Stored]:
+    """Nothing where the file system has no hard links, or the other checkpoint is gone."""
+    if other and (stored := other.manifest.files.get(FROZEN)):
+        with suppress(OSError):
+            os.link(other.path / FROZEN, folder / FROZEN)
+            return {FROZEN: stored}
+    return {}
 
 
 def _digest(data: bytes) -> str:

@@ -1,17 +1,17 @@
-"""Whether two files hold the same weights, bit for bit."""
+"""Whether two checkpoints hold the same weights, bit for bit."""
 
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from engine import shards
 from engine.contract.events import ReplayCompared
 
 
 def compare(one: Path, other: Path, step: int) -> ReplayCompared:
-    """Parameters and buffers of two models, in safetensors files. Raises `OSError`."""
-    ours, theirs = load_file(one), load_file(other)
+    """Parameters and buffers of two models, in folders of `shards`. Raises `OSError`."""
+    ours, theirs = shards.read(one), shards.read(other)
     largest, different = 0.0, sorted(ours.keys() ^ theirs.keys())
     for name in ours.keys() & theirs.keys():
         mine, its = ours[name], theirs[name]

@@ -1,4 +1,4 @@
-"""Where to train, and in what precision."""
+"""Where to train, and how it computes there."""
 
 import platform
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine import memory
 from engine.contract.errors import UserError
+from engine.contract.speed import Speed
 from engine.contract.text import plain
 from engine.contract.training_tables import TrainingConfig
 from engine.data.batch import Inputs, on_each
@@ -24,6 +25,9 @@ class Device:
     precision: str
     """'fp32', 'bf16' or 'fp16'."""
 
+    channels_last: bool = False
+    """Whether pictures and the weights of convolutions lie in memory with channels last (NHWC)."""
+
     warning: str = ""
     """A sentence where it is not what somebody would expect; empty otherwise."""
 
@@ -36,8 +40,15 @@ class Device:
         return tensor.to(self.torch_device, non_blocking=self.torch_device.type == "cuda")
 
     def send_all(self, inputs: Inputs) -> Inputs:
-        """As `send`, of all that goes into a model."""
+        """As `send`, of all that goes into a model; pictures in its layout."""
+        if self.channels_last and isinstance(inputs, Tensor) and inputs.ndim == 4:
+            return self.send(inputs).contiguous(memory_format=torch.channels_last)
         return on_each(inputs, self.send)
+
+    def wait(self) -> None:
+        """Until all is done that was begun on it."""
+        if self.torch_device.type != "cpu":
+            torch.get_device_module(self.torch_device).synchronize()
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""
@@ -75,8 +86,8 @@ class Device:
             torch.get_device_module(self.torch_device).set_rng_state(states[self.torch_device.type])
 
 
-def choose(config: TrainingConfig) -> Device:
-    """The device and precision that a config means.
+def choose(config: TrainingConfig, known: Speed | None = None) -> Device:
+    """The device, precision and layout that a config means, where it is open as `known`.
 
     Raises `UserError` where there is no such device here, or it can't do the precision.
     """
@@ -95,7 +106,20 @@ def choose(config: TrainingConfig) -> Device:
             f"There is a GPU that this torch ({torch.__version__}) can't use, perhaps for the "
             "age of its driver: training on the CPU."
         )
-    return Device(device, _name(device), _precision(config.precision, device), warning)
+    known = known if known and known.device == device.type else None
+    asked, channels_last = config.precision, config.channels_last
+    precision = known.precision if known and asked == "auto" else _precision(asked, device)
+    if channels_last == "auto":
+        channels_last = known.channels_last if known else False
+    return Device(device, _name(device), precision, channels_last, warning)
+
+
+def precisions(device: torch.device) -> list[str]:
+    """What `auto` may come to on a device, the usual one first; fp16 is for those who ask."""
+    if device.type == "cuda":
+        return ["bf16", "fp32"] if _has_bf16(device) else ["fp32"]
+    in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return ["fp32", "bf16"] if device.type == "cpu" and in_hardware else ["fp32"]
 
 
 def find(config: TrainingConfig) -> tuple[torch.device, str]:
@@ -134,14 +158,17 @@ def _device(asked: str) -> torch.device:
 
 
 def _precision(asked: str, device: torch.device) -> str:
-    has_bf16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     if asked == "auto":
-        return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
-    if asked == "bf16" and not has_bf16:
+        return precisions(device)[0]
+    if asked == "bf16" and not _has_bf16(device):
         raise UserError(f"training.precision: {_name(device)} has no bf16; take fp16 or fp32.")
     if asked == "fp16" and device.type == "cpu":
         raise UserError("training.precision: fp16 needs a GPU; take bf16 or fp32 on a CPU.")
     return asked
+
+
+def _has_bf16(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _name(device: torch.device) -> str:

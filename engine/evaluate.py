@@ -137,6 +137,6 @@ def _measured_in_pieces(session: Session, module: nn.Module, batch: Batch) -> Me
     for inputs, targets in in_parts(batch.inputs, batch.targets, session.pieces_of(len(batch))):
         with device.autocast():
             run = partial(objective.outputs, module)
-            outputs = session.val_prefix.outputs(run, device.send_all(inputs))
+            outputs = session.val_prefix.outputs(run, session.send(inputs))
         parts.append(objective.measure(outputs, device.send(targets)))
     return joined(parts)

@@ -92,7 +92,7 @@ def _add_up(session: Session) -> int | None:
         count = session.pieces_of(len(batch))
         for inputs, targets in in_parts(batch.inputs, batch.targets, count):
             if len(targets) > 0:
-                _backward(session, session.device.send_all(inputs), session.device.send(targets))
+                _backward(session, session.send(inputs), session.device.send(targets))
                 samples += len(targets)
     return samples
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.adapters import own_parameters
+from engine.layout import laid_like
 
 Anchors = list[tuple[nn.Parameter, Tensor]]
 """Parameters that train, and where they started, on their device."""
@@ -20,7 +21,7 @@ Anchors = list[tuple[nn.Parameter, Tensor]]
 def anchors(module: nn.Module, start: Mapping[str, Tensor]) -> Anchors:
     """Those of `module` that are in `start`, by name; adapters start from nothing and are not."""
     return [
-        (parameter, start[name].to(parameter.device))
+        (parameter, laid_like(start[name].to(parameter.device), parameter))
         for name, parameter in own_parameters(module)
         if parameter.requires_grad and name in start
     ]

@@ -1,12 +1,11 @@
 """Training, from top to bottom: a generator of what happens, and of the moments between steps."""
 
 from collections.abc import Generator, Iterator
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from engine import gradients, l2_sp, pieces, predictions, snapshot, stages
+from engine import gradients, l2_sp, pieces, predictions, running, snapshot, stages
 from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.data.batch import Batch, Inputs, in_parts
@@ -102,12 +101,9 @@ def _step(session: Session) -> Iterator[e.Event]:
     try:
         stepped = take_step(session)
     except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        yield pieces.cut(session, error)
-        p.batch = start
-        session.reopen_data()
+        yield pieces.cut_after(session, error, start)
         return
+    yield from running.compiled(session)
     yield from session.pending.flush_if_due()
     save_now = stepped and every and p.step % every == 0 and p.batch < len(session.train_data)
     if (session.guard.alarm or save_now) and not (yield from settle(session)) and save_now:
@@ -171,7 +167,7 @@ def _backward(session: Session, batch: Batch, planned: int | None) -> Tensor | N
     size, device = len(batch), session.device
     if size == 0:
         return None
-    p, inputs, targets = session.progress, device.send_all(batch.inputs), device.send(batch.targets)
+    p, inputs, targets = session.progress, session.send(batch.inputs), device.send(batch.targets)
     seed = mix(session.config.training.seed, p.epoch, p.batch, _MIXING)
     inputs, targets = session.objective.mix(inputs, targets, seed)
     losses: list[Tensor] = []
@@ -194,9 +190,7 @@ def _forward(session: Session, inputs: Inputs, targets: Tensor) -> Tensor | None
     """Mean loss; None where BatchNorm can't train on the one sample that is left of a batch."""
     try:
         with session.device.autocast():
-            outputs = session.train_prefix.outputs(
-                partial(session.objective.outputs, session.module), inputs
-            )
+            outputs = running.outputs(session, inputs)
             return session.objective.loss(outputs, targets)
     except ValueError as error:
         if len(targets) > 1 or "more than 1 value per channel" not in str(error):
@@ -250,6 +244,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         device_name=session.device.name,
         precision=session.device.precision,
         threads=torch.get_num_threads(),
+        channels_last=session.device.channels_last,
         options=dict(p.options),
         ahead=p.ahead,
         rewinds=p.rewinds,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from engine.adapters import own_name
 from engine.contract.plan import Assignment
 from engine.contract.training_tables import OptimizerConfig
+from engine.layout import laid_like
 
 State = dict[str, dict[str, Tensor]]
 """Parameter name to the tensors that the optimizer keeps for it."""
@@ -115,6 +116,14 @@ def load_state_by_name(optimizer: torch.optim.Optimizer, module: nn.Module, stat
         if name in state:
             kept: dict[str, Any] = {k: v.to(parameter.device) for k, v in state[name].items()}
             optimizer.state[parameter] = kept
+    lay_out(optimizer)
+
+
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Have all state lie as its parameter, which may have moved: fused kernels take that for
+    granted."""
+    for parameter, kept in optimizer.state.items():
+        kept.update({name: laid_like(value, parameter) for name, value in kept.items()})
 
 
 def _decaying(module: nn.Module) -> set[str]:

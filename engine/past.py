@@ -16,8 +16,11 @@ from engine.contract.commands import (
 )
 from engine.contract.config import Config
 from engine.contract.order import Phase, next_phase
+from engine.contract.speed import Speed
 from engine.progress import Progress
 from engine.runs.journal import event_tail
+
+_SPEED = ("training.device", "training.precision", "training.channels_last")
 
 
 class Obeyed(NamedTuple):
@@ -47,6 +50,10 @@ class Past:
     """Of the newest worker."""
     threads: int | None = None
     """CPU threads that the run was trained with, unless the config asks for others now."""
+    measured_threads: int | None = None
+    """How many were measured to be the best."""
+    speed: Speed | None = None
+    """How the run computes, unless the config asks for something else now."""
     finished_at: int | None = None
     """The step at which the run was last finished."""
     checkpoints: set[str] = field(default_factory=set)
@@ -73,8 +80,10 @@ class Past:
                 self.steering = [item for item in self.steering if item.position < back_to]
             case e.CommandRejected(command=command):
                 self.answered.add(command.id)
+            case e.SpeedMeasured(tried=tried, chosen=chosen):
+                self.measured_threads = tried[chosen].threads
             case e.TrainingStarted(threads=threads):
-                self.threads = threads
+                self.threads, self.speed = threads, speed_of(event)
             case e.CheckpointSaved(path=path):
                 self.checkpoints.add(path)
             case e.ModelLoaded(code=code):
@@ -90,6 +99,8 @@ class Past:
         self.steering = [item for item in self.steering if _stands(item.command, config, before)]
         if self.config and config.training.threads != self.config.training.threads:
             self.threads = None
+        if self.config and not all(same(key, config, self.config) for key in _SPEED):
+            self.speed = None
         self.config = config
 
     def to_redo(self, progress: Progress) -> list[Obeyed]:
@@ -114,6 +125,11 @@ def same(key: str, one: Config, other: Config) -> bool:
     """Whether two configs have the same value of a setting, by its dotted key."""
     values = [reduce(getattr, key.split("."), config) for config in (one, other)]
     return bool(values[0] == values[1])
+
+
+def speed_of(event: e.TrainingStarted) -> Speed:
+    """How a run computes from there."""
+    return Speed(event.device.partition(":")[0], event.precision, event.channels_last)
 
 
 def _kind(command: AnyCommand) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from engine import checkpoint, device, memory, models, restore, tasks
+from engine import checkpoint, device, memory, models, restore, speed, tasks
 from engine.checkpoint import Checkpoint
 from engine.contract import consistency
 from engine.contract.config import Config
@@ -15,13 +15,17 @@ from engine.contract.events import (
     PreparationAdvanced,
     Warned,
 )
-from engine.data import Feeding, auto_workers
+from engine.data import Feeding, most_workers
 from engine.device import Device
 from engine.past import Past
 from engine.script import Script
 from engine.session import Session
 
 Tell = Callable[[Event], None]
+
+_KEPT = 0.15
+"""Of the free memory, for decoded pictures of training and of validation each: what trains, and
+what is remembered of a frozen prefix, needs the rest."""
 
 
 def prepare(
@@ -42,7 +46,7 @@ def prepare(
         tell(Warned(message=unread))
     past.follow(config)
     _set_threads(config, past, tell)
-    chosen = device.choose(config.training)
+    chosen = device.choose(config.training, past.speed)
     if chosen.warning:
         tell(Warned(message=chosen.warning))
     if chosen.torch_device.type == "cpu":
@@ -89,6 +93,10 @@ def prepare(
     )
     for warning in restore.begin(session, past, saved, script):
         tell(Warned(message=warning))
+    if measured := speed.measure(session, known=past.speed is not None, tell=stage):
+        tell(measured)
+    for event in speed.compile_ahead(session, stage):
+        tell(event)
     return session
 
 
@@ -103,10 +111,19 @@ def _set_threads(config: Config, past: Past, tell: Tell) -> None:
             f"The run goes on with as many CPU threads as before, {past.threads}, for the same "
             f"results; torch's own choice here would be training.threads={own_choice}."
         )
-        tell(Warned(message=message))
+        if past.threads != past.measured_threads:
+            tell(Warned(message=message))
 
 
 def _feeding(config: Config, chosen: Device, close_fds: Sequence[int], tell: Tell) -> Feeding:
     asked, kind = config.data.workers, chosen.torch_device.type
-    workers = auto_workers(kind) if asked == "auto" else asked
-    return Feeding(workers, pin_memory=kind == "cuda", close_fds=close_fds, tell=tell)
+    room = most_workers(kind, torch.get_num_threads())
+    return Feeding(
+        workers=0 if asked == "auto" else asked,
+        up_to=room if asked == "auto" else 0,
+        wait=chosen.wait,
+        pin_memory=kind == "cuda",
+        keep=int(_KEPT * memory.free()) if config.data.decoded == "auto" else 0,
+        close_fds=close_fds,
+        tell=tell,
+    )

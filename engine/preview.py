@@ -1,15 +1,22 @@
 """Data as a person looks at it before it trains: answers to questions about samples."""
 
-from functools import lru_cache
-
 import msgspec
 from msgspec.structs import replace
 
 from engine.contract.config import Config, DataConfig
-from engine.contract.inspection import AskData, AskSamples, AskScan, Overview, Samples, Scan
+from engine.contract.inspection import (
+    AskData,
+    AskSamples,
+    AskScan,
+    Overview,
+    Samples,
+    Scan,
+    Which,
+)
 from engine.contract.training_tables import TrainingConfig
 from engine.data.preview import How, Preview, TextPart
 from engine.data.transforms import Augmentation
+from engine.models.source import Tell
 from engine.scan import Search
 from engine.tasks import TASKS
 
@@ -17,21 +24,21 @@ _NAMED = 100
 """Files that an answer names at most."""
 
 
-def answer(asked: AskData | AskSamples | AskScan) -> Overview | Samples | Scan:
-    """Raises `UserError` where the data or the model can't be used."""
+def answer(asked: AskData | AskSamples | AskScan, tell: Tell) -> Overview | Samples | Scan:
+    """`tell` hears how far it is. Raises `UserError` where the data or the model can't be used."""
     match asked:
         case AskData():
-            return overview(asked)
+            return overview(asked, tell)
         case AskSamples():
-            return samples(asked)
+            return samples(asked.config, asked.which)
         case AskScan():
             return scan(asked)
 
 
-def samples(asked: AskSamples) -> Samples:
+def samples(config: Config, asked: Which) -> Samples:
     """Raises `UserError` where the data or the model can't be used."""
-    data = asked.config.data
-    found = _preview(_key(asked.config))
+    data = config.data
+    found, _ = _listed(config)
     part = found.train if asked.part == "train" else found.val
     there = part.of(asked.of)
     how = How(Augmentation(), 0, asked.size)
@@ -41,14 +48,15 @@ def samples(asked: AskSamples) -> Samples:
     return Samples(len(there), [part.shown(number, found.told.classes, how) for number in numbers])
 
 
-def overview(asked: AskData) -> Overview:
+def overview(asked: AskData, tell: Tell = lambda _: None) -> Overview:
     """Of the data as it lies on the disk now. Raises `UserError` where it can't be used."""
-    _preview.cache_clear()
-    _search.cache_clear()
-    found = _preview(_key(asked.config))
+    _kept.clear()
+    found, _ = _listed(asked.config, tell)
     told, remarks = found.told, list(found.remarks)
-    if isinstance(found.train, TextPart) and (problem := found.train.reader().problem):
-        remarks.append(f"Tokens are not counted. {problem}")
+    if isinstance(found.train, TextPart):
+        tell("reading how the model's tokens are made")
+        if problem := found.train.reader().problem:
+            remarks.append(f"Tokens are not counted. {problem}")
     return Overview(
         classes=told.classes,
         train_counts=told.train_counts,
@@ -65,21 +73,22 @@ def overview(asked: AskData) -> Overview:
 
 def scan(asked: AskScan) -> Scan:
     """Goes on for so many seconds where the last one left off."""
-    search = _search(_key(asked.config))
+    _, search = _listed(asked.config)
     search.go_on(asked.seconds)
     return search.found()
 
 
-@lru_cache(1)
-def _search(key: bytes) -> Search:
-    found = _preview(key)
-    return Search(found.train, found.val)
+_kept: dict[bytes, tuple[Preview, Search]] = {}
+"""The one data set that was asked for last."""
 
 
-@lru_cache(1)
-def _preview(key: bytes) -> Preview:
-    config = msgspec.json.decode(key, type=Config)
-    return TASKS[config.task].preview(config, lambda _: None)
+def _listed(config: Config, tell: Tell = lambda _: None) -> tuple[Preview, Search]:
+    key = _key(config)
+    if key not in _kept:
+        _kept.clear()
+        found = TASKS[config.task].preview(msgspec.json.decode(key, type=Config), tell)
+        _kept[key] = found, Search(found.train, found.val)
+    return _kept[key]
 
 
 def _key(config: Config) -> bytes:

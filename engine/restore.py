@@ -121,6 +121,6 @@ def _epochs(count: int) -> str:
 
 def _order(config: Config) -> tuple[object, ...]:
     """All that the order and the grouping of training pictures depend on."""
-    data_read = msgspec.structs.replace(config.data, workers=0)
+    data_read = msgspec.structs.replace(config.data, workers=0, decoded="auto")
     training, sampling = config.training, config.regularisation.sampling
     return data_read, training.accumulate, training.seed, sampling

@@ -12,8 +12,8 @@ import numpy as np
 
 from engine.contract.events import FileSkipped
 from engine.contract.inspection import Lengths, Scan, Twins
-from engine.data import picture
-from engine.data.likeness import Likeness, nearest
+from engine.data import likeness, picture, shingles
+from engine.data.likeness import Likeness
 from engine.data.preview import Part, TextPart
 
 _MOST = 25_000
@@ -44,10 +44,13 @@ class Search:
         self._looked = 0
         self._known: dict[Part, dict[bytes, int]] = {train: {}, val: {}}
         """Of each side, digests and the first number that has them."""
-        self._small: dict[Part, dict[int, np.ndarray]] = {train: {}, val: {}}
+        self._outlines: dict[Part, dict[int, np.ndarray]] = {train: {}, val: {}}
         self._copies = {train: 0, val: 0}
         self._digests: dict[int, bytes] = {}
         """Of the validation samples."""
+        self._near: list[tuple[int, int]] = []
+        """Numbers of training and validation samples; no exact copies."""
+        self._compared = 0
         self._broken: list[FileSkipped] = []
         self._lengths: list[int] = []
 
@@ -61,12 +64,16 @@ class Search:
                 self._looked += len(some)
                 if monotonic() > until:
                     return
+        for val, train in self._nearest:
+            self._compared += 1
+            self._near += [] if train is None else [(train, val)]
+            if monotonic() > until:
+                return
 
     def found(self) -> Scan:
         """So far."""
         same = [(number, self._known[self._train].get(d)) for number, d in self._digests.items()]
         shared = [(train, val) for val, train in same if train is not None]
-        near = self._near if self._looked == self._wanted else []
         return Scan(
             looked=self._looked,
             wanted=self._wanted,
@@ -75,25 +82,26 @@ class Search:
             val_copies=self._copies[self._val],
             same=len(shared),
             first_same=self._named(shared),
-            near=len(near),
-            first_near=self._named(near),
+            compared=self._compared,
+            to_compare=len(self._alone) if self._looked == self._wanted else 0,
+            near=len(self._near),
+            first_near=self._named(self._near),
             broken=len(self._broken),
             first_broken=self._broken[:_NAMED],
             lengths=self._told_lengths() if self._lengths else None,
         )
 
     def _take(self, looked: _Looked) -> None:
-        part, number, likeness, reason = looked
-        if likeness is None:
+        part, number, found, reason = looked
+        if found is None:
             self._broken.append(FileSkipped(path=part.name(number), reason=reason))
             return
         known = self._known[part]
-        self._copies[part] += likeness.digest in known
-        known.setdefault(likeness.digest, number)
+        self._copies[part] += found.digest in known
+        known.setdefault(found.digest, number)
         if part is self._val:
-            self._digests[number] = likeness.digest
-        if likeness.small is not None:
-            self._small[part][number] = likeness.small
+            self._digests[number] = found.digest
+        self._outlines[part][number] = found.outline
         if isinstance(part, TextPart):  # here, as a tokenizer is for one thread
             length = part.tokens(number)
             if part.reader().tokenizer is None:
@@ -101,20 +109,19 @@ class Search:
             self._lengths += [] if length is None else [length]
 
     @cached_property
-    def _near(self) -> list[tuple[int, int]]:
-        """Numbers of training and validation pictures; no exact copies."""
-        trained, held_out = self._small[self._train], self._small[self._val]
-        there = self._known[self._train]
-        alone = [number for number in held_out if self._digests[number] not in there]
-        if not alone or not trained:
-            return []
+    def _alone(self) -> list[int]:
+        """Numbers of the validation samples that are not in training, too."""
+        return [n for n, digest in self._digests.items() if digest not in self._known[self._train]]
+
+    @cached_property
+    def _nearest(self) -> Iterator[tuple[int, int | None]]:
+        """Of these the number, and that of the training sample that is nearly the same."""
+        trained, held_out = self._outlines[self._train], self._outlines[self._val]
         numbers = list(trained)
-        twins = nearest(
-            np.stack([held_out[number] for number in alone]), np.stack(list(trained.values()))
-        )
-        return [
-            (numbers[at], val) for val, at in zip(alone, twins.tolist(), strict=True) if at >= 0
-        ]
+        nearest = shingles.nearest if isinstance(self._train, TextPart) else likeness.nearest
+        twins = nearest([held_out[number] for number in self._alone], list(trained.values()))
+        for val, at in zip(self._alone, twins, strict=True):
+            yield val, numbers[at] if at >= 0 else None
 
     def _named(self, pairs: list[tuple[int, int]]) -> list[Twins]:
         return [

@@ -17,13 +17,14 @@ from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.speed import Speed
 from engine.contract.text import plain
-from engine.past import Past
+from engine.past import Past, speed_of
 from engine.progress import Progress
 from engine.runs.journal import event_tail
 
 FILE = "script.json"
-COMPARED_WITH = "replayed.safetensors"
+COMPARED_WITH = "replayed"
 """In a replay's folder: the weights that it should come to."""
 
 Key = tuple[int, int, int]
@@ -58,6 +59,8 @@ class Script(Struct, frozen=True, kw_only=True):
     """Whether that is all, and the two are to be compared; else the run is a fork."""
     threads: int | None
     """CPU threads of the other run: other numbers of them round otherwise."""
+    speed: Speed | None
+    """How it computes."""
     config: Config
     """The one that the other run began with."""
     lines: list[Line]
@@ -157,6 +160,7 @@ class _Telling:
         before = load(folder)
         self.config = before.config if before else None
         self.threads = before.threads if before else None
+        self.speed = before.speed if before else None
         self._before = before.lines if before else []
         self._own: list[tuple[Key, int, Line]] = []
         """With the place in the journal, which tells the order of what has the same key."""
@@ -193,6 +197,7 @@ class _Telling:
             step=step,
             replay=replay,
             threads=self.threads,
+            speed=self.speed,
             config=self.config,
             lines=list(lines),
         )
@@ -205,6 +210,7 @@ class _Telling:
                 self._resumed(number, event)
             case e.TrainingStarted(threads=threads):
                 self.threads = self.threads or threads
+                self.speed = self.speed or speed_of(event)
                 self._check(event)
             case e.CommandApplied(command=command):
                 self._told_at[command.id] = number

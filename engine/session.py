@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from engine import adapters, freeze, l2_sp, optim, origin, reinit
+from engine import adapters, freeze, l2_sp, layout, optim, origin, recompute, reinit
 from engine.averaging import MovingAverage
 from engine.checkpoint import Checkpoint
+from engine.compiling import Compiled
 from engine.contract import plan, toml
 from engine.contract.adapters import left_out
 from engine.contract.config import Config
 from engine.contract.events import PlanChanged
 from engine.contract.rules import Rule
 from engine.contract.tree import ModelInfo
-from engine.data import Batch
+from engine.data.batch import Batch, Inputs
+from engine.data.transforms import Normalise
 from engine.device import Device
 from engine.guard import Guard
 from engine.past import Obeyed
@@ -25,6 +28,7 @@ from engine.prefix.using import Prefix
 from engine.progress import Progress
 from engine.schedule import factor
 from engine.script import Line
+from engine.shards import Stamp
 from engine.tasks.task import Objective, TrainData, ValData
 
 
@@ -75,6 +79,8 @@ class Session:
     """Paths of the layers whose adapters were merged into their weights by then."""
     last_saved: tuple[Checkpoint | None, bytes] = (None, b"")
     """The last checkpoint of this session, and the progress in it, encoded."""
+    frozen_as: Stamp = field(default_factory=list)
+    """What was frozen when it was saved."""
 
     def __post_init__(self) -> None:
         self.config = self.asked
@@ -85,11 +91,16 @@ class Session:
         decay = self.config.regularisation.ema
         self.average = MovingAverage(decay) if decay else None
         self.pending = Pending(self.progress, self.told, self._watch, self.device.peak_memory)
+        pre = self.info.preprocessing
+        self._normalise = Normalise(pre) if pre else None
         self._assignments: Mapping[str, plan.Assignment] = {}
         self._batches: Iterator[Batch] | None = None
         self.train_prefix, self.val_prefix = Prefix("training"), Prefix("validation")
         self._lr: float | None = None
         self._told_left_out = ""
+        training = self.config.training
+        self.compiled = Compiled(self.module) if training.compile else None
+        self.blocks = recompute.blocks(self.info, self.module) if training.recompute else {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -129,9 +140,12 @@ class Session:
         begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
         self.merged = adapters.apply(self.module, assignments, self.config.training.seed)
         freeze.apply_plan(self.module, assignments)
+        for path in begin_anew:  # what is drawn depends on the layout
+            layout.lay_out(self.module.get_submodule(path), channels_last=False)
         reinit.draw(self.module, begin_anew, self.config.training.seed)
         for path in begin_anew:
             optim.forget(self.optimizer, self.module.get_submodule(path))
+        self._lay_out()
         self.reinitialised = begin_anew
         self.progress.reinitialised += begin_anew
         self._assignments = assignments
@@ -141,7 +155,21 @@ class Session:
         if self.average:
             self.average.follow(self.module, [*begin_anew, *self.merged])
         self.progress.rules = list(rules)
+        if self.compiled:
+            self.compiled.begin_anew()
         self.look_for_prefix()
+
+    def use(self, device: Device) -> None:
+        """Compute in another precision or layout from now on."""
+        self.device = device
+        self._lay_out()
+        self.anchors = l2_sp.anchors(self.module, self._pulled)
+
+    def _lay_out(self) -> None:
+        layout.lay_out(self.module, self.device.channels_last)
+        optim.lay_out(self.optimizer)
+        if self.average:
+            self.average.lay_out()
 
     def look_for_prefix(self) -> None:
         """Before the next step: something that it depends on may have changed."""
@@ -172,6 +200,16 @@ class Session:
         if p.batch == len(self.train_data):
             self._batches = None
         return batch
+
+    def feed(self, batch: Batch) -> None:
+        """Have this be the next batch; `reopen_data` goes on with the epoch's."""
+        self._batches = iter([batch])
+
+    def send(self, inputs: Inputs) -> Inputs:
+        """What goes into the model, on its device: pictures travel as bytes."""
+        if self._normalise and isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+            inputs = self._normalise(self.device.send(inputs))
+        return self.device.send_all(inputs)
 
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""

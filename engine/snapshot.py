@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engine import adapters, checkpoint, optim
-from engine.checkpoint import MODEL, TRAINING, Checkpoint, Manifest
+from engine import adapters, checkpoint, optim, shards
+from engine.checkpoint import TRAINING, Checkpoint, Manifest
 from engine.contract.errors import UserError
 from engine.contract.events import CheckpointSaved
 from engine.contract.text import plain
@@ -30,10 +29,12 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
     last, saved_progress = session.last_saved
     try:
         if last is None or progress != saved_progress:
+            stamp = shards.stamp(session.module)
+            same_frozen = last if stamp == session.frozen_as else None
             last = checkpoint.save(
-                session.folder, manifest, keep_last, lambda path: write(session, path)
+                session.folder, manifest, keep_last, lambda path: write(session, path), same_frozen
             )
-            session.last_saved = last, progress
+            session.last_saved, session.frozen_as = (last, progress), stamp
     except OSError as error:
         raise UserError(
             f"The checkpoint of step {session.progress.step} could not be saved in "
@@ -58,7 +59,6 @@ def told(session: Session, saved: Checkpoint, reason: Reason) -> CheckpointSaved
 
 def write(session: Session, folder: Path) -> None:
     """Put weights, optimizer state and generators into `folder`. Raises `OSError`."""
-    weights = _weights(session.module)
     metadata = {
         "model": session.info.name,
         "step": str(session.progress.step),
@@ -72,7 +72,7 @@ def write(session: Session, folder: Path) -> None:
     if session.average:
         training["average"] = session.average.state(session.module)
     with refusals(folder):
-        safetensors.torch.save_file(weights, folder / MODEL, metadata)
+        shards.write(folder, session.module, metadata)
         torch.save(training, folder / TRAINING)
 
 
@@ -83,11 +83,10 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
     """
     if saved.manifest.classes != session.classes:
         raise UserError(_other_classes(saved, session.classes))
-    weights = safetensors.torch.load_file(saved.path / MODEL)
+    weights = shards.read(saved.path)
     adapters.fit(session.module, weights)
-    expected = _weights(session.module)
-    shapes = {name: tensor.shape for name, tensor in expected.items()}
-    if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if found != shards.shapes(session.module):
         raise UserError(
             f"{plain(saved.path.name)}: the checkpoint does not fit {plain(session.info.name)} for "
             f"{len(session.classes)} classes; resume with the model and data it was trained with."
@@ -111,7 +110,7 @@ def read(session: Session, saved: Checkpoint) -> list[str]:
 def weights(saved: Checkpoint, averaged: bool) -> dict[str, Tensor]:
     """A checkpoint's parameters and buffers by torch's names, or in their place the moving average
     of those parameters that have one."""
-    tensors = safetensors.torch.load_file(saved.path / MODEL)
+    tensors = shards.read(saved.path)
     if averaged:
         training = torch.load(saved.path / TRAINING, map_location="cpu", weights_only=True)
         tensors |= training["average"]["shadows"]
@@ -120,8 +119,7 @@ def weights(saved: Checkpoint, averaged: bool) -> dict[str, Tensor]:
 
 def is_finite(saved: Checkpoint) -> bool:
     """Whether no weight of a checkpoint is NaN or infinite."""
-    weights = safetensors.torch.load_file(saved.path / MODEL)
-    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+    return all(bool(torch.isfinite(x).all()) for x in shards.read(saved.path).values())
 
 
 def _other_classes(saved: Checkpoint, now: list[str]) -> str:
@@ -133,15 +131,3 @@ def _other_classes(saved: Checkpoint, now: list[str]) -> str:
         f"{plain(saved.path.name)}: the checkpoint was trained for other classes ({how}); resume "
         "with the data as it was."
     )
-
-
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers on the CPU, by torch's names; a shared tensor under its first name."""
-    seen: set[tuple[int, torch.Size]] = set()
-    weights = {}
-    for name, tensor in module.state_dict().items():
-        key = tensor.data_ptr(), tensor.shape
-        if key not in seen or tensor.numel() == 0:
-            seen.add(key)
-            weights[name] = tensor.cpu().contiguous()
-    return weights

@@ -176,7 +176,7 @@ class Worker:
             from engine.prepare import prepare
 
             if self.script and self.before.threads is None:
-                self.before.threads = self.script.threads
+                self.before.threads, self.before.speed = self.script.threads, self.script.speed
             session = prepare(
                 config,
                 self.folder,
@@ -252,7 +252,7 @@ class Worker:
             newest, _ = checkpoint.newest(self.folder)
             assert newest
             theirs = self.folder / script.COMPARED_WITH
-            self.tell(compare(newest.path / checkpoint.MODEL, theirs, session.progress.step))
+            self.tell(compare(newest.path, theirs, session.progress.step))
 
     def _fail(self, error: str, by_user: bool) -> int:
         if self.session:

@@ -46,6 +46,9 @@ def question(workspace: Workspace) -> Question | None:
     if own and own[0].absolute() not in workspace.allowed:
         return None
     config = replace(config, data=replace(config.data, path=_NO_DATA))  # it may not be chosen yet
+    if state and state.precision:  # which may have been measured
+        training = replace(config.training, precision=state.precision)
+        config = replace(config, training=training)
     classes = len(state.data.classes) if state and state.data else None
     pieces = state.pieces if state else 1
     return Question(replace(config, trainable=rules, stages=[]), rules, classes, pieces)
@@ -114,10 +117,11 @@ def _cache(cost: Cost, config: Config) -> str:
     saved = f"{percent(cost.prefix)} of a forward pass"
     if cost.prefix_seconds is not None:
         saved = _time(cost.prefix_seconds)
-    asked = config.regularisation
-    varies = config.data.augment != "none" or asked.mixup > 0 or asked.cutmix > 0
-    saves = "saves" if config.training.cache == "auto" and not varies else "would save"
-    return f"; cache {saves} {saved}" + (" unaugmented" if varies else "")
+    asked, cache = config.regularisation, config.training.cache
+    exact = config.data.augment == "none" and not (asked.mixup or asked.cutmix)
+    if cache != "off" and (exact or cache != "auto"):
+        return f"; cache saves {saved}"
+    return f"; cache would save {saved}" + ("" if exact else " unaugmented")
 
 
 def _signed(amount: int) -> str:

@@ -83,7 +83,7 @@ class Draft:
             config = replace(config, model=replace(config.model, name=UNSET))
         if "data.path" in stood_in:
             config = replace(config, data=replace(config.data, path=UNSET))
-        if (config.model, config.task) != (self.config.model, self.config.task):
+        if _tree_of(config) != _tree_of(self.config):
             self.model = None  # the tree is another one: it is looked up anew
         if config.task != self.config.task:
             config = _for_task(config, config.task)
@@ -102,6 +102,11 @@ class Draft:
         if self.model is not None:
             rules = effective(self.config.trainable, self.model)
             self.history.see(Plan(rules, self.config.stages))
+
+
+def _tree_of(config: Config) -> tuple[object, ...]:
+    """What the model's tree depends on."""
+    return config.model, config.task, config.text.pooling
 
 
 def _for_task(config: Config, task: str) -> Config:

@@ -2,8 +2,15 @@
 
 import math
 
-from engine.contract.events import Evaluated, PrefixCached
+from engine.contract.events import (
+    Evaluated,
+    ModelCompiled,
+    PrefixAdvanced,
+    PrefixCached,
+    SpeedMeasured,
+)
 from engine.contract.inspection import TextBaseline
+from engine.contract.speed import Timed
 from engine.contract.state import RunState
 from engine.contract.tasks import TASKS, Figure, TaskWords
 from engine.contract.text import plain
@@ -97,13 +104,57 @@ def short(amount: float) -> str:
     return f"{amount:.0f}"
 
 
+def filling(event: PrefixAdvanced) -> str:
+    """How far the frozen part is computed."""
+    return f"frozen part computed of {event.samples:,}/{event.of:,}"
+
+
 def cached(event: PrefixCached) -> str:
     """What of a forward pass is computed once, or why nothing is."""
     if not event.cut:
         return plain(f"{event.data}: the frozen part is not kept, {event.why}")
     where = "on disk" if event.on_disk else "in memory"
-    kept = f"{event.samples:,} samples, {size(event.size)} {where}"
+    views = f" in {event.views} views" if event.views > 1 else ""
+    count = event.samples // event.views
+    half = "" if event.precision == "exact" else f" in {event.precision}"
+    known = f", {event.reused:,} known already" if event.reused else ""
+    kept = f"{count:,} samples{views}{half}{known}, {size(event.size)} {where}"
     return plain(f"{event.data}: goes on {event.cut}, {percent(event.share)} kept ({kept})")
+
+
+def computing(state: RunState) -> str:
+    """How a run computes: fp32, channels last, 2 threads."""
+    return _way(
+        state.precision, state.channels_last, state.threads if state.device == "cpu" else None
+    )
+
+
+def speed(event: SpeedMeasured) -> str:
+    """What was measured before the first step, and what came of it."""
+    usual, chosen = event.tried[0], event.tried[event.chosen]
+    differ = len({way.threads for way in event.tried}) > 1
+
+    def named(way: Timed) -> str:
+        return _way(way.precision, way.channels_last, way.threads if differ else None)
+
+    def against(way: Timed) -> str:
+        return f"{named(way)} {usual.milliseconds / way.milliseconds:.2f} times as fast"
+
+    took = f"{usual.milliseconds:.0f} ms a pass of {count(event.samples, 'sample')}"
+    others = [against(way) for way in event.tried[1:] if way is not chosen]
+    found = f"{against(chosen)} as {named(usual)}" if event.chosen else f"{named(usual)} stays"
+    return plain("; ".join([f"measured: {found} ({took})", *others]))
+
+
+def compiled(event: ModelCompiled) -> str:
+    """What compiling took and gave."""
+    gain = f"; a pass is {event.gain:.2f} times as fast" if event.gain else ""
+    return f"compiled in {duration(event.seconds)}{gain}"
+
+
+def _way(precision: str, channels_last: bool, threads: int | None) -> str:
+    parts = [precision, *(["channels last"] if channels_last else [])]
+    return ", ".join([*parts, *([count(threads, "thread")] if threads else [])])
 
 
 def size(amount: float) -> str:

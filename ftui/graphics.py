@@ -51,9 +51,11 @@ def image_widget() -> Any:
     terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc,assignment]
     try:
         from textual_image import widget
+
+        from ftui import terminal_pictures as ours
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
-    kinds = {"kitty": widget.TGPImage, "sixel": widget.SixelImage, "blocks": widget.HalfcellImage}
+    kinds = {"kitty": ours.KittyImage, "sixel": ours.SixelImage, "blocks": widget.HalfcellImage}
     return kinds[graphics()]
 
 

@@ -1,11 +1,13 @@
 """What the app asks of the process that knows torch; tests put another in its place."""
 
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
 from engine.contract.cost import Cost
-from engine.contract.inspection import Overview, Part, Samples, Scan, TextBaseline
+from engine.contract.finding import Finding, Sought
+from engine.contract.inspection import Overview, Samples, Scan, TextBaseline, Which
 from engine.contract.tree import ModelInfo
 
 
@@ -25,6 +27,7 @@ class ModelInspector(Protocol):
         weights: str = "DEFAULT",
         classes: int | None = None,
         task: str = "image-classification",
+        pooling: str = "auto",
     ) -> ModelInfo:
         """The tree of a model; nothing is downloaded."""
         ...
@@ -36,26 +39,24 @@ class ModelInspector(Protocol):
         """What a step costs; the data is not looked at."""
         ...
 
-    async def data(self, config: Config) -> Overview:
-        """A data set as it lies on the disk now."""
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
+        """A learning rate or a batch size, step by step; the process ends with the iterator."""
+        ...
+
+    async def data(self, config: Config, tell: Callable[[str], None]) -> Overview:
+        """A data set as it lies on the disk now; `tell` hears how far it is."""
         ...
 
     async def scan(self, config: Config) -> Scan:
         """What is known of its samples after looking at some more."""
         ...
 
-    async def samples(
-        self,
-        config: Config,
-        part: Part,
-        numbers: list[int],
-        *,
-        of: int | None = None,
-        epoch: int | None = None,
-        size: int = 224,
-    ) -> Samples:
+    async def samples(self, config: Config, which: Which) -> Samples:
         """Samples as the model is given them, to be looked at."""
         ...
 
+    async def leave_data(self) -> None:
+        """End what is at a data set; models are described by another process."""
+
     async def close(self) -> None:
-        """End the process."""
+        """End all processes."""

@@ -10,6 +10,7 @@ from textual.suggester import Suggester
 
 from engine.contract.paths import expand
 from engine.contract.text import plain
+from engine.places import known_set
 from ftui.format import count
 
 _LISTS = {".csv", ".tsv", ".jsonl"}
@@ -59,9 +60,11 @@ def glance(path: str) -> str:
     masks`, or what is wrong.
 
     Reads names only, and at most some thousands of them, so it is a first look, no check. Nothing
-    is said of a list.
+    is said of a list, nor of torchvision's own data sets.
     """
     root = expand(path)
+    if known_set(path):
+        return ""
     if not root.exists():
         return "no such folder"
     if not root.is_dir():

@@ -41,6 +41,19 @@ def class_rows(found: Predictions) -> Iterator[list[str]]:
         yield [plain(figures.name), *map(_share, _shares(figures, iou)), f"{figures.support:,}"]
 
 
+def label_columns(found: Predictions) -> list[str]:
+    """Of `label_rows`: true and false, positives and negatives, before the figures."""
+    _, *figures = class_columns(found)
+    return ["label", "TP", "FP", "FN", "TN", *figures]
+
+
+def label_rows(found: Predictions) -> Iterator[list[str]]:
+    """A row a class where samples have several: each class has a matrix of its own, of four."""
+    for (right, said, there), (name, *figures) in zip(found.counts, class_rows(found), strict=True):
+        matrix = right, said - right, there - right, found.samples - said - there + right
+        yield [name, *(f"{times:,}" for times in matrix), *figures]
+
+
 def row_columns(found: Predictions) -> list[str]:
     """Of `row_cells`."""
     classes = ["label", "predicted"] if any(row.labels or row.said for row in found.rows) else []

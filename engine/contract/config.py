@@ -106,11 +106,19 @@ class DataConfig(Table, frozen=True):
         int,
         Meta(ge=0, le=2**31 - 1, description="Seed of that split; the same seed, the same split."),
     ] = 0
+    decoded: Annotated[
+        Literal["auto", "off"],
+        Meta(
+            description="Keeps decoded pictures in memory, in up to a third of what is free, so "
+            "that later epochs need not decode them again; batches are the same. Off: never."
+        ),
+    ] = "auto"
     workers: Annotated[
         Annotated[int, Meta(ge=0, le=128)] | Auto,
         Meta(
             description="Processes that read pictures; 0 reads in the training process, 'auto' "
-            "uses some for a GPU and none for a CPU.",
+            "measures in the first steps how many it takes for training not to wait, where it "
+            "leaves cores to them.",
             extra={"expected": 'a whole number from 0 to 128, or "auto"'},
         ),
     ] = "auto"

@@ -21,6 +21,11 @@ def check(config: Config) -> None:
             f"early_stopping.metric: {metric} judges the moving average of the weights, which is "
             "off; set regularisation.ema, such as to 0.999, or take val_loss."
         )
+    if config.training.compile and config.training.recompute:
+        raise UserError(
+            "training.recompute: torch.compile decides by itself what it computes once more; turn "
+            "one of training.recompute and training.compile off."
+        )
     back = "l2_sp" if asked.l2_sp else "wise_ft" if asked.wise_ft else ""
     if back and config.model.weights == "none":
         raise UserError(

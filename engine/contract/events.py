@@ -18,6 +18,8 @@ from engine.contract.evaluations import PredictionsSaved as PredictionsSaved
 from engine.contract.evaluations import TextGenerated as TextGenerated
 from engine.contract.event import Event as Event
 from engine.contract.rules import Rule, Stage
+from engine.contract.speed import ModelCompiled as ModelCompiled
+from engine.contract.speed import SpeedMeasured as SpeedMeasured
 from engine.contract.tree import ModelInfo
 
 
@@ -105,6 +107,7 @@ class TrainingStarted(Event, frozen=True):
     device_name: str
     precision: str
     threads: int
+    channels_last: bool = False
     options: dict[str, str] = field(default_factory=dict)
     """Settings that were changed while live, by `SetOption`, and are in force."""
     ahead: int = 0
@@ -230,6 +233,15 @@ class MicroBatchHalved(Event, frozen=True):
     """How many are in the largest of them."""
 
 
+class PrefixAdvanced(Event, frozen=True):
+    """How far the frozen part is computed that is to be remembered; about once a second."""
+
+    step: int
+    samples: int
+    of: int
+    """Both with each view of a sample counted."""
+
+
 class PrefixCached(Event, frozen=True):
     """What lies before everything that trains was computed once and is remembered, or is not."""
 
@@ -238,6 +250,12 @@ class PrefixCached(Event, frozen=True):
     cut: str = ""
     """Where the model goes on from, in words; empty where nothing is remembered."""
     samples: int = 0
+    views: int = 1
+    """Of each, where augmentation makes several; they are among `samples`."""
+    reused: int = 0
+    """Of them, those that were known from another run."""
+    precision: Literal["exact", "fp16", "bf16"] = "exact"
+    """In which they are kept."""
     size: int = 0
     """Bytes."""
     on_disk: bool = False
@@ -351,7 +369,10 @@ AnyEvent = (
     | GradientsMeasured
     | Rewound
     | MicroBatchHalved
+    | PrefixAdvanced
     | PrefixCached
+    | SpeedMeasured
+    | ModelCompiled
     | RunPaused
     | RunContinued
     | CommandApplied

@@ -34,6 +34,8 @@ class AskDescribe(Asked, frozen=True, tag_field="ask", tag="describe"):
     classes: int | None = None
     """Outputs of the head; None keeps the published one."""
     task: str = "image-classification"
+    pooling: str = "auto"
+    """As `text.pooling`."""
 
 
 class AskDevice(Asked, frozen=True, tag_field="ask", tag="device"):
@@ -56,13 +58,9 @@ class AskCost(Asked, frozen=True, tag_field="ask", tag="cost"):
     """Into how many a batch is cut."""
 
 
-class AskSamples(Asked, frozen=True, tag_field="ask", tag="samples"):
-    """Some samples as a person would see them; answered by `Samples`.
+class Which(Struct, frozen=True):
+    """Which samples, and as what."""
 
-    The data is listed anew only where another was asked for before.
-    """
-
-    config: Config
     part: Part
     numbers: list[int]
     """Positions in the part, or among those of its samples that are of `of`; those that are not
@@ -73,6 +71,16 @@ class AskSamples(Asked, frozen=True, tag_field="ask", tag="samples"):
     """As training is given them in that epoch, augmented; None: as an evaluation is."""
     size: int = 224
     """Most pixels of a picture's side."""
+
+
+class AskSamples(Asked, frozen=True, tag_field="ask", tag="samples"):
+    """Some samples as a person would see them; answered by `Samples`.
+
+    The data is listed anew only where another was asked for before.
+    """
+
+    config: Config
+    which: Which
 
 
 class AskData(Asked, frozen=True, tag_field="ask", tag="data"):
@@ -150,8 +158,12 @@ class Scan(Struct, frozen=True, kw_only=True):
     same: int
     """Validation samples that are training samples, too: of texts but for case and spaces."""
     first_same: list[Twins]
+    compared: int = 0
+    """Validation samples that were compared with all training samples, for near copies."""
+    to_compare: int = 0
+    """How many will have been; known once all were looked at."""
     near: int
-    """Validation pictures that nearly are; told once it is done."""
+    """Validation samples that nearly are."""
     first_near: list[Twins]
     broken: int
     """Pictures whose header is fine and whose pixels can't be read."""
@@ -160,7 +172,7 @@ class Scan(Struct, frozen=True, kw_only=True):
 
     @property
     def done(self) -> bool:
-        return self.looked == self.wanted
+        return self.looked == self.wanted and self.compared == self.to_compare
 
 
 class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -225,10 +237,12 @@ class Device(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """Either a result, whose type the question decides, or an error."""
+    """Either a result, whose type the question decides, or an error, or what goes on until then."""
 
     id: int
     result: msgspec.Raw | UnsetType = UNSET
     """JSON of the type that the question names."""
     error: str = ""
     """A sentence for the screen."""
+    doing: str = ""
+    """Words for the screen; more is to come."""

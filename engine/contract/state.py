@@ -62,7 +62,12 @@ class RunState:
     device: str = ""
     device_name: str = ""
     precision: str = ""
+    channels_last: bool = False
     threads: int = 0
+    speed: e.SpeedMeasured | None = None
+    """What was measured for these, where something was."""
+    compiled: e.ModelCompiled | None = None
+    """Newest, of the newest worker."""
 
     step: int = 0
     epoch: int = 0
@@ -80,6 +85,8 @@ class RunState:
     pieces: int = 1
     """Into how many each batch is cut so that it fits in memory."""
     cached: dict[str, e.PrefixCached] = field(default_factory=dict)
+    filling: e.PrefixAdvanced | None = None
+    """While the frozen part is being computed."""
     """What is remembered of the frozen part, for "training" and for "validation"."""
     samples_per_second: float | None = None
     memory: int | None = None
@@ -129,6 +136,8 @@ class RunState:
                 self.model, self.weights = event.model, event.weights
             case e.DataIndexed():
                 self.data = event
+            case e.SpeedMeasured():
+                self.speed = event
             case e.TrainingStarted():
                 self._training(event)
             case e.EpochStarted():
@@ -161,8 +170,12 @@ class RunState:
             case e.MicroBatchHalved():
                 self.pieces = event.pieces
                 self._mark(event.step, f"1/{event.pieces} of a batch at once")
+            case e.PrefixAdvanced():
+                self.filling = event
             case e.PrefixCached():
-                self.cached = {**self.cached, event.data: event}
+                self.cached, self.filling = {**self.cached, event.data: event}, None
+            case e.ModelCompiled():
+                self.compiled = event
             case e.InterpolationEvaluated():
                 others = [x for x in self.interpolations if x.alpha != event.alpha]
                 self.interpolations = [*others, event]
@@ -263,7 +276,7 @@ class RunState:
             lr += event.lr
             rate += [event.samples_per_second] * len(event.loss)
         self._put(first, loss, lr, rate)
-        last = told[-1]
+        last, self.filling = told[-1], None
         self.step, self.updated = last.last_step, last.time
         self.samples_per_second, self.memory = last.samples_per_second, last.memory
 
@@ -285,7 +298,7 @@ class RunState:
         self.stage = self.error = self.stopped_by = ""
         self.error_by_user = False
         self.early_stopped = None
-        self.interpolations, self.cached = [], {}
+        self.interpolations, self.cached, self.compiled = [], {}, None
         if self.started is None:
             self.started = event.time
         if isinstance(event, e.RunResumed):
@@ -294,10 +307,11 @@ class RunState:
     def _training(self, event: e.TrainingStarted) -> None:
         self.step, self.epoch, self.epochs = event.step, event.epoch, event.epochs
         self.steps_per_epoch, self.base_lr = event.steps_per_epoch, event.lr
-        self.ahead = event.ahead
+        self.ahead, self.filling = event.ahead, None
         self._set_options(event.options)
         self.device, self.device_name = event.device, event.device_name
-        self.precision, self.threads = event.precision, event.threads
+        self.precision, self.channels_last = event.precision, event.channels_last
+        self.threads = event.threads
 
     def _set_options(self, options: Mapping[str, str]) -> None:
         if self.config and options:

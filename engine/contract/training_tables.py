@@ -62,8 +62,35 @@ class TrainingConfig(Table, frozen=True):
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        Meta(description="Autocast type; auto takes bf16 on GPUs that have it, fp32 elsewhere."),
+        Meta(
+            description="Autocast type; auto measures fp32 and, where the device has it, bf16 "
+            "before the first step, and keeps what is faster."
+        ),
     ] = "auto"
+    channels_last: Annotated[
+        bool | Auto,
+        Meta(
+            description="Keeps pictures and the weights of convolutions in memory with channels "
+            "last, which many kernels prefer; auto measures both before the first step.",
+            extra={"expected": 'true, false or "auto"', "choices": ("auto", "true", "false")},
+        ),
+    ] = "auto"
+    compile: Annotated[
+        bool,
+        Meta(
+            description="torch.compile for training steps: some minutes before the first step and "
+            "after each change of the plan, for quicker ones afterwards. On a CPU it needs a C++ "
+            "compiler."
+        ),
+    ] = False
+    recompute: Annotated[
+        bool,
+        Meta(
+            description="Activation checkpointing: a backward pass computes each block once more "
+            "instead of keeping what is inside it. Less memory, about a third more time, the same "
+            "results."
+        ),
+    ] = False
     seed: Annotated[
         int, Meta(ge=0, le=2**31 - 1, description="Seed of the head, the order and augmentation.")
     ] = 0
@@ -87,17 +114,28 @@ class TrainingConfig(Table, frozen=True):
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | Auto,
         Meta(
-            description="CPU threads of the training process; 'auto' is torch's own choice.",
+            description="CPU threads of the training process; 'auto' is torch's own choice, or one "
+            "where that was measured to be faster.",
             extra={"expected": 'a whole number from 1 to 1024, or "auto"'},
         ),
     ] = "auto"
     cache: Annotated[
-        Literal["auto", "off"],
+        str,
         Meta(
+            pattern=r"^(auto|off|views:[1-9]\d{0,2})$",
             description="auto: what is frozen before everything that trains is computed once for "
-            "each sample where that is exact, and remembered."
+            "each sample where that is exact, and remembered. views:4 remembers four views of each "
+            "sample where augmentation makes every one another, and draws one of them each epoch.",
+            extra={"expected": '"auto", "off" or "views:4" (as many as there is room for)'},
         ),
-    ] = "off"
+    ] = "auto"
+    cache_precision: Annotated[
+        Literal["exact", "fp16", "bf16"],
+        Meta(
+            description="How what is remembered is stored: as it was computed, or in half of the "
+            "room and no longer bit for bit the same."
+        ),
+    ] = "exact"
 
 
 class RegularisationConfig(Table, frozen=True):

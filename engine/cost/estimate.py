@@ -1,6 +1,7 @@
 """What a step under a plan costs: the answer to `AskCost`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import msgspec
 import torch
 from msgspec.structs import replace
 
-from engine import device, memory
+from engine import device, memory, recompute
 from engine.contract.config import Config
 from engine.contract.cost import Cost
 from engine.contract.inspection import AskCost
@@ -42,8 +43,8 @@ def cost(asked: AskCost) -> Cost:
     plan = resolve(rules, model.loaded.info)
     if adapted := tuple((name, says) for name, says in plan.items() if says.lora):
         model = _model(_key(config), asked.classes, adapted)
-    autocast = device.autocast("cpu", precision)
-    step = trace(model.loaded.module, model.blank, plan, config, autocast, model.mode, asked.pieces)
+    around = _forward(config, model.loaded, precision)
+    step = trace(model.loaded.module, model.blank, plan, config, around, model.mode, asked.pieces)
     passes = asked.pieces * config.training.accumulate
     forward = {work: amount for work, amount in step.work.items() if not work.backward}
     before = {work: amount for work, amount in forward.items() if work.prefix}
@@ -71,6 +72,14 @@ def cost(asked: AskCost) -> Cost:
     )
 
 
+@contextmanager
+def _forward(config: Config, model: LoadedModel, precision: str) -> Iterator[None]:
+    asked = config.training.recompute
+    blocks = recompute.blocks(model.info, model.module) if asked else {}
+    with device.autocast("cpu", precision), recompute.recomputed(blocks):
+        yield
+
+
 @lru_cache(maxsize=2)
 def _model(
     config: bytes, classes: int | None, adapted: tuple[tuple[str, Assignment], ...] = ()
@@ -84,7 +93,7 @@ def _model(
 
 def _key(config: Config) -> bytes:
     """What decides how a model is built and what it is given: the config without plan and pace."""
-    training = replace(config.training, epochs=1, accumulate=1)
+    training = replace(config.training, epochs=1, accumulate=1, recompute=False)
     data = replace(config.data, batch_size=1)
     weights = replace(config.model, weights="none")
     bare = replace(config, model=weights, trainable=[], stages=[], data=data, training=training)

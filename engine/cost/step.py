@@ -34,14 +34,15 @@ def trace(
     blank: Blank,
     plan: Mapping[str, Assignment],
     config: Config,
-    autocast: AbstractContextManager[object],
+    around: AbstractContextManager[object],
     mode: Watched,
     pieces: int = 1,
 ) -> Step:
     """A step of `module`, whose tensors are of `mode`, under a plan, as the loop makes it.
 
-    It must have the plan's adapters. `pieces` are those that a batch is cut into where memory is
-    short. Neither the optimizer nor clipping is run: both work in place.
+    It must have the plan's adapters; `around` is the forward pass's context. `pieces` are those
+    that a batch is cut into where memory is short. Neither the optimizer nor clipping is run: both
+    work in place.
     """
     ledger, size = Ledger(), config.data.batch_size
     with mode:
@@ -60,7 +61,7 @@ def trace(
             inputs, targets = blank.objective.mix(inputs, targets, seed=0)
             some, wanted = in_parts(inputs, targets, max(1, min(pieces, size // 2)))[0]
             before = weights + optimizer
-            with autocast:
+            with around:
                 outputs = blank.objective.outputs(module, some)
                 loss = blank.objective.loss(outputs, wanted)
             activations = ledger.now - before

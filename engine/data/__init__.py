@@ -4,7 +4,7 @@ from engine.data.batch import Batch
 from engine.data.folder import index_folder
 from engine.data.loader import TrainLoader, ValLoader
 from engine.data.samples import DataIndex, Sample
-from engine.data.workers import Feeding, auto_workers
+from engine.data.workers import Feeding, most_workers
 
 __all__ = [
     "Batch",
@@ -13,6 +13,6 @@ __all__ = [
     "Sample",
     "TrainLoader",
     "ValLoader",
-    "auto_workers",
     "index_folder",
+    "most_workers",
 ]

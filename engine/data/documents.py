@@ -1,8 +1,5 @@
 """Texts to learn language from: files of text, or a column of CSV, TSV and JSONL."""
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +9,13 @@ from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import plain, quoted
+from engine.data.rows import SUFFIXES, whole
 from engine.data.split import VAL_NAMES, split
 from engine.places import similar
 
 _TEXTS = (".txt", ".md")
-_TABLES = (".jsonl", ".csv", ".tsv")
 _WHOLE_FROM = 10
 """With so many documents whole ones are held out; with fewer, the end of each."""
-_LONGEST_CELL = 2**31 - 1  # csv's own limit would be 128 KiB
 
 
 class Document(NamedTuple):
@@ -83,7 +79,7 @@ def _parts(root: Path) -> list[Path] | None:
 
 def _named(root: Path, names: tuple[str, ...]) -> Path | None:
     """The folder or the file of text of such a name."""
-    kinds = ("", *_TEXTS, *_TABLES)
+    kinds = ("", *_TEXTS, *SUFFIXES)
     found = [root / f"{name}{kind}" for name in names for kind in kinds]
     found = [path for path in found if path.exists() and (path.suffix or path.is_dir())]
     if len(found) > 1:
@@ -105,7 +101,7 @@ def _read(place: Path, column: str, skipped: list[FileSkipped]) -> list[Document
 def _files(place: Path) -> list[Path]:
     if not place.is_dir():
         return [place]
-    kinds = (*_TEXTS, *_TABLES)
+    kinds = (*_TEXTS, *SUFFIXES)
     below = sorted(path for path in place.rglob("*") if path.suffix.lower() in kinds)
     hidden = [any(x.startswith(".") for x in p.relative_to(place).parts) for p in below]
     files = [p for p, out in zip(below, hidden, strict=True) if p.is_file() and not out]
@@ -117,20 +113,19 @@ def _files(place: Path) -> list[Path]:
 
 
 def _documents(path: Path, column: str) -> Iterator[Document]:
-    text, kind, shown = _decoded(path), path.suffix.lower(), plain(path, limit=4096)
-    if kind not in _TABLES:
-        yield Document(shown, text)
+    shown = plain(path, limit=4096)
+    if path.suffix.lower() not in SUFFIXES:
+        yield Document(shown, _decoded(path))
         return
-    rows = _json_rows(path, text) if kind == ".jsonl" else _csv_rows(path, text, kind)
-    for number, row in rows:
-        cell = row.get(column)
+    for line, cells in whole(path):
+        cell = cells.get(column)
         if not isinstance(cell, str):
-            columns = ", ".join(quoted(name) for name in row)
+            columns = ", ".join(map(quoted, cells))
             raise UserError(
-                f"text.text_column: line {number:,} of {quoted(path)} has no text in a column "
+                f"text.text_column: line {line:,} of {quoted(path)} has no text in a column "
                 f"{quoted(column)}; its columns are {columns or 'none'}."
             )
-        yield Document(f"{shown}:{number}", cell)
+        yield Document(f"{shown}:{line}", cell)
 
 
 def _decoded(path: Path) -> str:
@@ -145,35 +140,6 @@ def _decoded(path: Path) -> str:
         raise UserError(
             f"data.path: {quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
             "can't be decoded; convert it, such as with iconv -t utf-8."
-        ) from None
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise UserError(
-                f"data.path: line {number:,} of {quoted(path)} is not a JSON object; each line of "
-                "a .jsonl file must be one."
-            )
-        yield number, row
-
-
-def _csv_rows(path: Path, text: str, kind: str) -> Iterator[tuple[int, dict[str, object]]]:
-    csv.field_size_limit(_LONGEST_CELL)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",")
-    try:
-        for row in rows:
-            yield rows.line_num, {str(name): cell for name, cell in row.items()}
-    except csv.Error as error:
-        raise UserError(
-            f"data.path: line {rows.line_num:,} of {quoted(path)} is no {kind[1:].upper()} "
-            f"({plain(error)})."
         ) from None
 
 

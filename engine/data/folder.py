@@ -3,9 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from engine.contract.config import DataConfig
@@ -14,13 +12,12 @@ from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain, quoted
 from engine.data import picture
+from engine.data.checking import reasons
 from engine.data.samples import DataIndex, Sample
 from engine.data.split import VAL_NAMES, split
 from engine.places import similar
 
 _NOT_CLASSES = {"__MACOSX", "@eaDir", "__pycache__"}  # left behind by archivers, a NAS, Python
-_THREADS = 8
-_BATCH = 2000
 
 Files = dict[str, list[Path]]
 """Folder name of a class to its files, by path."""
@@ -205,32 +202,15 @@ def _check_val_classes(train: _Tree, val: _Tree) -> None:
 
 def _usable(tree: _Tree, skipped: list[FileSkipped], tell: Callable[[str], None]) -> Files:
     """The pictures whose header can be read; the others are added to `skipped`."""
-    total = sum(map(len, tree.files.values()))
     usable: Files = {name: [] for name in tree.files}
-    todo = ((name, path) for name, paths in tree.files.items() for path in paths)
-    done = 0
-    with ThreadPoolExecutor(_THREADS) as pool:
-        while batch := list(islice(todo, _BATCH)):
-            reasons = pool.map(_reason_to_skip, (path for _, path in batch))
-            for (name, path), reason in zip(batch, reasons, strict=True):
-                if reason is None:
-                    usable[name].append(path)
-                else:
-                    skipped.append(FileSkipped(path=_shown(path), reason=reason))
-            done += len(batch)
-            if done < total:
-                tell(f"checked {done:,} of {total:,} pictures of {plain(tree.root)}")
+    listed = [(name, path) for name, paths in tree.files.items() for path in paths]
+    found = reasons([path for _, path in listed], tree.root, tell)
+    for (name, path), reason in zip(listed, found, strict=True):
+        if reason:
+            skipped.append(FileSkipped(path=_shown(path), reason=reason))
+        else:
+            usable[name].append(path)
     return usable
-
-
-def _reason_to_skip(path: Path) -> str | None:
-    if path.suffix.lower() in picture.UNREADABLE_SUFFIXES:
-        return f"{path.suffix.lower()} can't be read; convert it to JPEG or PNG"
-    try:
-        picture.check(path)
-    except picture.Unreadable as error:
-        return error.reason
-    return None
 
 
 def _check_usable(trees: list[_Tree], usable: list[Files], skipped: list[FileSkipped]) -> None:

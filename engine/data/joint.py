@@ -17,7 +17,7 @@ from torchvision.transforms import functional as F
 
 from engine.contract.preprocessing import Preprocessing
 from engine.data.masks import IGNORED
-from engine.data.transforms import CROP_RATIO, CROP_SCALE, MAGNITUDE, Augmentation, trim
+from engine.data.transforms import CROP_RATIO, CROP_SCALE, MAGNITUDE, Augmentation, middle
 
 Pair = tuple[Image.Image, Image.Image]
 """An RGB picture, and its mask in mode I; of one size."""
@@ -36,11 +36,15 @@ def eval_joint(pre: Preprocessing) -> Joint:
 
     def transform(image: Image.Image, mask: Image.Image) -> Pair:
         how = InterpolationMode(pre.interpolation)
-        image = F.center_crop(F.resize(trim(image), pre.resize_size, how), pre.image_size)
-        mask = F.center_crop(F.resize(trim(mask), pre.resize_size, _NEAREST), pre.image_size)
+        image = F.center_crop(F.resize(_trim(image), pre.resize_size, how), pre.image_size)
+        mask = F.center_crop(F.resize(_trim(mask), pre.resize_size, _NEAREST), pre.image_size)
         return image, mask
 
     return transform
+
+
+def _trim(image: Image.Image) -> Image.Image:
+    return image.crop(middle(*image.size))
 
 
 def train_joint(pre: Preprocessing, asked: Augmentation) -> Joint:

@@ -129,8 +129,8 @@ def _classes(part: Any) -> list[str]:
 class KnownPictures(Pictures):
     """Of a data set of torchvision, which reads them itself."""
 
-    def __init__(self, part: Any, pre: Preprocessing, seed: int) -> None:
-        super().__init__(labels_of(part), pre, seed)
+    def __init__(self, part: Any, pre: Preprocessing, seed: int, keep: int = 0) -> None:
+        super().__init__(labels_of(part), pre, seed, keep)
         self._part = part
 
     def _read(self, position: int) -> Image.Image:

@@ -120,13 +120,18 @@ def _parts(text: str, pattern: str) -> list[str]:
 
 
 class PicturesWithSets:
-    """Inputs (B, 3, H, W), float32, normalised; targets (B, classes), 0 or 1, float32."""
+    """Inputs (B, 3, H, W), uint8; targets (B, classes), 0 or 1, float32."""
 
     def __init__(
-        self, samples: Sequence[SetSample], classes: int, pre: Preprocessing, seed: int
+        self,
+        samples: Sequence[SetSample],
+        classes: int,
+        pre: Preprocessing,
+        seed: int,
+        keep: int = 0,
     ) -> None:
         numbered = [Sample(sample.path, number) for number, sample in enumerate(samples)]
-        self.pictures = LabelledPictures(numbered, pre, seed)
+        self.pictures = LabelledPictures(numbered, pre, seed, keep)
         self._targets = torch.zeros(len(samples), classes)
         for number, sample in enumerate(samples):
             self._targets[number, list(sample.labels)] = 1

@@ -1,9 +1,6 @@
 """Pictures listed in a file: CSV, TSV or JSONL with a picture and its labels a line."""
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +9,13 @@ from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
-from engine.contract.text import did_you_mean, plain
-from engine.data import picture
+from engine.contract.text import plain, quoted
+from engine.data.checking import reasons
+from engine.data.rows import SUFFIXES, require, whole
 from engine.data.samples import DataIndex, Sample
 from engine.data.split import split
-from engine.data.table import SUFFIXES
 
 _TRAIN, _VAL = ("train", "training"), ("val", "valid", "validation", "test", "dev")
-_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -72,14 +68,13 @@ def usable(config: Config, tell: Callable[[str], None]) -> tuple[list[Listed], l
     path = expand(config.data.path)
     tell(f"checking the pictures of {plain(path)}")
     listed = list(_lines(path, config))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        reasons = list(pool.map(_reason_to_skip, (line.path for line in listed)))
+    found = list(reasons([line.path for line in listed], path, tell))
     skipped = [
         FileSkipped(path=plain(line.path, limit=4096), reason=reason)
-        for line, reason in zip(listed, reasons, strict=True)
+        for line, reason in zip(listed, found, strict=True)
         if reason
     ]
-    good = [line for line, reason in zip(listed, reasons, strict=True) if not reason]
+    good = [line for line, reason in zip(listed, found, strict=True) if not reason]
     if not good:
         first = f"; the first, {skipped[0].path}: {skipped[0].reason}" if skipped else ""
         raise UserError(f"data.path: {plain(path)} lists no picture that can be read{first}.")
@@ -129,52 +124,21 @@ def _check_trained(config: Config, names: Iterable[str], trained: set[str]) -> N
 
 
 def _lines(path: Path, config: Config) -> Iterator[Listed]:
-    asked = config.images
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() == ".jsonl":
-                rows, columns = _json(file, path)
-            else:
-                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-                reader = csv.DictReader(file, delimiter=delimiter)
-                columns, rows = list(reader.fieldnames or []), list(reader)
-    except OSError as error:
-        raise UserError(f"data.path: {plain(path)} can't be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise UserError(f"data.path: {plain(path)} is not UTF-8 text.") from None
-    except csv.Error as error:
-        raise UserError(f"data.path: {plain(path)} is no table ({plain(error)}).") from None
-    if not rows:
-        raise UserError(f"data.path: {plain(path)} is empty; it needs a line a picture.")
-    for key, column in (("file_column", asked.file_column), ("label_column", asked.label_column)):
-        if column not in columns:
-            hint = did_you_mean(column, columns) or "."
-            raise UserError(
-                f'images.{key}: {plain(path)} has no column "{plain(column)}", but '
-                f"{plain(', '.join(map(str, columns)))}{hint}"
-            )
-    for number, row in enumerate(rows, start=1):
-        name = row.get(asked.file_column)
+    asked, read = config.images, list(whole(path))
+    if not read:
+        raise UserError(f"data.path: {quoted(path)} is empty; it needs a line a picture.")
+    columns = list(dict.fromkeys(column for _, cells in read for column in cells))
+    require("images.file_column", asked.file_column, columns, path)
+    require("images.label_column", asked.label_column, columns, path)
+    for line, cells in read:
+        name = cells.get(asked.file_column)
         if not isinstance(name, str) or not name:
-            raise UserError(f"data.path: entry {number} of {plain(path)} names no file.")
+            raise UserError(f"data.path: line {line:,} of {quoted(path)} names no file.")
         yield Listed(
             path.absolute().parent / expand(name),
-            _labels(row.get(asked.label_column)),
-            _split(row.get(asked.split_column), number, path, asked.split_column),
+            _labels(cells.get(asked.label_column)),
+            _split(cells.get(asked.split_column), line, path, asked.split_column),
         )
-
-
-def _json(file: Iterable[str], path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    rows = []
-    for number, line in enumerate(file, start=1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except ValueError:
-            row = line
-        if row is not None and not isinstance(row, dict):
-            raise UserError(f"data.path: line {number} of {plain(path)} is no JSON object.")
-        rows += [row] if row is not None else []
-    return rows, list(dict.fromkeys(key for row in rows for key in row))
 
 
 def _labels(value: Any) -> str | list[str]:
@@ -183,7 +147,7 @@ def _labels(value: Any) -> str | list[str]:
     return "" if value is None else str(value).strip()
 
 
-def _split(value: Any, number: int, path: Path, column: str) -> str:
+def _split(value: Any, line: int, path: Path, column: str) -> str:
     said = str(value or "").strip().lower()
     if said in _TRAIN:
         return "train"
@@ -191,15 +155,7 @@ def _split(value: Any, number: int, path: Path, column: str) -> str:
         return "val"
     if said:
         raise UserError(
-            f'images.split_column: entry {number} of {plain(path)} has "{plain(said)}" in its '
+            f'images.split_column: line {line:,} of {quoted(path)} has "{plain(said)}" in its '
             f'column "{plain(column)}", not train or val.'
         )
-    return ""
-
-
-def _reason_to_skip(path: Path) -> str:
-    try:
-        picture.check(path)
-    except picture.Unreadable as error:
-        return error.reason
     return ""

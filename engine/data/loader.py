@@ -1,7 +1,9 @@
 """Batches of samples: any epoch from any batch on, the same for any number of workers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import median
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +13,13 @@ from engine.contract.training_tables import Sampling
 from engine.data import order, transforms
 from engine.data.batch import Batch
 from engine.data.transforms import Augmentation
-from engine.data.workers import Feeding, ReadingPool
+from engine.data.workers import Feeding, ReadingPool, workers_for
+
+_TRIED = 6
+"""Batches of an epoch that are timed; the first ones take longer."""
+
+_VIEWS = 1
+"""Sets the seed of which views an epoch takes apart from that of its order."""
 
 
 class Key(NamedTuple):
@@ -21,6 +29,8 @@ class Key(NamedTuple):
     draws: tuple[int, ...]
     """As `engine.data.order` has them."""
     augmentation: Augmentation
+    once: bool = False
+    """Whether these samples are not read again."""
 
 
 class Samples(Protocol):
@@ -82,18 +92,25 @@ class TrainLoader:
         """The batches of epoch `number`, but for the first `skip_batches`, which aren't read."""
         return self._reader.read(self._keys(number)[skip_batches:])
 
-    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
-        """The samples of each batch of `epoch`, which aren't read."""
+    def numbers(self, number: int, skip_batches: int = 0, views: int = 1) -> Iterator[list[int]]:
+        """The samples of each batch of `epoch`, which aren't read; of several views one is drawn
+        for each, and view v of sample n is n + v * samples."""
+        drawn = order.uniform(self._count, views, transforms.mix(self._seed, number, _VIEWS))
         for key in self._keys(number)[skip_batches:]:
-            yield [draw % self._count for draw in key.draws]
+            yield [n % self._count + self._count * drawn[n % self._count] for n in key.draws]
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
-        """Each sample by its number, for what is computed once: all batches are of one size, as
-        kernels round by it, so that the last one begins again with the first samples."""
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
+        """A view of each sample by its number, for what is computed once: all batches are of one
+        size, as kernels round by it, so that the last one begins again with the first samples."""
         size = min(self._size, self._count)
         starts = range(0, self._count, size)
         keys = [
-            Key(1, tuple(n % self._count for n in range(start, start + size)), self._augmentation)
+            Key(
+                view + 1,
+                tuple(n % self._count for n in range(start, start + size)),
+                self._augmentation,
+                once=not self.varies,
+            )
             for start in starts
         ]
         return self._reader.read(keys[skip_batches:])
@@ -152,14 +169,12 @@ class _Reader:
     """Reads batches here or in a pool, and names each broken file once."""
 
     def __init__(self, samples: Samples, feeding: Feeding) -> None:
-        self._samples = samples
-        self._pin_memory = feeding.pin_memory
+        self._samples, self._feeding = samples, feeding
         self._pool: ReadingPool[Key, Batch] | None = None
-        if feeding.workers:
-            self._pool = ReadingPool(samples, feeding)
         self._named: set[str] = set()
+        self._start_pool(feeding.workers)
 
-    def read(self, keys: Iterable[Key]) -> Iterator[Batch]:
+    def read(self, keys: Sequence[Key]) -> Iterator[Batch]:
         for batch in self._pool.read(keys) if self._pool else self._read_here(keys):
             news = [file for file in batch.skipped if file.path not in self._named]
             self._named.update(file.path for file in news)
@@ -169,7 +184,28 @@ class _Reader:
         if self._pool:
             self._pool.close()
 
-    def _read_here(self, keys: Iterable[Key]) -> Iterator[Batch]:
-        for key in keys:
+    def _start_pool(self, workers: int) -> None:
+        if workers:
+            self._pool = ReadingPool(self._samples, replace(self._feeding, workers=workers))
+
+    def _read_here(self, keys: Sequence[Key]) -> Iterator[Batch]:
+        """Or in a pool from where it shows that training would wait for what is read here."""
+        feeding = self._feeding
+        reading, using = [], []
+        for place, key in enumerate(keys):
+            began = perf_counter()
             batch = self._samples[key]
-            yield batch.pin_memory() if self._pin_memory else batch
+            if feeding.pin_memory:
+                batch = batch.pin_memory()
+            given = perf_counter()
+            yield batch
+            if place >= _TRIED or not feeding.up_to:
+                continue
+            feeding.wait()
+            reading.append(given - began)
+            using.append(perf_counter() - given)
+            if place + 1 == _TRIED:
+                self._start_pool(workers_for(median(reading), median(using), feeding.up_to))
+                if self._pool:
+                    yield from self._pool.read(keys[_TRIED:])
+                    return

@@ -19,7 +19,7 @@ from engine.data.transforms import Augmentation
 
 
 class MaskedPictures:
-    """Inputs (B, 3, H, W), float32, normalised; targets (B, H, W), int16: the class of each pixel,
+    """Inputs (B, 3, H, W), uint8; targets (B, H, W), int16: the class of each pixel,
     or `masks.IGNORED`."""
 
     augmented = True
@@ -30,7 +30,6 @@ class MaskedPictures:
         self._images = PackedPaths(pair.image for pair in pairs)
         self._masks = PackedPaths(pair.mask for pair in pairs)
         self._coding, self._pre, self._seed = coding, pre, seed
-        self._to_input = transforms.ToInput(pre)
         self._joints: dict[Augmentation, joint.Joint] = {}
 
     def __len__(self) -> int:
@@ -42,9 +41,9 @@ class MaskedPictures:
         return np.zeros(len(self), np.int64)
 
     def __getitem__(self, key: Key) -> Batch:
-        epoch, draws, augmentation = key
+        epoch, draws, augmentation, _ = key
         side = self._pre.image_size
-        images = np.empty((len(draws), 3, side, side), np.float32)
+        images = np.empty((len(draws), 3, side, side), np.uint8)
         targets = np.empty((len(draws), side, side), np.int16)
         numbers: list[int] = []
         skipped = []
@@ -54,7 +53,7 @@ class MaskedPictures:
                 skipped.append(seen)
                 continue
             image, mask = seen
-            self._to_input(image, images[len(numbers)])
+            images[len(numbers)] = np.asarray(image).transpose(2, 0, 1)
             targets[len(numbers)] = np.asarray(mask)
             numbers.append(draw % len(self))
         done = len(numbers)

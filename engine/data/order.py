@@ -30,6 +30,13 @@ def balanced(labels: NDArray[np.int64], seed: int) -> list[int]:
     return draws
 
 
+def uniform(count: int, below: int, seed: int) -> list[int]:
+    """So many numbers from 0, each equally likely."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn: list[int] = torch.randint(below, (count,), generator=generator).tolist()
+    return drawn
+
+
 def _times_before(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """How often each value stands before itself."""
     by_value = np.argsort(values, kind="stable")

@@ -97,7 +97,7 @@ class PicturePart(Part):
             number=number,
             name=self.name(number),
             labels=[classes[label] for label in self.labels[number]],
-            picture=png(_fitting(seen, how.size, Image.Resampling.BOX)),
+            picture=png(_fitting(Image.fromarray(seen), how.size, Image.Resampling.BOX)),
         )
 
 

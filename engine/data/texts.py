@@ -12,6 +12,7 @@ from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain, quoted
 from engine.data import table
+from engine.data.rows import SUFFIXES
 from engine.data.samples import counts_of, digest_of, indexed
 from engine.data.split import VAL_NAMES, split
 from engine.data.table import Row
@@ -105,7 +106,7 @@ def _parts(root: Path) -> list[Path]:
         both = " and ".join(plain(p.name) for p in train[:2])
         raise UserError(f"data.path: {quoted(root)} has {both}; keep one of them.")
     if not train:
-        tables = sorted(p for p in root.iterdir() if p.suffix.lower() in table.SUFFIXES)
+        tables = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
         if tables:
             raise UserError(
                 f"data.path: {quoted(root)} has {plain(tables[0].name)} but no train.csv, .tsv or "
@@ -116,7 +117,7 @@ def _parts(root: Path) -> list[Path]:
 
 def _named(root: Path, name: str) -> list[Path]:
     """The tables of that name, or the folder."""
-    files = [root / f"{name}{suffix}" for suffix in table.SUFFIXES]
+    files = [root / f"{name}{suffix}" for suffix in SUFFIXES]
     return [p for p in files if p.is_file()] or [p for p in [root / name] if p.is_dir()]
 
 

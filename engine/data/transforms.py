@@ -1,25 +1,32 @@
 """From an RGB picture to the model's input, with or without random changes.
 
+Resizing is torch's, whose kernel for bytes takes a third of Pillow's time and comes to the same
+but for a level here and there. It runs on one core; what else torch could do here it would split
+among OpenMP threads, which makes reading many times slower where a neighbour keeps a core busy:
+NumPy cuts and flips. What is put on top of a crop is Pillow's, which is quicker at that.
+
 Every transform here draws from torch's global CPU generator only, which `augmented` lends out for
 one picture at a time: what a picture becomes depends on its seed, not on who was read before it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms import InterpolationMode, v2
-from torchvision.transforms import functional as v1
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, RandomResizedCrop, v2
 
 from engine.contract.config import Augment
 from engine.contract.preprocessing import Preprocessing
 
-Transform = Callable[[Image.Image], Image.Image]
-"""An RGB picture of any size to one of image_size x image_size."""
+Pixels = NDArray[np.uint8]
+"""Of an RGB picture, (H, W, 3)."""
+Transform = Callable[[Pixels], Pixels]
+"""A picture of any size to one of image_size x image_size; what it is given is left as it is."""
 
 CROP_SCALE = (0.35, 1.0)
 """Share of a picture's area that a random crop keeps. Training from scratch takes (0.08, 1)
@@ -45,13 +52,12 @@ class Augmentation(NamedTuple):
 
 def eval_transform(pre: Preprocessing) -> Transform:
     """What the weights were trained to see: resize, centre crop. No randomness."""
-    return v2.Compose(  # type: ignore[no-any-return]
-        [
-            trim,
-            v2.Resize(pre.resize_size, interpolation=InterpolationMode(pre.interpolation)),
-            v2.CenterCrop(pre.image_size),
-        ]
-    )
+
+    def transform(pixels: Pixels) -> Pixels:
+        whole = _resized(trim(pixels), [pre.resize_size], pre.interpolation)
+        return _pixels(v2.functional.center_crop(whole, [pre.image_size]))
+
+    return transform
 
 
 def train_transform(pre: Preprocessing, asked: Augmentation) -> Transform:
@@ -67,72 +73,91 @@ def train_transform(pre: Preprocessing, asked: Augmentation) -> Transform:
     name, strength = asked
     if name == "none":
         return eval_transform(pre)
-    how = InterpolationMode(pre.interpolation)
     least, most = CROP_SCALE
-    return v2.Compose(  # type: ignore[no-any-return]
-        [
-            v2.RandomResizedCrop(
-                pre.image_size,
-                scale=(most - strength * (most - least), most),
-                ratio=[bound**strength for bound in CROP_RATIO],
-                interpolation=how,
-            ),
-            v2.RandomHorizontalFlip(),
-            *_on_top(asked, how),
-        ]
-    )
+    scale = [most - strength * (most - least), most]
+    ratio = [bound**strength for bound in CROP_RATIO]
+    side = [pre.image_size, pre.image_size]
+    on_top = _on_top(asked, InterpolationMode(pre.interpolation))
+
+    def transform(pixels: Pixels) -> Pixels:
+        top, left, height, width = RandomResizedCrop.get_params(_tensor(pixels), scale, ratio)
+        crop = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+        seen = _pixels(_resized(crop, side, pre.interpolation))
+        if torch.rand(1) < 0.5:
+            seen = seen[:, ::-1]
+        return seen if on_top is None else np.asarray(on_top(Image.fromarray(seen)))
+
+    return transform
 
 
-def _on_top(asked: Augmentation, how: InterpolationMode) -> list[Transform]:
+def _on_top(asked: Augmentation, how: InterpolationMode) -> Any:
+    """A transform of pictures of Pillow's, or None."""
     name, strength = asked
-    if strength == 0:
-        return []
+    if strength == 0 or name == "standard":
+        return None
     if name == "randaugment":
         magnitude = max(1, round(MAGNITUDE * strength))
-        return [v2.RandAugment(magnitude=magnitude, interpolation=how)]
-    if name == "trivial":
-        whole = v2.TrivialAugmentWide(interpolation=how)
-        return [whole if strength == 1 else v2.RandomApply([whole], p=strength)]
-    return []
+        return v2.RandAugment(magnitude=magnitude, interpolation=how)
+    whole = v2.TrivialAugmentWide(interpolation=how)
+    return whole if strength == 1 else v2.RandomApply([whole], p=strength)
 
 
-class ToInput:
-    """The pixels of a picture as the model's numbers: scaled to 0..1, then normalised.
+def _resized(pixels: Pixels, size: list[int], interpolation: str) -> Tensor:
+    """(3, H, W), a size of one number being that of the shorter side; `pixels` are contiguous."""
+    how = InterpolationMode(interpolation)
+    if how is InterpolationMode.NEAREST:  # torch's own takes the pixel under the corner
+        how = InterpolationMode.NEAREST_EXACT
+    found: Tensor = v2.functional.resize(_tensor(pixels), size, how)
+    return found
 
-    Looks each of the 256 values up in a table that torchvision's own operations made: the same
-    bits, in one pass. Those operations would split each picture among OpenMP threads, and where a
-    neighbour keeps a core busy that makes reading many times slower.
+
+def _tensor(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _pixels(tensor: Tensor) -> Pixels:
+    found: Pixels = tensor.permute(1, 2, 0).numpy()
+    return found
+
+
+class Normalise:
+    """The bytes of pictures as the model's numbers: scaled to 0..1, then normalised.
+
+    On the device that trains, so that a batch travels in a quarter of the memory.
     """
 
     def __init__(self, pre: Preprocessing) -> None:
-        values = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-        # v1: v2's scaling differs in the last bit from what weights' own transforms do
-        scaled = v1.convert_image_dtype(values, torch.float32)
-        normalised = v1.normalize(scaled, list(pre.mean), list(pre.std))
-        self._table: NDArray[np.float32] = normalised[:, 0].numpy()
+        self._mean, self._std = (torch.tensor(x)[:, None, None] for x in (pre.mean, pre.std))
 
-    def __call__(self, image: Image.Image, out: NDArray[np.float32]) -> None:
-        """Write an RGB picture of height H and width W to `out`, (3, H, W)."""
-        pixels = np.asarray(image)
-        for channel, values in enumerate(self._table):
-            np.take(values, pixels[..., channel], out=out[channel], mode="clip")
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), uint8, to float32.
+
+        As `torchvision.transforms.functional` does, whose check of `std` would wait for a GPU.
+        """
+        device = images.device
+        self._mean, self._std = self._mean.to(device), self._std.to(device)
+        return images.float().div_(255).sub_(self._mean).div_(self._std)
 
 
-def trim(image: Image.Image) -> Image.Image:
+def trim(pixels: Pixels) -> Pixels:
     """The middle of a very long picture: resizing its shorter side up could take all memory."""
-    width, height = image.size
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = middle(width, height)
+    return np.ascontiguousarray(pixels[top:bottom, left:right])
+
+
+def middle(width: int, height: int) -> tuple[int, int, int, int]:
+    """What `trim` leaves of a picture, as left, top, right and bottom."""
     longest = _LONGEST * min(width, height)
-    if max(width, height) <= longest:
-        return image
     x, y = max(0, width - longest) // 2, max(0, height - longest) // 2
-    return image.crop((x, y, x + min(width, longest), y + min(height, longest)))
+    return x, y, x + min(width, longest), y + min(height, longest)
 
 
-def augmented(transform: Transform, image: Image.Image, seed: int) -> Image.Image:
-    """`transform` of `image`, its randomness drawn from `seed` alone; the global generator is left
-    as it was."""
+def augmented(transform: Transform, pixels: Pixels, seed: int) -> Pixels:
+    """`transform` of a picture, its randomness drawn from `seed` alone; the global generator is
+    left as it was."""
     with drawing_from(seed):
-        return transform(image)
+        return transform(pixels)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The processes that read pictures, and how they behave beside the one that trains."""
 
 import atexit
+import math
 import os
 import signal
 import sys
@@ -31,18 +32,27 @@ class Shareable(Protocol):
 
 # Forked readers start at once and share the imports; macOS can't fork safely.
 _START = "fork" if sys.platform == "linux" else "spawn"
+_SPARED = 0.05
+"""Of a step and its reading, that processes must spare."""
 
 
-def auto_workers(device_type: str) -> int:
-    """How many reading processes `workers = "auto"` means for a device ('cpu', 'cuda', 'mps').
+def most_workers(device_type: str, threads: int) -> int:
+    """How many reading processes there is room for beside a device ('cpu', 'cuda', 'mps').
 
-    None for a CPU, where they would only take cores from training; else one a core but one, at
-    most 8.
+    One a core that training leaves, which on a CPU has so many threads; at most 8.
     """
-    if device_type == "cpu":
-        return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(8, cores - 1))
+    return min(8, max(0, cores - threads) if device_type == "cpu" else max(1, cores - 1))
+
+
+def workers_for(reading: float, using: float, most: int) -> int:
+    """How many have batches ready in time, where one takes so long to read and to train on.
+
+    None where training would hardly end earlier: their memory is better saved.
+    """
+    if reading < _SPARED * (reading + using):
+        return 0
+    return min(most, math.ceil(reading / using)) if using else most
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,13 @@ class Feeding:
 
     workers: int = 0
     """Processes that read; 0: the one that trains does."""
+    up_to: int = 0
+    """Without any, this many may come to read once it was measured that training waits for them."""
+    wait: Callable[[], None] = lambda: None
+    """Until the device has done what it was given, so that a measured time is all of it."""
     pin_memory: bool = False
+    keep: int = 0
+    """Bytes of decoded pictures that may stay in memory, of training and of validation each."""
     close_fds: Sequence[int] = ()
     """Closed in the processes that read: they must not hold a run's lock."""
     tell: Callable[[Event], None] = lambda _: None

@@ -42,10 +42,12 @@ def describe(
     weights: str = "DEFAULT",
     classes: int | None = None,
     task: str = "image-classification",
+    pooling: str = "auto",
 ) -> ModelInfo:
-    """The tree of a model; `classes` None keeps the published head. Raises `UserError`."""
+    """The tree of a model; `classes` None keeps the published head, and `pooling` is as
+    `text.pooling`. Raises `UserError`."""
     source, name = _find(model_name)
-    return source.describe(Wanted(name, weights, task, classes))
+    return source.describe(Wanted(name, weights, task, classes, pooling=pooling))
 
 
 def load(config: Config, classes: int, tell: Tell, structure_only: bool = False) -> LoadedModel:

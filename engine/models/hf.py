@@ -37,7 +37,19 @@ _MADE_ANEW = (".pooler.",)
 """What Transformers makes anew where a checkpoint lacks it, beside the head: BERT's pooler is lost
 in checkpoints of masked language modelling."""
 _NAMED = 3  # tensors that an error names
+_SLOW = (
+    "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+)
 _READS = {"mean": "the mean of the tokens", "cls": "the first token"}
+
+
+def warm_up() -> None:
+    """Import what every model needs; without Transformers, nothing."""
+    if importlib.util.find_spec("transformers"):
+        for name in _SLOW:
+            importlib.import_module(name)
 
 
 class HfSource:

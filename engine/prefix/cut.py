@@ -94,6 +94,8 @@ class Answer:
 
     def put(self, make: Callable[[Row], Tensor]) -> Any:
         """The output, of tensors that `make` gives."""
+        if self.spec.is_leaf() and isinstance(self.leaves[0], Row):
+            return make(self.leaves[0])
         leaves = [make(x) if isinstance(x, Row) else x for x in self.leaves]
         return pytree.tree_unflatten(leaves, self.spec)
 
@@ -111,6 +113,8 @@ class Cut:
     """The first call that is made, where what goes into it is remembered."""
     into_rows: dict[int, Row] = field(default_factory=dict)
     """Those of its arguments, by their position among all tensors."""
+    last: bool = False
+    """Whether what `into` gives, of one tensor, is what the whole pass gives."""
     input: Row | None = None
     """Of a model that takes one tensor."""
     points: dict[str, Row] = field(default_factory=dict)
@@ -119,6 +123,9 @@ class Cut:
     """All weights and buffers that it depends on."""
     share: float = 0.0
     """Of the operations of a forward pass, those that come before it."""
+    _blanks: dict[str, Tensor] = field(default_factory=dict)
+    """By name, as the last batch had them: a step of a small head is little more than these."""
+    _blank_at: tuple[Sizes, torch.device] | None = None
 
     @property
     def words(self) -> str:
@@ -169,17 +176,28 @@ class Cut:
         raise Unfit("it ran otherwise than before")
 
     def play(self, run: Run, remembered: Mapping[str, Tensor]) -> Any:
-        """What `run` gives, from what `record` gave; inputs by name lie beside it."""
+        """What `run` gives, from what `record` gave; inputs by name lie beside it.
+
+        To be called under the autocast that `run` has.
+        """
+        if self.into and self.last:
+            (row,) = self.points.values()
+            return self.modules[self.into[0]](row.given(remembered[row.name]))
         inputs: Inputs = {k: x for k, x in remembered.items() if k not in self.points}
         device = remembered[next(iter(self.points))].device
         sizes = Sizes(
             len(remembered[next(iter(self.points))]), Sizes.of(inputs)[1] if inputs else 0
         )
 
+        if self._blank_at != (sizes, device):
+            self._blanks, self._blank_at = {}, (sizes, device)
+
         def make(row: Row) -> Tensor:
             if row.name in self.points:
                 return row.given(remembered[row.name])
-            return row.blank(sizes, device)
+            if (blank := self._blanks.get(row.name)) is None:
+                blank = self._blanks[row.name] = row.blank(sizes, device)
+            return blank
 
         def answer(_: Calls, path: str, number: int, forward: Forward, *given: Any) -> Any:
             if known := self.answers.get((path, number)):

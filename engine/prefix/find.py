@@ -1,7 +1,6 @@
 """Where the frozen beginning of a model ends: places to cut, tried out and checked."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from engine.prefix.cut import (
     Unfit,
     replaced,
 )
+from engine.untouched import untouched
 
 
 def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) -> Cut:
@@ -39,7 +39,7 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
     needs less memory. What it gives is compared with the whole pass, bit for bit. Weights, buffers
     and generators are left as they were. Raises `Unfit` where there is none, or not worth it.
     """
-    with _untouched(module, device) as reset:
+    with untouched(module, device) as reset:
 
         def anew(inputs: Inputs) -> Any:
             reset()
@@ -55,7 +55,7 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
         cuts = [cut for cut in cuts if cut.points]
         if not cuts:
             raise Unfit(NOTHING)
-        best = _first_that_works(cuts, anew, probes, traces)
+        best = _first_that_works(cuts, anew, probes, traces, device)
         best.share = _share(best, anew, probes[1])
     if best.share < WORTH:
         before = f" lies before {traces[0].end.path}" if traces[0].end else ""
@@ -64,14 +64,19 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
 
 
 def _first_that_works(
-    cuts: list[Cut], run: Run, probes: Sequence[Inputs], traces: Sequence[Trace]
+    cuts: list[Cut],
+    run: Run,
+    probes: Sequence[Inputs],
+    traces: Sequence[Trace],
+    device: Device,
 ) -> Cut:
-    """The smallest first. Raises `Unfit` where none does."""
-    cuts.sort(key=lambda cut: cut.size(Sizes.of(probes[0]).length))
+    """The smallest first, and the quickest to go on from. Raises `Unfit` where none does."""
+    cuts.sort(key=lambda cut: (cut.size(Sizes.of(probes[0]).length), not cut.last))
     for cut in cuts:
         try:
             for inputs, whole in zip(probes, traces, strict=True):
-                _check(cut, run, inputs, whole.outputs)
+                with device.autocast():
+                    _check(cut, run, inputs, whole.outputs)
         except Unfit:
             if cut is cuts[-1]:
                 raise
@@ -109,7 +114,9 @@ def _candidates(
             if row and id(x) not in known and not x.requires_grad:
                 rows[n] = row
         into = one.end.path, numbers[one.end]
-        yield Cut(_of(modules, [*answers, into]), answers, into, rows, source, fixed=fixed)
+        last = len(rows) == len(one.end.inputs) == 1 and one.end.output is one.outputs
+        places = [*answers, into]
+        yield Cut(_of(modules, places), answers, into, rows, last, source, fixed=fixed)
 
 
 def _of(modules: Mapping[str, nn.Module], places: Iterable[Place]) -> dict[str, nn.Module]:
@@ -215,22 +222,3 @@ def _share(cut: Cut, run: Run, inputs: Inputs) -> float:
     with FlopCounterMode(display=False) as whole:
         run(inputs)
     return float(before.get_total_flops() / max(1, whole.get_total_flops()))
-
-
-@contextmanager
-def _untouched(module: nn.Module, device: Device) -> Iterator[Callable[[], None]]:
-    """Gives what puts generators and statistics back to how they are now; so it is at the end."""
-    generators = device.rng_state()
-    training = (x for x in module.modules() if x.training)
-    statistics = [(b, b.clone()) for x in training for b in x.buffers(recurse=False)]
-
-    def reset() -> None:
-        device.set_rng_state(generators)
-        with torch.no_grad():
-            for buffer, value in statistics:
-                buffer.copy_(value)
-
-    try:
-        yield reset
-    finally:
-        reset()

@@ -32,7 +32,7 @@ class Store:
         """Rows for so many samples; a file would be in `folder`, and is gone with the process."""
         self._samples, self._folder = samples, folder
         self._columns: dict[str, Tensor] = {}
-        self._there = torch.zeros(samples, dtype=torch.bool)
+        self._there: set[int] = set()
         self.on_disk = False
 
     @property
@@ -41,11 +41,11 @@ class Store:
         return sum(column.nbytes for column in self._columns.values())
 
     def __len__(self) -> int:
-        return int(self._there.sum())
+        return len(self._there)
 
     def known(self, numbers: Iterable[int]) -> list[int]:
         """Those of the samples that have rows."""
-        return [number for number in numbers if self._there[number]]
+        return [number for number in numbers if number in self._there]
 
     def put(self, numbers: Sequence[int], rows: Mapping[str, Tensor]) -> None:
         """Raises `NoRoom`."""
@@ -63,7 +63,7 @@ class Store:
             if longest < column.shape[1:2]:
                 tensor = _of_length(tensor, column.shape[1])
             column[where] = tensor.to("cpu")
-        self._there[where] = True
+        self._there.update(numbers)
 
     def rows(self, numbers: Sequence[int], lengths: Mapping[str, int]) -> dict[str, Tensor]:
         """Those of some samples, each column whose length is given cut or filled up to that."""

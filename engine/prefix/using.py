@@ -1,7 +1,8 @@
 """The frozen beginning of a run's model, remembered for its training and its validation data."""
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,11 +10,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from engine.contract.events import Event, PrefixCached
+from engine.contract.events import Event, PrefixAdvanced, PrefixCached
 from engine.data.batch import Batch, Inputs, in_parts, on_each
 from engine.oom import is_out_of_memory
+from engine.prefix import keys
 from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit
 from engine.prefix.find import find
+from engine.prefix.shelf import Shelf
 from engine.prefix.store import NoRoom, Store
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from engine.tasks.task import TrainData
 
 _TARGETS = "@targets"
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_SECONDS_BETWEEN_WORDS = 1.0
 _PROBES = (3, 2)
 """Samples of the two batches that a cut is looked for with."""
 
@@ -34,17 +39,28 @@ class Prefix:
     """Whether plan, settings or weights may be others than when it was looked for."""
     cut: Cut | None = None
     store: Store | None = None
+    shelf: Shelf = field(default_factory=lambda: Shelf(None))
+    """What other runs have computed."""
+    reused: int = 0
+    """Samples that came from there."""
     full: bool = False
     """Whether all of the data is in the store."""
     batches: list[list[int]] = field(default_factory=list)
     """Numbers of the samples that are in it, in batches as they were computed."""
+    views: int = 1
+    """Kept of each sample."""
+    done: Counter[int] = field(default_factory=Counter)
+    """Batches that were computed, by view."""
     key: bytes = b""
     """What the store was computed with."""
     stamp: list[tuple[int, int]] = field(default_factory=list)
     """Where the cut's tensors lie, and their versions."""
-    reading: Iterator[Batch] | None = None
+    reading: Iterator[tuple[int, Batch]] | None = None
+    """Views and batches that are still to be computed."""
     probe: Inputs | None = None
     told: str = ""
+    said: float = 0.0
+    """When it was last told how far it is."""
 
     def outputs(self, run: Run, inputs: Inputs) -> Any:
         """What `run` gives, or the same from what is remembered, where that is in `inputs`."""
@@ -57,7 +73,8 @@ class Prefix:
         if not self.full:
             return data.epoch(number, skip_batches)
         return self.again(
-            data.numbers(number, skip_batches), lambda: data.epoch(number, skip_batches)
+            data.numbers(number, skip_batches, self.views),
+            lambda: data.epoch(number, skip_batches),
         )
 
     def again(
@@ -73,7 +90,7 @@ class Prefix:
     def forget(self, why: str) -> PrefixCached | None:
         """Remember nothing; returns what is to be told of it, once."""
         self.cut, self.store, self.full, self.batches, self.key = None, None, False, [], b""
-        self.reading = None
+        self.reading, self.done, self.reused = None, Counter(), 0
         return self.tell(PrefixCached(step=0, data=self.data, why=why)) if why != NOTHING else None
 
     def tell(self, event: PrefixCached) -> PrefixCached | None:
@@ -110,6 +127,7 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
     if prefix.due:
         prefix.due = False
         cut_before = prefix.cut
+        prefix.views = _views_asked(session) if session.train_data.varies else 1
         why = _why_not(session) or _look(session, prefix, session.train_data.in_order())
         if why and (event := prefix.forget(why)):
             yield _here(event, session)
@@ -118,16 +136,31 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
     if prefix.cut is None or prefix.full:
         return True
     if prefix.reading is None:
-        prefix.reading = session.train_data.in_order(len(prefix.batches))
-    batch = next(prefix.reading, None)
+        prefix.reading = _rest(prefix, session.train_data)
+    view, batch = next(prefix.reading, (0, None))
     if batch is None:
         session.reopen_data()
     else:
         session.pending.add_skipped(batch.skipped)
-    if not _take(session, prefix, batch, session.train_data.samples):
+    if not _take(session, prefix, batch, session.train_data.samples, view):
+        yield from _advanced(session, prefix)
         return False
     yield from session.pending.flush()
     return prefix.cut is None
+
+
+def _advanced(session: "Session", prefix: Prefix) -> Iterator[Event]:
+    now = time.monotonic()
+    if prefix.store and now - prefix.said > _SECONDS_BETWEEN_WORDS:
+        prefix.said = now
+        of = session.train_data.samples * prefix.views
+        yield PrefixAdvanced(step=session.progress.step, samples=len(prefix.store), of=of)
+
+
+def _rest(prefix: Prefix, data: "TrainData") -> Iterator[tuple[int, Batch]]:
+    for view in range(prefix.views):
+        for batch in data.in_order(prefix.done[view], view):
+            yield view, batch
 
 
 def validation(session: "Session", module: nn.Module) -> Iterator[Batch]:
@@ -168,11 +201,21 @@ def _why_not(session: "Session") -> str:
         return NOTHING
     if regularisation.mixup or regularisation.cutmix:
         return "training samples are mixed"
-    if session.train_data.varies:
+    if not session.train_data.varies:
+        return ""
+    views, epochs = _views_asked(session), session.config.training.epochs
+    if views == 0:
+        augment = session.config.data.augment
         return (
-            f"training samples are changed at random (data.augment={session.config.data.augment})"
+            f'they are changed at random (data.augment={augment}); "views:4" would keep four each'
         )
-    return ""
+    return f"{views} views of each save nothing in {epochs} epochs" if views >= epochs else ""
+
+
+def _views_asked(session: "Session") -> int:
+    """How many views of a sample are to stand for all that chance makes of it; 0: they can't."""
+    name, _, count = session.config.training.cache.partition(":")
+    return int(count) if name == "views" else 0
 
 
 def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
@@ -185,7 +228,7 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if batch is None:
             return NOTHING
         some = torch.arange(_PROBES[0]) % len(batch)
-        prefix.probe = on_each(batch.inputs, lambda x: session.device.send(x[some]))
+        prefix.probe = session.send(on_each(batch.inputs, lambda x: x[some]))
     try:
         cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
     except Unfit as unfit:
@@ -194,25 +237,30 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if not is_out_of_memory(error):
             raise
         return "there was not enough memory to look for where to cut the model"
-    key = _key(session, cut)
+    key = keys.of_rows(session, cut)
     if key != prefix.key:
         prefix.forget(NOTHING)
-        prefix.key = key
+        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
 
 
-def _take(session: "Session", prefix: Prefix, batch: Batch | None, samples: int) -> bool:
+def _take(
+    session: "Session", prefix: Prefix, batch: Batch | None, samples: int, view: int = 0
+) -> bool:
     """Compute and remember a batch, or note that it was the last; whether all is done."""
     assert prefix.cut
     if batch is None:
         prefix.full, prefix.reading = True, None
-        store = prefix.store or Store(samples, session.folder)
+        store = prefix.store or Store(samples * prefix.views, session.folder)
         event = PrefixCached(
             step=session.progress.step,
             data=prefix.data,
             cut=prefix.cut.words,
             samples=len(store),
+            views=prefix.views,
+            reused=min(prefix.reused, len(store)),
+            precision=session.config.training.cache_precision,
             size=store.size,
             on_disk=store.on_disk,
             share=prefix.cut.share,
@@ -221,13 +269,14 @@ def _take(session: "Session", prefix: Prefix, batch: Batch | None, samples: int)
             session.pending.add(told)
         session.pending.restart_clock()
         return True
-    prefix.batches.append(list(batch.numbers))
+    prefix.done[view] += 1
+    numbers = [number + samples * view for number in batch.numbers]
+    prefix.batches.append(numbers)
     if len(batch) == 0:
         return False
-    prefix.store = prefix.store or Store(samples, session.folder)
+    prefix.store = prefix.store or Store(samples * prefix.views, session.folder)
     try:
-        rows = _recorded(session, prefix.cut, batch)
-        prefix.store.put(batch.numbers, {**rows, _TARGETS: batch.targets})
+        prefix.store.put(numbers, {**_rows(session, prefix, batch), _TARGETS: batch.targets})
     except (NoRoom, Unfit) as refused:
         if told := prefix.forget(str(refused)):
             session.pending.add(_here(told, session))
@@ -235,15 +284,39 @@ def _take(session: "Session", prefix: Prefix, batch: Batch | None, samples: int)
     return False
 
 
+def _rows(session: "Session", prefix: Prefix, batch: Batch) -> Mapping[str, Tensor]:
+    """What is remembered of a batch, from the shelf or computed and put there."""
+    assert prefix.cut
+    digest = keys.of_inputs(batch.inputs)
+    if known := prefix.shelf.get(digest):
+        prefix.reused += len(batch)
+        return known
+    rows = _recorded(session, prefix.cut, batch)
+    kept = _as_kept(rows, _HALF.get(session.config.training.cache_precision))
+    prefix.shelf.put(digest, kept)
+    return kept
+
+
+def _as_kept(rows: dict[str, Tensor], half: torch.dtype | None) -> dict[str, Tensor]:
+    """`rows` as they are stored. Raises `Unfit` where they are too large for that."""
+    if half is None:
+        return rows
+    kept = {k: x.to(half) if x.dtype == torch.float32 else x for k, x in rows.items()}
+    for name, tensor in kept.items():
+        if tensor.dtype == torch.float16 and tensor.isinf().any() and rows[name].isfinite().all():
+            raise Unfit('its values are too large for fp16: set training.cache_precision to "bf16"')
+    return kept
+
+
 def _recorded(session: "Session", cut: Cut, batch: Batch) -> dict[str, Tensor]:
     from engine import pieces
 
-    device, run = session.device, _run(session)
+    run = _run(session)
     while True:
         try:
             count = session.pieces_of(len(batch))
             parts = [
-                cut.record(run, device.send_all(inputs))
+                cut.record(run, session.send(inputs))
                 for inputs, _ in in_parts(batch.inputs, batch.targets, count)
             ]
             return {name: torch.cat([part[name] for part in parts]) for name in cut.points}
@@ -267,19 +340,6 @@ def _probes(inputs: Inputs) -> list[Inputs]:
         return [inputs[:count] for count in _PROBES]
     short = max(1, Sizes.of(inputs).length - 1)
     return [inputs, {name: x[: _PROBES[1], :short] for name, x in inputs.items()}]
-
-
-def _key(session: "Session", cut: Cut) -> bytes:
-    """A digest of all that rows depend on: where they are taken, weights, data, pieces."""
-    digest = hashlib.blake2b(digest_size=16)
-    data = session.config.data
-    about = (cut.points, cut.into, data.augment, data.augment_strength, session.progress.pieces)
-    digest.update(repr(about).encode())
-    for tensor in cut.fixed:
-        flat = tensor.detach().cpu().contiguous().flatten()
-        if flat.numel():
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.digest()
 
 
 def _stamp(cut: Cut) -> list[tuple[int, int]]:

@@ -120,7 +120,7 @@ def _create(
     try:
         script.save(folder, past)
         if past.replay and saved:
-            shutil.copy2(saved.path / checkpoint.MODEL, folder / script.COMPARED_WITH)
+            shutil.copytree(saved.path, folder / script.COMPARED_WITH)
         elif saved:
             into = folder / checkpoint.FOLDER
             into.mkdir()

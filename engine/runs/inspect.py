@@ -3,12 +3,9 @@
 import asyncio
 import hashlib
 import os
-import sys
-from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import platformdirs
@@ -16,9 +13,8 @@ import platformdirs
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
 from engine.contract.cost import Cost
-from engine.contract.errors import UserError
+from engine.contract.finding import Finding, Sought
 from engine.contract.inspection import (
-    Answer,
     AskBaseline,
     AskCatalogue,
     AskCost,
@@ -29,22 +25,18 @@ from engine.contract.inspection import (
     AskScan,
     Device,
     Overview,
-    Part,
-    Question,
     Samples,
     Scan,
     TextBaseline,
+    Which,
 )
 from engine.contract.paths import expand
-from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
-from engine.runs import environment
-
-T = TypeVar("T")
+from engine.runs import finder
+from engine.runs.helper import Helper, Tell
 
 HELPER = "engine.inspector"
 
-_LONGEST_ANSWER = 64 * 1024 * 1024
 _KNOWS_MODELS = ("finetune-tui", "torch", "torchvision", "timm", "transformers")
 _KIND = "entries with tasks"
 """Of the catalogue; caches of another are not read."""
@@ -52,34 +44,30 @@ _MOVES_WEIGHTS = ("HOME", "TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CAC
 
 
 class Inspector:
-    """A client of `python -m engine.inspector`; started again where it died.
+    """A client of `python -m engine.inspector`.
 
-    Questions are answered one after the other, but for baselines, each of which has a helper of its
-    own. One whose asker was cancelled costs the next one its time, and nothing else. All raise
-    `UserError`: the helper's sentence, or how it died.
+    Questions are answered one after the other, but data has a helper of its own, which may be long
+    at it, and so has each baseline. All raise `UserError`: the helper's sentence, or how it died.
     """
 
     def __init__(self, module: str = HELPER, cache: Path | None = None) -> None:
         self._module = module
         self._cache = cache or platformdirs.user_cache_path("ftui") / "catalogue.json"
-        self._process: asyncio.subprocess.Process | None = None
-        self._complaints: asyncio.Task[str] | None = None
-        self._turn = asyncio.Lock()
-        self._asked = 0
-        self._apart: set[Inspector] = set()
+        self._models = Helper(module)
+        self._data: Helper | None = None
+        self._apart: set[Helper] = set()
         """Others that are at a long answer."""
 
     async def start(self) -> None:
         """Start the helper, which then loads torch while nobody waits."""
-        async with self._turn:
-            await self._helper()
+        await self._models.start()
 
     async def catalogue(self) -> Catalogue:
         """Every model there is; from the disk if the libraries are those that were asked."""
         key = _catalogue_key()
         if (known := await asyncio.to_thread(_read_cache, self._cache, key)) is not None:
             return known
-        found = await self._ask(lambda n: AskCatalogue(id=n), Catalogue)
+        found = await self._models.ask(lambda n: AskCatalogue(id=n), Catalogue)
         await asyncio.to_thread(_write_cache, self._cache, key, found)
         return found
 
@@ -89,124 +77,74 @@ class Inspector:
         weights: str = "DEFAULT",
         classes: int | None = None,
         task: str = "image-classification",
+        pooling: str = "auto",
     ) -> ModelInfo:
         """The tree of the model `name` (SOURCE/NAME); `classes` None keeps the published head."""
-        return await self._ask(
-            lambda n: AskDescribe(id=n, name=name, weights=weights, classes=classes, task=task),
+        return await self._models.ask(
+            lambda n: AskDescribe(
+                id=n, name=name, weights=weights, classes=classes, task=task, pooling=pooling
+            ),
             ModelInfo,
         )
 
     async def devices(self) -> list[Device]:
         """Where torch can train, the best first."""
-        return await self._ask(lambda n: AskDevice(id=n), list[Device])
+        return await self._models.ask(lambda n: AskDevice(id=n), list[Device])
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF with logistic regression on the texts of a config: seconds, or minutes."""
-        apart = Inspector(self._module, self._cache)
+        apart = Helper(self._module)
         self._apart.add(apart)
         try:
-            return await apart._ask(lambda n: AskBaseline(id=n, config=config), TextBaseline, 1)
+            return await apart.ask(
+                lambda n: AskBaseline(id=n, config=config), TextBaseline, tries=1
+            )
         finally:
             self._apart.discard(apart)
             await apart.close()
 
     async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
         """What a step of a config costs, for so many classes and a batch cut into `pieces`."""
-        return await self._ask(
+        return await self._models.ask(
             lambda n: AskCost(id=n, config=config, classes=classes, pieces=pieces), Cost
         )
 
-    async def data(self, config: Config) -> Overview:
-        """The data that `config` names, as it lies on the disk now."""
-        return await self._ask(lambda n: AskData(id=n, config=config), Overview)
+    def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
+        """As `finder.find`, by a process of its own."""
+        return finder.find(sought)
+
+    async def data(self, config: Config, tell: Tell) -> Overview:
+        """The data that `config` names, as it lies on the disk now; `tell` hears how far it is."""
+        helper = await self._for_data()
+        return await helper.ask(lambda n: AskData(id=n, config=config), Overview, tell)
 
     async def scan(self, config: Config) -> Scan:
         """What is known of its samples after another half second of looking at them."""
-        return await self._ask(lambda n: AskScan(id=n, config=config), Scan)
+        helper = await self._for_data()
+        return await helper.ask(lambda n: AskScan(id=n, config=config), Scan)
 
-    async def samples(
-        self,
-        config: Config,
-        part: Part,
-        numbers: list[int],
-        *,
-        of: int | None = None,
-        epoch: int | None = None,
-        size: int = 224,
-    ) -> Samples:
-        """Samples of the data that `config` names, as `AskSamples` says."""
-        return await self._ask(
-            lambda n: AskSamples(
-                id=n, config=config, part=part, numbers=numbers, of=of, epoch=epoch, size=size
-            ),
-            Samples,
-        )
+    async def samples(self, config: Config, which: Which) -> Samples:
+        """Samples of the data that `config` names."""
+        helper = await self._for_data()
+        return await helper.ask(lambda n: AskSamples(id=n, config=config, which=which), Samples)
+
+    async def leave_data(self) -> None:
+        """End the helper that reads data, whatever it is at."""
+        if self._data is not None:
+            await self._data.close()
 
     async def close(self) -> None:
-        """End the helper and others that it has, whatever they are at."""
-        for apart in list(self._apart):
-            await apart.close()
-        process, self._process = self._process, None
-        if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        """End all processes, whatever they are at."""
+        for helper in (self._models, self._data, *self._apart):
+            if helper is not None:
+                await helper.close()
 
-    async def _ask(self, question: Callable[[int], Question], kind: type[T], tries: int = 2) -> T:
-        async with self._turn:
-            self._asked += 1
-            line = msgspec.json.encode(question(self._asked)) + b"\n"
-            for _ in range(tries):  # each by a new helper
-                if answer := await self._answer(line):
-                    break
-            else:
-                raise UserError(f"The helper process died{await self._last_words()}.")
-        if isinstance(answer.result, msgspec.UnsetType):
-            raise UserError(answer.error)
-        return msgspec.json.decode(answer.result, type=kind)
-
-    async def _answer(self, line: bytes) -> Answer | None:
-        """The answer to the newest question; None where the helper died over it."""
-        process = await self._helper()
-        assert process.stdin
-        assert process.stdout
-        with suppress(ConnectionError):
-            process.stdin.write(line)
-            await process.stdin.drain()
-        while said := await process.stdout.readline():
-            answer = msgspec.json.decode(said, type=Answer)
-            if answer.id == self._asked:
-                return answer
-        await process.wait()
-        return None
-
-    async def _helper(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", self._module),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment.for_torch(),
-                limit=_LONGEST_ANSWER,
-                start_new_session=True,
-            )
-            assert self._process.stderr
-            self._complaints = asyncio.create_task(_last_line(self._process.stderr))
-        return self._process
-
-    async def _last_words(self) -> str:
-        words = await self._complaints if self._complaints else ""
-        return f": {plain(words, 200)}" if words else ""
-
-
-async def _last_line(stream: asyncio.StreamReader) -> str:
-    """Read to the end, so that the pipe never fills, and keep the last line."""
-    ends: deque[bytes] = deque(maxlen=2)  # together surely as long as a line that is worth showing
-    while data := await stream.read(4096):
-        ends.append(data)
-    lines = b"".join(ends).decode("utf-8", "replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "").rstrip(".")
+    async def _for_data(self) -> Helper:
+        """The helper that knew models, as it is warm; another one warms up for these."""
+        if self._data is None:
+            self._data, self._models = self._models, Helper(self._module)
+            await self._models.start()
+        return self._data
 
 
 def _catalogue_key() -> str:

@@ -94,7 +94,9 @@ class CausalLM:
     def data(
         self, config: Config, index: TextIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
-        here = replace(feeding, workers=0)  # blocks lie in memory: there is nothing to read
+        here = replace(
+            feeding, workers=0, up_to=0
+        )  # blocks lie in memory: there is nothing to read
         return (
             TrainLoader(index.train, config.data, config.training.seed, here),
             ValLoader(index.val, config.data, here),

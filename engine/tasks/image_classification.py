@@ -36,7 +36,7 @@ class ImageClassification:
         pre, seed = model.preprocessing(config), config.training.seed
 
         def pictures(part: Any) -> Pictures:
-            return _kind(index)(part, pre, seed)
+            return _kind(index)(part, pre, seed, feeding.keep)
 
         return (
             TrainLoader(

@@ -34,13 +34,11 @@ class MultiLabelClassification:
         self, config: Config, index: SetIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
         pre, seed = model.preprocessing(config), config.training.seed
-        classes = len(index.classes)
-        return (
-            TrainLoader(
-                PicturesWithSets(index.train, classes, pre, seed), config.data, seed, feeding
-            ),
-            ValLoader(PicturesWithSets(index.val, classes, pre, seed), config.data, feeding),
+        train, val = (
+            PicturesWithSets(part, len(index.classes), pre, seed, feeding.keep)
+            for part in (index.train, index.val)
         )
+        return TrainLoader(train, config.data, seed, feeding), ValLoader(val, config.data, feeding)
 
     def preview(self, config: Config, tell: Tell) -> Preview:
         index = self.index(config, tell)

@@ -103,12 +103,14 @@ class TrainData(Protocol):
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]: ...
 
-    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
-        """The samples of each batch of `epoch`, which aren't read."""
+    def numbers(self, number: int, skip_batches: int = 0, views: int = 1) -> Iterator[list[int]]:
+        """The samples of each batch of `epoch`, which aren't read; of several views one is drawn
+        for each, and view v of sample n is n + v * samples."""
         ...
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
-        """Each sample by its number, in batches of one size."""
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
+        """A view of each sample by its number, in batches of one size; each view is augmented
+        otherwise."""
         ...
 
     def set_augmentation(self, augment: Augment, strength: float) -> None:

@@ -22,6 +22,7 @@ from ftui.cli import (
     control,
     demo,
     doctor,
+    find,
     look,
     predictions,
     repeat,
@@ -92,6 +93,7 @@ for _command in (
     predictions.predictions,
     look.inspect,
     baseline.baseline,
+    find.find,
     control.ctl,
     doctor.doctor,
 ):

@@ -22,7 +22,18 @@ from engine.runs.client import Run
 from engine.runs.store import Status
 from ftui.cli import INTERRUPTED
 from ftui.cli.options import CommandError, called
-from ftui.format import cached, count, delivered, duration, main_figure, measured, number
+from ftui.format import (
+    cached,
+    compiled,
+    count,
+    delivered,
+    duration,
+    filling,
+    main_figure,
+    measured,
+    number,
+    speed,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -199,8 +210,11 @@ class _Lines:
                 click.echo(f"warning: {plain(event.message)}")
             case e.ModelLoaded():
                 click.echo(f"weights {plain(event.weights)}")
-            case e.PrefixCached():
-                click.echo(cached(event))
+            case e.PrefixAdvanced() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+                self._told = time.monotonic()
+                click.echo(filling(event))
+            case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
+                click.echo(_found(event))
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -230,8 +244,10 @@ class _Bar:
             case e.ModelLoaded():
                 words = f"weights {plain(event.weights)}"
                 self._progress.console.print(words, markup=False, highlight=False)
-            case e.PrefixCached():
-                self._progress.console.print(cached(event), markup=False, highlight=False)
+            case e.PrefixAdvanced():
+                self._progress.update(self._task, description=filling(event))
+            case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
+                self._progress.console.print(_found(event), markup=False, highlight=False)
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "
@@ -248,6 +264,17 @@ class _Bar:
                     completed=state.step,
                     description=progress_line(state),
                 )
+
+
+def _found(event: e.PrefixCached | e.SpeedMeasured | e.ModelCompiled) -> str:
+    """What makes a run faster, or does not."""
+    match event:
+        case e.PrefixCached():
+            return cached(event)
+        case e.SpeedMeasured():
+            return speed(event)
+        case e.ModelCompiled():
+            return compiled(event)
 
 
 @contextmanager

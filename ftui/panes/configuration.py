@@ -16,6 +16,7 @@ from engine.contract.config import Config
 from engine.contract.fields import Field, all_fields
 from engine.contract.tasks import metrics_of
 from engine.contract.text import plain
+from ftui.finding import Key
 from ftui.panes.pane import Pane
 from ftui.paths import glance
 from ftui.settings import LIVE, awaited, fixed, value_text
@@ -37,6 +38,22 @@ class ConfigurationPane(Pane):
     title = "Configuration"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "toggle_text", "Text", id="config.text", tooltip="The config.toml that runs"),
+        Binding(
+            "L",
+            "find('optimizer.lr')",
+            "Find rate",
+            show=False,  # the form says it where it is of use
+            id="config.find-lr",
+            tooltip="Find a learning rate by trying, before a run starts",
+        ),
+        Binding(
+            "B",
+            "find('data.batch_size')",
+            "Find size",
+            show=False,
+            id="config.find-batch",
+            tooltip="Find a batch size by trying, before a run starts",
+        ),
         Binding("ctrl+s", "save", "Save", id="config.save", tooltip="Save it to a file"),
         Binding("ctrl+o", "load", "Load", id="config.load", tooltip="Load a file as the draft"),
     ]
@@ -55,6 +72,13 @@ class ConfigurationPane(Pane):
         def __init__(self, config: Config) -> None:
             super().__init__()
             self.config = config
+
+    class FindAsked(Message):
+        """A good value of a setting is to be found by trying."""
+
+        def __init__(self, key: Key) -> None:
+            super().__init__()
+            self.key: Key = key
 
     def __init__(self, *, ascii_only: bool = False) -> None:
         super().__init__(ascii_only=ascii_only)
@@ -109,6 +133,8 @@ class ConfigurationPane(Pane):
         if self._config is None:
             return
         notes = {}
+        if not self._of_run:
+            notes = {"optimizer.lr": Note("L finds one"), "data.batch_size": Note("B finds one")}
         if unread := consistency.unread(self._config):
             notes["task"] = Note(unread, ".warn")
         if self._live:
@@ -158,12 +184,15 @@ class ConfigurationPane(Pane):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not self._of_run if action == "load" else True
+        return not self._of_run if action in ("load", "find") else True
 
     def action_toggle_text(self) -> None:
         self.toggle_class("-text")
         self._explain(self.form.list.field)
         self.screen.set_focus(self.target)
+
+    def action_find(self, key: Key) -> None:
+        self.post_message(self.FindAsked(key))
 
     def action_save(self) -> None:
         if self._missing:

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.contract.text import plain
 from ftui.bars import bar_text, spark_text
-from ftui.format import cached, size
+from ftui.format import cached, compiled, computing, size, speed
 from ftui.panes.pane import Pane
 from ftui.widgets.lines import Lines
 from ftui.workspace import Workspace
@@ -90,12 +90,20 @@ class HardwarePane(Pane):
             hint = "  (d: another)" if state is None else ""
             return [Content.assemble(_label("device"), f"{self._device}{hint}"), Content("")]
         where = plain(state.device_name or state.device)
-        lines = [Content.assemble(_label("run"), f"{where}, {plain(state.precision)}")]
+        line = f"{where}, {computing(state)}"
+        fits = _LABEL + len(line) <= self._lines.room
+        parts = [line] if fits else [where, computing(state)]
+        lines = [
+            Content.assemble(_label("" if number else "run"), part)
+            for number, part in enumerate(parts)
+        ]
         if workspace.use is not None:
             lines.append(Content.assemble(_label(""), _use_text(workspace.use)))
-        for event in state.cached.values():
-            words = textwrap.wrap(cached(event), max(20, self._lines.room))
-            lines += [Content.styled(line, ".muted") for line in words]
+        told = [speed(state.speed)] if state.speed else []
+        told += [compiled(state.compiled)] if state.compiled else []
+        for words in [*told, *map(cached, state.cached.values())]:
+            wrapped = textwrap.wrap(words, max(20, self._lines.room))
+            lines += [Content.styled(line, ".muted") for line in wrapped]
         return [*lines, Content("")]
 
     def _cpu_lines(self, cpu: "Cpu") -> list[Content]:

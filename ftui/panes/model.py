@@ -28,8 +28,8 @@ from ftui.widgets.module_tree.words import count_text
 from ftui.widgets.weights import WeightsMenu
 from ftui.workspace import Workspace
 
-Choice = tuple[str, str, str]
-"""A model, its weights and the task that it is for, as the config names them."""
+Choice = tuple[str, str, str, str]
+"""A model, its weights, the task that it is for and its pooling, as the config names them."""
 
 
 class ModelPane(Pane):
@@ -93,7 +93,7 @@ class ModelPane(Pane):
         self._on_disk: set[str] = set()
         self._lines: dict[tuple[int, bool], Content] = {}
         self._width = 0
-        self._chosen: Choice = ("", "", "")
+        self._chosen: Choice = ("", "", "", "auto")
         """Of the draft."""
         self._waits_for_consent = False
         """Whether the draft's model is the user's own code, and nobody has said that it may run."""
@@ -139,7 +139,8 @@ class ModelPane(Pane):
             return
         if not self._asked_catalogue:
             self._read_catalogue()
-        choice = (draft.config.model.name, draft.config.model.weights, draft.config.task)
+        model, pooling = draft.config.model, draft.config.text.pooling
+        choice = (model.name, model.weights, draft.config.task, pooling)
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
             self._fill()
@@ -173,7 +174,7 @@ class ModelPane(Pane):
 
     def _where(self) -> str:
         """Whether the draft's default weights are on disk, or how much there is to download."""
-        name, weights, _ = self._chosen
+        name, weights, *_ = self._chosen
         entry = next((e for e in self._entries if e.name == name), None)
         if weights != "DEFAULT" or entry is None:
             return ""
@@ -217,7 +218,7 @@ class ModelPane(Pane):
 
     def _tell(self) -> None:
         said = [Content.styled(*self._words())]
-        name, weights, _ = self._chosen
+        name, weights, *_ = self._chosen
         if name:  # which model it is, the list and the top line tell
             where = self._where()
             said.insert(0, Content.assemble(("weights ", ".muted"), plain(weights), where))
@@ -256,13 +257,13 @@ class ModelPane(Pane):
         await self._inspector.start()  # warm by the time a model is chosen
 
     @work(exclusive=True, group="describe")
-    async def _describe(self, name: str, weights: str, task: str) -> None:
+    async def _describe(self, name: str, weights: str, task: str, pooling: str) -> None:
         """Ask for a model's tree; a newer question takes this one's place."""
-        choice = name, weights, task
+        choice = name, weights, task, pooling
         self._describing, self._error = choice, ""
         self._tell()
         try:
-            model = await self._inspector.describe(name, weights, task=task)
+            model = await self._inspector.describe(name, weights, task=task, pooling=pooling)
         except UserError as error:
             self._error = plain(error)
             self._failed.add(choice)
@@ -279,7 +280,7 @@ class ModelPane(Pane):
             self._error = f"{plain(weights)}: there is no such file."
             self._tell()
             return
-        self._describe(name, weights, self._task_for(name))
+        self._describe(name, weights, self._task_for(name), self._chosen[3])
 
     def _task_for(self, name: str) -> str:
         """The draft's own task, or what a model is taken for that can't learn that."""

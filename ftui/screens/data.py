@@ -17,12 +17,13 @@ from textual.widgets import Static
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, Overview, Part, Scan
+from engine.contract.inspection import NO_MODEL, Overview, Part, Scan, Which
 from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
 from ftui.screens.data_words import class_lines, head_line, sentences
+from ftui.screens.help import help_on
 from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
 from ftui.widgets.samples import Samples, amount
@@ -78,6 +79,7 @@ class DataScreen(Sheet[None]):
         _key("masks", "m", "masks", "Masks", "Masks over the pictures, or none"),
         _key("next", "n", "page(1)", "Next", "The next samples"),
         _key("previous", "N", "page(-1)", "Before", "The samples before"),
+        _key("help", "question_mark,f1", "help", "Help", "These keys"),
         _key("close", "escape,q,D,ctrl+g", "dismiss", "Close", "Close this"),
     ]
 
@@ -126,7 +128,7 @@ class DataScreen(Sheet[None]):
 
     async def on_unmount(self) -> None:
         if self._began is not None and monotonic() - self._began > _PATIENCE:
-            await self._inspector.close()  # the next question begins with a new process
+            await self._inspector.leave_data()  # else the next data set waits for it
 
     @property
     def text(self) -> str:
@@ -148,7 +150,7 @@ class DataScreen(Sheet[None]):
         """Everything, and then look at the samples one by one."""
         self._began = monotonic()
         try:
-            self._overview = await self._inspector.data(self._config)
+            self._overview = await self._inspector.data(self._config, self._tell)
             self._began = None
             self._show_figures()
             self._load()
@@ -158,6 +160,9 @@ class DataScreen(Sheet[None]):
         except UserError as error:
             self._began = None
             self._fail(str(error))
+
+    def _tell(self, doing: str) -> None:
+        self._class_list.say(f"{plain(doing)} ...")
 
     def _fail(self, sentence: str) -> None:
         if self._overview is None:
@@ -174,10 +179,12 @@ class DataScreen(Sheet[None]):
         try:
             found = await self._inspector.samples(
                 self._config,
-                self._part,
-                self._numbers,
-                of=self._class,
-                epoch=1 if self._augmented and self._part == "train" else None,
+                Which(
+                    self._part,
+                    self._numbers,
+                    of=self._class,
+                    epoch=1 if self._augmented and self._part == "train" else None,
+                ),
             )
         except UserError as error:
             self._samples.say(str(error))
@@ -252,7 +259,7 @@ class DataScreen(Sheet[None]):
         kind = self._samples.kind
         more = {"text": "", "picture": "a augmented  "}[kind]
         masks = "m masks  " if self._config.task == _MASKS else ""
-        return f"t train/val  {more}{masks}n next  enter larger  escape closes"
+        return f"t train/val  {more}{masks}n next  enter larger  ? keys  escape closes"
 
     @on(Samples.Refitted)
     def _refitted(self) -> None:
@@ -278,6 +285,9 @@ class DataScreen(Sheet[None]):
         if action == "augment":
             return self._samples.kind == "picture"
         return True
+
+    def action_help(self) -> None:
+        self.app.push_screen(help_on(self))
 
     def action_part(self) -> None:
         self._part = "val" if self._part == "train" else "train"

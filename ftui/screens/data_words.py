@@ -33,7 +33,11 @@ def class_lines(overview: Overview, room: int, ascii_only: bool, masks: bool) ->
     for place, (name, (train, val)) in enumerate(zip(names, counts, strict=False), start=-1):
         full, empty = bar_text(train / max(1, most), bar, ascii_only)
         colour = colour_of(place) if masks and place >= 0 else None
-        swatch = ("■ ", f"rgb({','.join(map(str, colour))})") if colour else ("  ", "")
+        swatch = (
+            ("# " if ascii_only else "■ ", f"rgb({','.join(map(str, colour))})")
+            if colour
+            else ("  ", "")
+        )
         figures = f"{train:>{_COUNT},}{val:>{_COUNT},} "
         drawn = [(full, ".accent"), (empty, ".muted")] if place >= 0 else []
         lines.append(Content.assemble(swatch, plain(name, width).ljust(width), figures, *drawn))
@@ -97,8 +101,11 @@ def _balance(overview: Overview, noun: str) -> str:
 
 def _scanned(scan: Scan, noun: str) -> list[Sentence]:
     found: list[Sentence] = []
-    if not scan.done:
+    if scan.looked < scan.wanted:
         found.append((f"Looked at {scan.looked:,} of {scan.wanted:,} {noun}s ...", ".muted"))
+    elif not scan.done:
+        progress = f"{scan.compared:,} of {scan.to_compare:,}"
+        found.append((f"Compared {progress} with those to train on ...", ".muted"))
     elif scan.wanted < scan.total:
         found.append((f"Looked at {scan.wanted:,} of {scan.total:,} {noun}s.", ".muted"))
     if scan.same:

@@ -62,10 +62,10 @@ class HelpScreen(Sheet[None]):
     }
     """
 
-    def __init__(self, sections: Sequence[Section]) -> None:
+    def __init__(self, sections: Sequence[Section], *, methods: bool = True) -> None:
         super().__init__()
         self._lines = Lines()
-        self._sections = sections
+        self._sections, self._methods = sections, methods
 
     def compose(self) -> ComposeResult:
         box = Vertical(self._lines)
@@ -101,6 +101,8 @@ class HelpScreen(Sheet[None]):
                 for key in section.keys
             ]
             blocks.append(_block(section.title, rows, width))
+        if not self._methods:
+            return blocks
         methods = [(method.label, method.help) for method in METHODS.values()]
         return [*blocks, _block("Named methods", methods, width)]
 
@@ -139,6 +141,14 @@ def _beside(columns: Sequence[Sequence[Content]], width: int) -> list[Line]:
         Content.assemble(*(c.pad_right(width + _GAP - c.cell_length) for c in row), last)
         for *row, last in zip_longest(*columns, fillvalue=Content(""))
     ]
+
+
+def help_on(sheet: Screen[None]) -> HelpScreen:
+    """The keys of a sheet and of what is in it."""
+    lists = keys_of([Lines()])
+    own = [key for key in keys_of([sheet, *sheet.query("*")]) if key.tooltip and key not in lists]
+    title = str(sheet.query_one(Vertical).border_title or "").split(":")[0]
+    return HelpScreen([Section(title, own), Section("In every list", lists)], methods=False)
 
 
 def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:

@@ -19,6 +19,7 @@ from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
 from ftui.draft import Draft
+from ftui.finding import Search
 from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
@@ -31,6 +32,7 @@ from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
 from ftui.screens.data import DataScreen
+from ftui.screens.finder import FinderScreen
 from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.screens.steering import LIVE_ACTIONS, Steering
@@ -241,14 +243,33 @@ class MainScreen(Steering):
 
     def action_start(self) -> None:
         """Start a run of the draft."""
-        if missing := self.workspace.draft.missing:
-            self.tell(UserError(missing))
-        else:
-            self._with_consent(self._start)
+        self._once_complete(self._start)
+
+    @on(ConfigurationPane.FindAsked)
+    def _find(self, event: ConfigurationPane.FindAsked) -> None:
+        """Look for a good value of a setting of the draft."""
+
+        def look() -> None:
+            search = Search(event.key, self.workspace.config)
+            self.app.push_screen(FinderScreen(search, self._inspector, self._ascii), take)
+
+        def take(value: str | None) -> None:
+            if value is not None:
+                self.workspace.set_field(event.key, value)
+                self.show()
+
+        self._once_complete(look)
 
     @on(ModelPane.AskedAgain)
     def _describe(self) -> None:
         self._with_consent(self.show)
+
+    def _once_complete(self, go_on: Callable[[], object]) -> None:
+        """Where a run of the draft could start, as `_with_consent`; else say what is missing."""
+        if missing := self.workspace.draft.missing:
+            self.tell(UserError(missing))
+        else:
+            self._with_consent(go_on)
 
     def _with_consent(self, go_on: Callable[[], object]) -> None:
         """Go on at once, or where the draft's model is code of the user's own, once that may run;

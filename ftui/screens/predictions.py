@@ -20,6 +20,7 @@ from engine.runs.predictions import as_csv, load
 from ftui import predicted
 from ftui.format import percent
 from ftui.inspecting import ModelInspector
+from ftui.screens.help import help_on
 from ftui.screens.sheet import Sheet
 from ftui.widgets.figure import Figure
 from ftui.widgets.fileprompt import FilePrompt
@@ -35,8 +36,12 @@ _LISTED = 1000
 """Samples in the list; the CSV has more."""
 _VIEWS = ("matrix", "classes", "samples")
 _NOTHING = "No predictions are kept of this run: v evaluates it while it is live."
-_NO_MATRIX = "There is no confusion matrix where samples have several labels, or none."
-_NO_CLASSES = "This task has no classes."
+_KEYS = "tab 1-3 view  enter opens  a all  s shares  b best  ctrl+s CSV  ? keys"
+_PER_LABEL = "per-label"
+_NO_CLASSES = (
+    "A language model says tokens, not classes: in place of a matrix there are the blocks of text "
+    "that it found hardest, the highest loss first (3)."
+)
 
 
 def _key(id_: str, keys: str, action: str, label: str, tooltip: str) -> Binding:
@@ -66,6 +71,7 @@ class PredictionsScreen(Sheet[None]):
         _key("shares", "s", "shares", "Shares", "Counts, or shares of the true class"),
         _key("best", "b", "best", "Best", "The newest evaluation, or the best"),
         _key("all", "a", "all", "All", "All samples again, after those of one cell"),
+        _key("help", "question_mark,f1", "help", "Help", "These keys"),
         _key("save", "ctrl+s", "save", "CSV", "Save the samples as CSV"),
         _key("close", "escape,q,P,ctrl+g", "dismiss", "Close", "Close this"),
     ]
@@ -97,12 +103,15 @@ class PredictionsScreen(Sheet[None]):
         self._heading, self._columns = Figure(), Figure(id="columns")
         self._tabs = TabLine([name.title() for name in _VIEWS])
         self.matrix = HeatMap(ascii_only=ascii_only)
+        self.by_label = Lines(id=_PER_LABEL)
+        """In place of the matrix, where a sample has several labels, or none."""
         self.by_class, self.samples = Lines(id="classes"), _Picked(cursor=True)
         self.sample = SampleView(inspector, ascii_only=ascii_only)
         self._words = Static(id="words", markup=False)
         self.prompt = FilePrompt(self._say)
         self._switcher = ContentSwitcher(
             Vertical(self.matrix, id="matrix"),
+            self.by_label,
             self.by_class,
             Vertical(self.samples, self.sample, id="samples"),
             initial="matrix",
@@ -114,7 +123,7 @@ class PredictionsScreen(Sheet[None]):
         )
         run = self._workspace.run
         box.border_title = f"Predictions of {plain(run.folder.name)}" if run else "Predictions"
-        box.border_subtitle = "s shares  b best  ctrl+s CSV  escape closes"
+        box.border_subtitle = _KEYS
         yield box
 
     def on_mount(self) -> None:
@@ -129,7 +138,8 @@ class PredictionsScreen(Sheet[None]):
     @property
     def view(self) -> str:
         """Which of the three is shown."""
-        return self._switcher.current or "matrix"
+        shown = self._switcher.current or "matrix"
+        return "matrix" if shown == _PER_LABEL else shown
 
     # What is shown
 
@@ -163,12 +173,17 @@ class PredictionsScreen(Sheet[None]):
         self.matrix.show(found.classes, found.counts if found.cells else [], found.cells)
         self._show_classes(found)
         self._show_samples(found)
-        self._explain()
+        self.action_view(self.view)
 
     def _show_classes(self, found: Predictions) -> None:
         if not found.counts:
             self.by_class.say(_NO_CLASSES)
+            self.by_label.say(_NO_CLASSES)
             return
+        if not found.cells:
+            table = predicted.aligned(predicted.label_columns(found), predicted.label_rows(found))
+            self._headings["matrix"] = table[0]
+            self.by_label.show(table[1:])
         table = predicted.aligned(predicted.class_columns(found), predicted.class_rows(found))
         self._headings["classes"] = table[0]
         self.by_class.show(table[1:])
@@ -196,8 +211,8 @@ class PredictionsScreen(Sheet[None]):
     @on(HeatMap.Moved)
     def _explain(self) -> None:
         words = self._headings[self.view]
-        if self.view == "matrix" and self.found:
-            words = self._of_cell(self.found) if self.found.cells else _NO_MATRIX
+        if self.view == "matrix" and self.found and self.found.cells:
+            words = self._of_cell(self.found)
         self._columns.show(words)
 
     def _of_cell(self, found: Predictions) -> str:
@@ -210,10 +225,13 @@ class PredictionsScreen(Sheet[None]):
     # Keys
 
     def action_view(self, name: str) -> None:
-        self._switcher.current = name
-        self._tabs.show(_VIEWS.index(name) + 1)
         views = {"matrix": self.matrix, "classes": self.by_class, "samples": self.samples}
-        self.set_focus(views[name])
+        if name == "matrix" and self.found and not self.found.cells:
+            views[name] = self.by_label
+        self._switcher.current = _PER_LABEL if views[name] is self.by_label else name
+        self._tabs.show(_VIEWS.index(name) + 1)
+        if self.focused in (None, *views.values(), self.matrix, self.by_label):
+            self.set_focus(views[name])  # no typing is broken off
         self._explain()
         self._show_sample()
 
@@ -252,6 +270,9 @@ class PredictionsScreen(Sheet[None]):
         """Give the sample all the room, or the list its part again."""
         self.query_one("#samples").toggle_class("-whole")
         self.call_after_refresh(lambda: self.samples.select(self.samples.cursor or 0))
+
+    def action_help(self) -> None:
+        self.app.push_screen(help_on(self))
 
     def action_save(self) -> None:
         if self.found:

@@ -72,10 +72,12 @@ class Lines(ScrollView, can_focus=True):
         self.cursor: int | None = 0 if cursor else None
         self._has_cursor = cursor
         self._lines: list[Line] = []
+        self._remark = ""
 
     def show(self, lines: Sequence[Line]) -> None:
         """Replace the text."""
         old, new = self._lines, list(lines)
+        self._remark = ""
         if self._has_cursor and self.cursor is None:  # after a remark
             self.cursor = 0
             self.refresh()
@@ -100,8 +102,12 @@ class Lines(ScrollView, can_focus=True):
         """Show a remark in place of lines, wrapped; nothing in it can be picked."""
         wrapped = textwrap.wrap(words, max(1, self.room), break_on_hyphens=False)
         self.show([Content.styled(line, ".muted") for line in wrapped])
-        self.cursor = None
+        self.cursor, self._remark = None, words
         self.refresh()
+
+    def on_resize(self) -> None:
+        if self._remark:  # hidden, it had no room
+            self.say(self._remark)
 
     @property
     def room(self) -> int:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.inspection import Shown
+from engine.contract.inspection import Shown, Which
 from engine.contract.predictions import MASKS, Masks, Predictions, Row
 from engine.contract.text import plain
 from ftui.format import number
@@ -105,7 +105,8 @@ class SampleView(Vertical):
         self._words.update(Content.assemble(_words(found, row), ("\nreading it ...", "dim")))
         await asyncio.sleep(_SECONDS_BEFORE_ASKING)
         try:
-            samples = await self._inspector.samples(config, "val", [row.number], size=_WHOLE)
+            which = Which("val", [row.number], size=_WHOLE)
+            samples = await self._inspector.samples(config, which)
         except UserError as error:
             self._words.update(f"{_words(found, row)}\n{error}")
             return

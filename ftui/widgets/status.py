@@ -13,7 +13,7 @@ from engine.contract.commands import AnyCommand, describe
 from engine.contract.state import RunState
 from engine.contract.text import plain
 from ftui.bars import bar_text
-from ftui.format import duration, measured, number
+from ftui.format import duration, filling, measured, number
 from ftui.widgets.figure import Figure
 from ftui.workspace import Standing, Workspace
 
@@ -77,8 +77,9 @@ def parts(workspace: Workspace, name_width: int = _NAME, ascii_only: bool = Fals
     name = Part("name", 2, Content.styled(short_name(run.folder.name, name_width), ".strong"))
     if state.phase == "preparing" and state.stage:
         return [brand, name, how, Part("stage", 3, Content(plain(state.stage, 60)))]
+    stage = [Part("stage", 3, Content(filling(state.filling)))] if state.filling else []
     sent = _sent(workspace.pending.values())
-    return [brand, name, how, *sent, *_progress(state, ascii_only), *_measures(state)]
+    return [brand, name, how, *sent, *stage, *_progress(state, ascii_only), *_measures(state)]
 
 
 def fit(shown: Sequence[Part], width: int) -> list[Part]:

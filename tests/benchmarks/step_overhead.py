@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from engine import memory, restore
+from engine import memory, restore, speed
 from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.events import ModelCompiled
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.rules import Rule
 from engine.contract.training_tables import OptimizerConfig, RegularisationConfig, TrainingConfig
@@ -41,6 +42,8 @@ from engine.runs import lock
 from engine.session import Session
 from engine.tasks.classifying import Classifying
 from engine.worker import Worker
+from ftui.format import compiled
+from ftui.format import speed as measured_text
 
 spawn = get_context("spawn")
 
@@ -80,7 +83,7 @@ class InMemory(list[Batch]):
         pass
 
 
-def bare(module: nn.Module, data: InMemory, fused: bool | None) -> Advance:
+def bare(module: nn.Module, data: InMemory, _folder: Path, fused: bool | None) -> Advance:
     optimizer = torch.optim.SGD(
         module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=fused
     )
@@ -98,8 +101,15 @@ def bare(module: nn.Module, data: InMemory, fused: bool | None) -> Advance:
     return advance
 
 
+PLAIN = TrainingConfig(epochs=1, device="cpu", precision="fp32", channels_last=False)
+
+
 def ours(
-    module: nn.Module, data: InMemory, folder: Path, regularisation: RegularisationConfig
+    module: nn.Module,
+    data: InMemory,
+    folder: Path,
+    regularisation: RegularisationConfig | None = None,
+    training: TrainingConfig = PLAIN,
 ) -> Advance:
     folder.mkdir()
     memory.keep_freed()
@@ -109,8 +119,8 @@ def ours(
         data=DataConfig(path="x", batch_size=len(data[0].targets)),
         trainable=[Rule("*")],
         optimizer=OptimizerConfig(lr=0.01, momentum=0.9, weight_decay=1e-4),
-        training=TrainingConfig(epochs=1, device="cpu"),
-        regularisation=regularisation,
+        training=training,
+        regularisation=regularisation or RegularisationConfig(),
     )
     info = model_info("x", module, ["fc"], Preprocessing())
     classes = [str(number) for number in range(CLASSES)]
@@ -129,6 +139,10 @@ def ours(
         first,
     )
     restore.begin(session, Past(), None)
+    if measured := speed.measure(session, known=False):
+        print(measured_text(measured))
+    for event in speed.compile_ahead(session, lambda _: None):
+        print(compiled(event) if isinstance(event, ModelCompiled) else event)
     worker = Worker(folder, lock.take(folder), Past())
     worker.session = session
     events = train(session)
@@ -141,10 +155,11 @@ def ours(
     return advance
 
 
-LOOPS: dict[str, Callable[[nn.Module, InMemory, Path], Advance]] = {
-    "bare": lambda module, data, _folder: bare(module, data, fused=None),
-    "bare, fused optimizer": lambda module, data, _folder: bare(module, data, fused=True),
-    "ours": partial(ours, regularisation=RegularisationConfig()),
+Loop = Callable[[nn.Module, InMemory, Path], Advance]
+LOOPS: dict[str, Loop] = {
+    "bare": partial(bare, fused=None),
+    "bare, fused optimizer": partial(bare, fused=True),
+    "ours": ours,
     "ours, moving average": partial(ours, regularisation=RegularisationConfig(ema=0.999)),
     "ours, L2-SP": partial(ours, regularisation=RegularisationConfig(l2_sp=0.01)),
 }
@@ -162,7 +177,7 @@ class Job(NamedTuple):
     """A round."""
 
 
-def host(line: Connection, name: str, job: Job, threads: int, cpu_time: bool) -> None:
+def host(line: Connection, loop: Loop, job: Job, threads: int, cpu_time: bool) -> None:
     """A process with one of the loops: at each word on the line it takes a round of steps, and
     answers with the seconds of one."""
     torch.set_num_threads(threads)
@@ -172,20 +187,26 @@ def host(line: Connection, name: str, job: Job, threads: int, cpu_time: bool) ->
     labels = torch.randint(0, CLASSES, (4, job.count))
     data = InMemory(Batch(x, y, []) for x, y in zip(images, labels, strict=True))
     with tempfile.TemporaryDirectory() as folder:
-        advance = LOOPS[name](job.make(), data, Path(folder, "run"))
+        advance = loop(job.make(), data, Path(folder, "run"))
         while line.recv():
             began = clock()
             advance(job.steps)
             line.send((clock() - began) / job.steps)
 
 
-def measure(job: Job, rounds: int, threads: int, cpu_time: bool) -> Table:
+def measure(
+    job: Job,
+    rounds: int,
+    threads: int,
+    cpu_time: bool,
+    loops: Mapping[str, Loop] = LOOPS,
+) -> Table:
     lines: dict[str, Connection] = {}
-    for name in LOOPS:
+    for name, loop in loops.items():
         lines[name], theirs = spawn.Pipe()
-        spawn.Process(target=host, args=(theirs, name, job, threads, cpu_time), daemon=True).start()
-    times: dict[str, list[float]] = {name: [] for name in LOOPS}
-    names = list(LOOPS)
+        spawn.Process(target=host, args=(theirs, loop, job, threads, cpu_time), daemon=True).start()
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    names = list(loops)
     for number in range(-1, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:

@@ -85,7 +85,7 @@ class Driven(Worker):
 
     def _prepare(self, config: Config, saved: Checkpoint | None) -> Session:
         if self.script and self.before.threads is None:
-            self.before.threads = self.script.threads
+            self.before.threads, self.before.speed = self.script.threads, self.script.speed
         torch.manual_seed(config.training.seed)
         module = self._build()
         self.session = session(

@@ -66,20 +66,19 @@ class TrainTensors:
         return -(-len(self.images) // self.batch_size)
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
-        if self.sampling == "balanced":
-            draws = torch.tensor(order.balanced(self.labels.numpy(), number)) % len(self.images)
-        else:
-            draws = torch.tensor(order.shuffled(len(self.images), number))
-        for some in draws.split(self.batch_size)[skip_batches:]:
-            yield self._batch(some)
+        return (self._batch(torch.tensor(some)) for some in self.numbers(number, skip_batches))
 
     samples = property(lambda self: len(self.images))
     varies = False
 
-    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
-        return (list(batch.numbers) for batch in self.epoch(number, skip_batches))
+    def numbers(self, number: int, skip_batches: int = 0, views: int = 1) -> Iterator[list[int]]:
+        if self.sampling == "balanced":
+            draws = torch.tensor(order.balanced(self.labels.numpy(), number)) % len(self.images)
+        else:
+            draws = torch.tensor(order.shuffled(len(self.images), number))
+        return (some.tolist() for some in draws.split(self.batch_size)[skip_batches:])
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
         size = min(self.batch_size, len(self.images))
         starts = range(0, len(self.images), size)
         for start in starts[skip_batches:]:
@@ -102,7 +101,7 @@ class Batches(list[Batch]):
     samples = property(lambda self: sum(map(len, self)))
     varies = False
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
         return iter(self[skip_batches:])
 
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
@@ -169,7 +168,7 @@ def session(
         CLASSES,
         _train_tensors(asked) if data is None else data,
         batches(4, 3) if val_data is None else val_data,
-        device.choose(replace(asked.training, device="cpu")),
+        device.choose(replace(asked.training, device="cpu"), past and past.speed),
         Classifying(asked, COUNTS),
         restore.progress(asked, info, saved),
     )

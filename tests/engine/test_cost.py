@@ -185,4 +185,9 @@ def test_it_is_asked_of_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         plan = replace(asked, trainable=rules)
         found = estimate.cost(AskCost(id=2, config=plan, classes=7))
     assert found.peak == head.peak
+    whole = replace(asked, trainable=[Rule("*")])
+    again = replace(whole, training=replace(asked.training, recompute=True))
+    kept, less = (estimate.cost(AskCost(id=3, config=x, classes=7)) for x in (whole, again))
+    assert less.activations < 0.6 * kept.activations
+    assert less.flops > kept.flops
     assert found.free is not None

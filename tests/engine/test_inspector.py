@@ -16,12 +16,15 @@ from engine.contract.inspection import (
     Answer,
     AskBaseline,
     AskCatalogue,
+    AskData,
     AskDescribe,
     AskDevice,
     Device,
+    Overview,
     TextBaseline,
 )
 from engine.contract.tree import ModelInfo
+from tests.engine.data.pictures import class_folders
 
 Process = subprocess.Popen[bytes]
 
@@ -69,6 +72,19 @@ def test_a_baseline(inspector: Process, tmp_path: Path) -> None:
     assert msgspec.json.decode(answer.result, type=TextBaseline).tfidf["accuracy"] == 1.0
 
 
+def test_it_says_how_far_a_listing_is(inspector: Process, tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 5, "b": 5})
+    config = Config(
+        "image-classification", ModelConfig("torchvision/resnet18"), DataConfig(str(tmp_path))
+    )
+    answers = [ask(inspector, AskData(id=6, config=config))]
+    while answers[-1].doing:
+        answers.append(msgspec.json.decode(inspector.stdout.readline(), type=Answer))
+    assert {answer.id for answer in answers} == {6}
+    assert answers[0].doing == f"listing the pictures of {tmp_path}"
+    assert msgspec.json.decode(answers[-1].result, type=Overview).train == 8
+
+
 def test_mistakes_are_sentences_and_it_goes_on(inspector: Process) -> None:
     answer = ask(inspector, AskDescribe(id=1, name="torchvision/resnet81"))
     assert answer.id == 1
@@ -83,12 +99,12 @@ def test_mistakes_are_sentences_and_it_goes_on(inspector: Process) -> None:
 
 def test_it_yields_to_training(inspector: Process) -> None:
     assert ask(inspector, AskDevice(id=3)).id == 3
-    assert psutil.Process(inspector.pid).nice() == 10
+    assert psutil.Process(inspector.pid).nice() == 5
 
 
 def test_what_libraries_print_does_not_reach_the_answers() -> None:
     program = (
-        "import os; from engine.inspector import _protected_stdout as protect\n"
+        "import os; from engine.inspector import protected_stdout as protect\n"
         "answers = protect(); print('stray', flush=True); os.system('echo stray too')\n"
         "answers.write(b'{}'); answers.flush()"
     )

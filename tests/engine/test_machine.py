@@ -89,6 +89,7 @@ def configs(optimizer: str) -> st.SearchStrategy[Config]:
             epochs=st.just(3),
             accumulate=st.sampled_from([1, 1, 2]),
             threads=st.just(1),
+            cache=st.sampled_from(["off", "auto"]),
         ),
         regularisation=st.builds(
             RegularisationConfig,

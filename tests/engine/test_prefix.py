@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
@@ -13,6 +15,11 @@ from engine.contract import events as e
 from engine.contract.config import Config
 from engine.contract.rules import Rule
 from engine.contract.training_tables import RegularisationConfig, TrainingConfig
+from engine.data.batch import Batch
+from engine.data.loader import Key, TrainLoader
+from engine.data.workers import Feeding
+from engine.prefix import using
+from engine.prefix.cut import Unfit
 from tests.engine.sessions import (
     ToyWorker,
     TrainTensors,
@@ -129,7 +136,10 @@ def test_a_resumed_run_comes_to_the_same(tmp_path: Path, at: int) -> None:
     ("why", "tables"),
     [
         ("training samples are mixed", {"regularisation": RegularisationConfig(mixup=0.2)}),
-        ("training samples are changed at random (data.augment=standard)", {}),
+        (
+            'they are changed at random (data.augment=standard); "views:4" would keep four each',
+            {},
+        ),
     ],
 )
 def test_it_says_why_training_samples_are_not_remembered(
@@ -157,3 +167,72 @@ def test_averaged_weights_are_not_judged_by_what_the_others_gave(tmp_path: Path)
         judged.append([(x.weights, x.loss) for x in of(e.Evaluated, events)])  # type: ignore[attr-defined]
     assert [x for x, _ in judged[0]] == [x for x, _ in judged[1]]
     assert [x for _, x in judged[0]] == pytest.approx([x for _, x in judged[1]], rel=1e-5)
+
+
+def views(tmp_path: Path, cache: str, precision: str = "exact", epochs: int = 9) -> tuple[Any, int]:
+    """What is told of the training data of a run on eight pictures that look otherwise each time,
+    and how many pictures its stem saw."""
+    folder = tmp_path / f"{cache}, {precision}, {epochs}"
+    folder.mkdir()
+    asks = asked(cache, HEAD, epochs)
+    data = replace(asks.data, batch_size=4, augment="standard")
+    asks = replace(asks, data=data, training=replace(asks.training, cache_precision=precision))
+    loader = TrainLoader(Noise(8), data, 0, Feeding())
+    made = session(folder, asks, data=loader)  # type: ignore[arg-type]
+    counting = Counting()
+    made.module.get_submodule("stem.0").register_forward_hook(counting)
+    events = run(made)
+    return next(x for x in of(e.PrefixCached, events) if x.data == "training"), counting.samples  # type: ignore[attr-defined]
+
+
+class Noise:
+    """Pictures that are other ones for each epoch of a key."""
+
+    augmented = True
+
+    def __init__(self, count: int) -> None:
+        self.labels = np.arange(count) % 3
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: Key) -> Batch:
+        numbers = [draw % len(self) for draw in key.draws]
+        seeds = [1000 * key.epoch + draw for draw in key.draws]
+        made = [torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(x)) for x in seeds]
+        return Batch(torch.stack(made), torch.tensor(self.labels[numbers]), (), numbers)
+
+
+def test_several_views_of_each_sample_are_remembered_and_no_more(tmp_path: Path) -> None:
+    two, seen = views(tmp_path, "views:2")
+    _, seen_in_longer = views(tmp_path, "views:2", epochs=20)
+    assert (two.samples, two.views) == (16, 2)
+    assert seen == seen_in_longer
+    three, more = views(tmp_path, "views:3")
+    assert (three.samples, three.views, more - seen) == (24, 3, 8)
+
+
+def test_as_many_views_as_epochs_save_nothing(tmp_path: Path) -> None:
+    told, _ = views(tmp_path, "views:3", epochs=3)
+    assert (told.cut, told.why) == ("", "3 views of each save nothing in 3 epochs")
+
+
+def test_an_epoch_draws_one_view_of_each_sample() -> None:
+    data = config().data
+    loader = TrainLoader(Noise(8), data, 0, Feeding())
+    drawn = [[n for batch in loader.numbers(epoch, 0, 3) for n in batch] for epoch in range(20)]
+    assert all(sorted(n % 8 for n in rows) == [*range(8)] for rows in drawn)
+    assert {n for rows in drawn for n in rows} == {*range(24)}
+    assert [n for batch in loader.numbers(5, 1, 3) for n in batch] == drawn[5][data.batch_size :]
+
+
+def test_half_precision_takes_half_of_the_room(tmp_path: Path) -> None:
+    whole, half = (views(tmp_path, "views:2", x)[0] for x in ("exact", "bf16"))
+    labels = 16 * 8
+    assert half.size - labels == (whole.size - labels) / 2
+    assert half.precision == "bf16"
+
+
+def test_what_fp16_cannot_hold_is_not_remembered() -> None:
+    with pytest.raises(Unfit, match="too large for fp16"):
+        using._as_kept({"@a": torch.tensor([1e6])}, torch.float16)

@@ -101,7 +101,7 @@ class Skipping(nn.Module):
 @pytest.mark.parametrize(
     ("build", "inputs", "trains", "where", "kept"),
     [
-        (zoo.resnet18, images, ["fc"], "after avgpool", [(512, 1, 1)]),
+        (zoo.resnet18, images, ["fc"], "before fc", [(512,)]),
         (zoo.resnet18, images, ["layer4", "fc"], "after layer3", [(256, 2, 2)]),
         (vit, images, ["heads"], "before heads.head", [(32,)]),
         (

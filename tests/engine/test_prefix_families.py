@@ -47,10 +47,10 @@ class Data:
     def epoch(self, number: int, skip_batches: int = 0) -> Iterator[Batch]:
         return map(self._batch, self.numbers(number, skip_batches))
 
-    def numbers(self, number: int, skip_batches: int = 0) -> Iterator[list[int]]:
+    def numbers(self, number: int, skip_batches: int = 0, views: int = 1) -> Iterator[list[int]]:
         return _in_batches(order.shuffled(COUNT, number), skip_batches)
 
-    def in_order(self, skip_batches: int = 0) -> Iterator[Batch]:
+    def in_order(self, skip_batches: int = 0, view: int = 0) -> Iterator[Batch]:
         return map(self._batch, _in_batches(list(range(COUNT)), skip_batches))
 
     def close(self) -> None:

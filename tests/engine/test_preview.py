@@ -12,9 +12,9 @@ from PIL import Image
 from engine import preview
 from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, AskData, AskSamples, AskScan, Samples, Shown, Twins
+from engine.contract.inspection import NO_MODEL, AskData, AskScan, Samples, Shown, Twins, Which
 from engine.contract.preprocessing import Preprocessing
-from engine.data import likeness, transforms
+from engine.data import likeness
 from engine.data.loader import Key
 from engine.data.masked import MaskedPictures
 from engine.data.pictures import LabelledPictures
@@ -28,8 +28,7 @@ RESNET = ModelConfig("torchvision/resnet18", "none")
 
 
 def ask(config: Config, part: str = "train", numbers: tuple[int, ...] = (0,), **more) -> Samples:
-    question = AskSamples(id=1, config=config, part=part, numbers=list(numbers), **more)
-    return preview.samples(question)
+    return preview.samples(config, Which(part, list(numbers), **more))
 
 
 def pixels(shown: Shown) -> np.ndarray:
@@ -50,9 +49,8 @@ def test_pictures_are_what_the_model_is_given(tmp_path: Path) -> None:
         assert found.total == 8
         assert [shown.number for shown in found.shown] == [0, 7]
         assert [shown.labels for shown in found.shown] == [["a"], ["b[red]"]]
-        given = np.empty((3, 32, 32), np.float32)
-        transforms.ToInput(Preprocessing())(Image.fromarray(pixels(found.shown[1])), given)
-        assert (given == pictures[Key(epoch or 0, (7,), augmentation)].inputs[0].numpy()).all()
+        given = pictures[Key(epoch or 0, (7,), augmentation)].inputs[0].numpy()
+        assert (given.transpose(1, 2, 0) == pixels(found.shown[1])).all()
     assert found.shown[1].name == index.train[7].path.relative_to(tmp_path).as_posix()
 
 
@@ -200,16 +198,20 @@ def test_an_overview_of_pictures_with_copies_and_broken_ones(tmp_path: Path) -> 
 
 def test_an_overview_of_texts(tmp_path: Path) -> None:
     train = ["text,label", "A  good film,up", "bad,down", "so bad,down", "bad,down"]
-    (tmp_path / "train.csv").write_text("\n".join(train))
-    (tmp_path / "val.csv").write_text("text,label\na good Film,up\nnew and long,down\n,up\n")
+    near = "a film of a town by the sea where two brothers keep a light for ships that never come"
+    (tmp_path / "train.csv").write_text("\n".join([*train, f"{near},up"]))
+    val = ["text,label", "a good Film,up", "new and long,down", ",up"]
+    val += [f"{near.replace('brothers', 'sisters')}!,up"]
+    (tmp_path / "val.csv").write_text("\n".join(val))
     config = Config("text-classification", ModelConfig(NO_MODEL), DataConfig(str(tmp_path)))
     overview, scan = looked(config)
-    assert (overview.classes, overview.train_counts) == (["down", "up"], [3, 1])
+    assert (overview.classes, overview.train_counts) == (["down", "up"], [3, 2])
     assert (overview.skipped, overview.held_out) == (1, False)
     assert scan.first_same == [Twins("train.csv:2", "val.csv:2")]
-    assert (scan.same, scan.train_copies, scan.near) == (1, 1, 0)
+    assert scan.first_near == [Twins("train.csv:6", "val.csv:5")]
+    assert (scan.same, scan.train_copies, scan.near) == (1, 1, 1)
     assert scan.lengths is not None
-    assert (scan.lengths.in_tokens, scan.lengths.longest) == (False, 12)
+    assert (scan.lengths.in_tokens, scan.lengths.longest) == (False, len(near))
 
 
 def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
@@ -227,5 +229,5 @@ def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
 
 def test_flat_pictures_are_told_apart_by_their_grey() -> None:
     grey = np.stack([np.full((8, 9), level, np.uint8) for level in (10, 100, 200)])
-    assert likeness.nearest(grey, grey[[2, 0]] + 1).tolist() == [1, -1, 0]
-    assert likeness.nearest(grey, grey[:0]).tolist() == [-1, -1, -1]
+    assert list(likeness.nearest(list(grey), list(grey[[2, 0]] + 1))) == [1, -1, 0]
+    assert list(likeness.nearest(list(grey), [])) == [-1, -1, -1]

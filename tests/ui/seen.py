@@ -1,6 +1,8 @@
 """Data as an inspector would tell of it: drawn here, and the same each time."""
 
+import asyncio
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -9,7 +11,7 @@ from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
-from engine.contract.inspection import Lengths, Overview, Part, Samples, Scan, Shown, Twins
+from engine.contract.inspection import Lengths, Overview, Samples, Scan, Shown, Twins, Which
 
 SIDE = 64
 
@@ -33,12 +35,17 @@ class SeenData:
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[tuple[Part, int | None, int | None, list[int]]] = []
+        self.seen: list[Which] = []
+        self.listed = asyncio.Event()
+        self.listed.set()
+        self.left = False
         self.problem = ""
         self.scans = [0.5, 1.0]
         """Share that each look comes to."""
 
-    async def data(self, config: Config) -> Overview:
+    async def data(self, config: Config, tell: Callable[[str], None]) -> Overview:
+        tell("checked 12,000 of [b]50,000 pictures")
+        await self.listed.wait()
         if self.problem:
             raise UserError(self.problem)
         classed = config.task != "causal-lm"
@@ -68,25 +75,20 @@ class SeenData:
             val_copies=0,
             same=1,
             first_same=[Twins("red/1.png", "red/99.png")],
-            near=1 if share == 1 and not texts else 0,
-            first_near=[Twins("red/2.png", "red/98.png")] if share == 1 and not texts else [],
+            near=1 if share == 1 else 0,
+            first_near=[Twins("red/2.png", "red/98.png")] if share == 1 else [],
             broken=0,
             first_broken=[],
             lengths=Lengths(True, 12, 40, 99, 64, 3) if texts else None,
         )
 
-    async def samples(
-        self,
-        config: Config,
-        part: Part,
-        numbers: list[int],
-        *,
-        of: int | None = None,
-        epoch: int | None = None,
-        size: int = 224,
-    ) -> Samples:
-        self.seen.append((part, of, epoch, numbers))
-        return Samples(80, [self._shown(config.task, part, number, of) for number in numbers])
+    async def samples(self, config: Config, which: Which) -> Samples:
+        self.seen.append(which)
+        shown = [self._shown(config.task, which.part, n, which.of) for n in which.numbers]
+        return Samples(80, shown)
+
+    async def leave_data(self) -> None:
+        self.left = True
 
     def _shown(self, task: str, part: str, number: int, of: int | None) -> Shown:
         label = number % 2 if of is None else of

@@ -149,17 +149,17 @@ async def test_help_and_expectation_follow_the_cursor(shown: Shown) -> None:
 async def test_a_value_is_typed_in_place_and_marked_as_changed(shown: Shown) -> None:
     async with shown(None) as (app, pilot):
         await go_to(pilot, app, "optimizer.lr")
-        assert row(app, "optimizer.lr") == "  lr               0.01"
+        assert row(app, "optimizer.lr") == "  lr               0.01  L finds one"
         await pilot.press("enter")
         await typed(pilot, "3e-4")
         await pilot.press("enter")
         await until(pilot, lambda: not form(app).editing)
         assert app.workspace.draft.config.optimizer.lr == 3e-4
-        assert row(app, "optimizer.lr") == "* lr               0.0003"
+        assert row(app, "optimizer.lr") == "* lr               0.0003  L finds one"
         assert app.focused is form(app).list
         await pilot.press("d")
         await until(pilot, lambda: app.workspace.draft.config.optimizer.lr == 0.01)
-        assert row(app, "optimizer.lr") == "  lr               0.01"
+        assert row(app, "optimizer.lr") == "  lr               0.01  L finds one"
 
 
 async def test_the_editor_opens_over_the_value(shown: Shown) -> None:
@@ -188,7 +188,7 @@ async def test_a_wrong_value_is_not_taken_and_the_sentence_stands_beside_it(show
         assert app.workspace.draft.config.data.batch_size == 32
         await pilot.press("ctrl+g")
         await until(pilot, lambda: not form(app).editing)
-        assert row(app, "data.batch_size") == "  batch_size       32"
+        assert row(app, "data.batch_size") == "  batch_size       32  B finds one"
 
 
 async def test_choices_are_cycled_both_ways_and_round(shown: Shown) -> None:

@@ -3,16 +3,16 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract.config import Config, DataConfig, ModelConfig
-from engine.contract.inspection import NO_MODEL
+from engine.contract.inspection import NO_MODEL, Which
 from ftui.app import FtuiApp
 from ftui.draft import Draft
+from ftui.screens import data
 from ftui.screens.data import DataScreen, scattered
 from ftui.widgets.samples import Samples
 from tests.ui.conftest import until
@@ -29,15 +29,6 @@ class Inspector(SeenData, ScriptedInspector):
 
 def config(task: str = "image-classification", **more) -> Config:
     return replace(Config(task, RESNET, DataConfig("discs", augment="trivial")), **more)
-
-
-class Asked(NamedTuple):
-    """A question about samples."""
-
-    part: str
-    of: int | None
-    epoch: int | None
-    numbers: list[int]
 
 
 class Opened:
@@ -57,13 +48,13 @@ class Opened:
         return "\n".join("".join(s.text for s in strip) for strip in strips)
 
     @property
-    def asked(self) -> Asked:
-        return Asked(*self.inspector.seen[-1])
+    def asked(self) -> Which:
+        return self.inspector.seen[-1]
 
     async def says(self, *words: str) -> None:
         await until(self.pilot, lambda: all(word in self.text for word in words))
 
-    async def asks(self, key: str, what: Callable[[Asked], bool]) -> None:
+    async def asks(self, key: str, what: Callable[[Which], bool]) -> None:
         """Press a key, and wait until such samples were asked for."""
         await self.pilot.press(key)
         await until(self.pilot, lambda: what(self.asked))
@@ -75,10 +66,12 @@ def opened(runs_dir: Path):
 
     @asynccontextmanager
     async def show(
-        asked: Config, size: tuple[int, int] = (120, 40), problem: str = "", **options
+        asked: Config, size: tuple[int, int] = (120, 40), problem: str = "", listed=True, **options
     ) -> AsyncIterator[Opened]:
         inspector = Inspector()
         inspector.problem = problem
+        if not listed:
+            inspector.listed.clear()
         app = FtuiApp(runs_dir, None, refresh=30, inspector=inspector, **options)
         app.workspace.draft = Draft(asked)
         async with app.run_test(size=size) as pilot:
@@ -102,6 +95,21 @@ async def test_figures_beside_pictures(opened, size: tuple[int, int]) -> None:
     assert "red/99.png = red/1.png" in " ".join(said.split())
 
 
+async def test_a_long_listing_says_how_far_it_is(opened) -> None:
+    async with opened(config(), listed=False) as on:
+        await on.says("checked 12,000 of [b]50,000 pictures ...")
+        on.inspector.listed.set()
+        await on.says("In both parts")
+
+
+async def test_a_listing_that_is_left_is_ended(opened, monkeypatch) -> None:
+    monkeypatch.setattr(data, "_PATIENCE", 0.0)
+    async with opened(config(), listed=False) as on:
+        await on.says("checked 12,000")
+        await on.pilot.press("escape")
+        await until(on.pilot, lambda: on.inspector.left)
+
+
 async def test_what_a_look_adds(opened) -> None:
     async with opened(config()) as on:
         await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
@@ -113,7 +121,7 @@ async def test_keys_choose_samples(opened) -> None:
     async with opened(config()) as on:
         await on.says("▀", "1 of")
         places = on.screen.query_one(Samples).places
-        assert on.asked == ("train", None, None, [scattered(n, 80) for n in range(places)])
+        assert on.asked == Which("train", [scattered(n, 80) for n in range(places)])
         await on.asks("t", lambda asked: asked.part == "val")
         await on.asks("t", lambda asked: asked.part == "train")
         await on.asks("a", lambda asked: asked.epoch == 1)
@@ -168,6 +176,16 @@ async def test_what_is_broken_says_so(opened) -> None:
         await on.says("cut short [red]here")
 
 
+async def test_its_keys_are_told(opened) -> None:
+    async with opened(config()) as on:
+        await on.says("▀")
+        await on.pilot.press("question_mark")
+        await on.says("Training or validation samples", "This sample alone")
+        assert "Named methods" not in on.text
+        await on.pilot.press("question_mark")
+        await until(on.pilot, lambda: isinstance(on.app.screen, DataScreen))
+
+
 async def test_errors_are_a_sentence(opened) -> None:
     async with opened(config(), problem='data.path: "[b]discs" does not exist.') as on:
         await on.says('"[b]discs" does not exist.')
@@ -187,7 +205,7 @@ async def test_a_draft_without_a_model(opened) -> None:
 
 async def test_ascii_says_what_it_can_not_draw(opened) -> None:
     async with opened(config("semantic-segmentation"), ascii_only=True) as on:
-        await on.says("which ASCII")
+        await on.says("which ASCII", "# blue discs")
         await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert on.text.isascii()
 

@@ -38,7 +38,7 @@ def test_a_confusion_matrix(look: Look, run: ScriptedRun, size: tuple[int, int])
     assert screen.has_row("cat, called dog: 2 (28.6 % of them)")
     assert screen.has_row("true \\ said", "cat", "dog")
     assert screen.has_row("[red]eel[/]", "·", "1", "·")
-    assert screen.has_row("s shares", "b best", "ctrl+s CSV", "escape closes")
+    assert screen.has_row("tab 1-3 view", "enter opens", "ctrl+s CSV", "? keys")
     assert screen.matches
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.contract.speed import SpeedMeasured, Timed
 from ftui import format as f
 
 
@@ -55,3 +56,14 @@ def test_short_counts(amount: float, text: str) -> None:
 def test_counts_and_sizes() -> None:
     assert [f.count(n, "step") for n in (0, 1, 1200)] == ["0 steps", "1 step", "1,200 steps"]
     assert [f.size(n) for n in (512, 17 * 2**20, 3 * 2**29)] == ["512 B", "17.0 MiB", "1.5 GiB"]
+
+
+def test_what_was_measured() -> None:
+    ways = [Timed("fp32", False, 2, 40.0), Timed("fp32", False, 1, 20.0)]
+    assert f.speed(SpeedMeasured(ways, 1, 8)) == (
+        "measured: fp32, 1 thread 2.00 times as fast as fp32, 2 threads (40 ms a pass of 8 samples)"
+    )
+    ways = [Timed("fp32", False, 2, 40.0), Timed("fp32", True, 2, 50.0)]
+    assert f.speed(SpeedMeasured(ways, 0, 1)) == (
+        "measured: fp32 stays (40 ms a pass of 1 sample); fp32, channels last 0.80 times as fast"
+    )

@@ -237,6 +237,22 @@ async def test_the_model_of_a_loaded_draft_is_described(
         assert inspector.asked == [("torchvision/resnet18", "DEFAULT")]
 
 
+async def test_another_pooling_draws_the_tree_anew(
+    runs_dir: Path, inspector: FakeInspector
+) -> None:
+    async with opened(runs_dir, inspector) as (app, pilot):
+        draft = Draft(
+            Config("text-classification", ModelConfig("hf/org/bert"), DataConfig("data.csv"))
+        )
+        app.workspace.draft = draft
+        app.main.show()
+        await until(pilot, lambda: draft.model)
+        assert draft.set_field("text.pooling", "mean") is None
+        app.main.show()
+        await until(pilot, lambda: draft.model)
+        assert inspector.poolings == ["auto", "mean"]
+
+
 async def test_a_loaded_model_that_is_unknown_is_asked_about_once(
     runs_dir: Path, inspector: FakeInspector
 ) -> None:

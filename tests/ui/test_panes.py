@@ -2,18 +2,20 @@
 
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from engine import hardware
 from engine.contract import events as e
 from engine.contract.rules import Rule
+from engine.contract.speed import Timed
 from ftui.app import FtuiApp
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu
 from ftui.widgets.banner import Banner
 from ftui.widgets.lines import Lines
-from ftui.widgets.status import short_name
+from ftui.widgets.status import StatusLine, short_name
 from tests.ui.conftest import Shown, until
 from tests.ui.scripted import T0, ScriptedRun
 
@@ -141,6 +143,32 @@ async def test_figures_of_the_hardware_are_dropped_whole(
         assert all(len(line) <= pane.query_one(Lines).room for line in pane.text.splitlines())
 
 
+@pytest.mark.parametrize("width", [80, 200])
+async def test_hardware_says_how_a_run_computes(shown: Shown, run: ScriptedRun, width: int) -> None:
+    usual = Timed("fp32", False, 2, 934.0)
+    other = Timed("fp32", True, 2, 805.0)
+    hopeless = Timed("bf16", False, 2, 1868.0)
+    run.tell(
+        e.RunResumed(0, 4321, "box", {"ftui": "0.1.0"}, run.config, time=T0 + 9),
+        e.SpeedMeasured([usual, other, hopeless], 1, 8, time=T0 + 10),
+        e.TrainingStarted(
+            0, 1, 10, 5, 0.1, "cpu", "a processor", "fp32", 2, channels_last=True, time=T0 + 11
+        ),
+        e.ModelCompiled(0, 41.3, 1.25, time=T0 + 12),
+    )
+    async with shown(run, (width, 50)) as (app, pilot):
+        await pilot.press("3")
+        pane = app.main.query_one(HardwarePane)
+        words = [
+            "a processor, fp32, channels last, 2 threads",
+            "measured: fp32, channels last 1.16 times as fast as fp32 "
+            "(934 ms a pass of 8 samples); bf16 0.50 times as fast",
+            "compiled in 41s; a pass is 1.25 times as fast",
+        ]
+        await until(pilot, lambda: all(x in " ".join(pane.text.split()) for x in words))
+        assert all(len(line) <= pane.query_one(Lines).room for line in pane.text.splitlines())
+
+
 async def test_presets_are_picked_under_their_name(shown: Shown, run: ScriptedRun) -> None:
     async with shown(run) as (app, pilot):
         await pilot.press("2", "m")
@@ -158,3 +186,27 @@ def test_the_end_of_a_name_tells_runs_of_a_day_apart() -> None:
     assert shown == ["11-23-tf-effic…ictures", "11-23-tf-effic…tures-2", "11-23-tf-effic…ures-13"]
     assert short_name("2026-11-23-resnet18", 22) == "2026-11-23-resnet18"
     assert short_name("2026-11-23-resnet18-pets", 22) == "11-23-resnet18-pets"
+
+
+async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_dir: Path) -> None:
+    run = ScriptedRun(runs_dir / "2026-11-23-resnet18-pets")
+    run.start()
+    run.tell(e.PrefixAdvanced(0, 320, 2600, time=T0 + 5))
+    async with shown(run, (200, 50)) as (app, pilot):
+        status, pane = app.main.query_one(StatusLine), app.main.query_one(HardwarePane)
+        await until(pilot, lambda: "frozen part computed of 320/2,600" in status.text)
+        kept: dict[str, Any] = {
+            "samples": 2600,
+            "views": 2,
+            "reused": 32,
+            "size": GIB,
+            "share": 0.93,
+        }
+        run.tell(e.PrefixCached(0, "training", "after layer3", **kept, time=T0 + 6))
+        kept_words = (
+            "training: goes on after layer3, 93.0 % kept (1,300 samples in 2 views, 32 known"
+        )
+        await until(pilot, lambda: kept_words in " ".join(pane.text.split()))
+        assert "computed of" not in status.text
+        run.tell(e.PrefixCached(9, "training", why="it draws lots", time=T0 + 7))
+        await until(pilot, lambda: "is not kept, it draws lots" in " ".join(pane.text.split()))

@@ -61,6 +61,7 @@ def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
     assert glance(str(tmp_path / "file")) == "a file, not a folder"
     (tmp_path / "list.CSV").touch()
     assert glance(str(tmp_path / "list.CSV")) == ""
+    assert glance("torchvision/FashionMNIST") == ""
 
 
 def test_a_path_below_the_current_folder_is_told_from_there(

@@ -1,7 +1,10 @@
 """Pictures in the terminal."""
 
+import base64
 import io
+import re
 import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -71,6 +74,73 @@ async def test_half_blocks_keep_shape_and_colours() -> None:
     assert cells[8][middle][1] == (0, 0, 200)
 
 
+@pytest.fixture
+def protocol(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], io.StringIO]]:
+    """Chooses how pictures are drawn; what is written past Textual goes to what it gives."""
+
+    def choose(name: str) -> io.StringIO:
+        monkeypatch.setenv("FTUI_GRAPHICS", name)
+        graphics.image_widget.cache_clear()
+        told = io.StringIO()
+        monkeypatch.setattr(sys, "__stdout__", told)
+        return told
+
+    yield choose
+    monkeypatch.undo()
+    graphics.image_widget.cache_clear()
+
+
+async def test_kittys_protocol(protocol: Callable[[str], io.StringIO]) -> None:
+    """The picture is sent once, placed, drawn by placeholders that name it, and freed."""
+    told, app = protocol("kitty"), Frame()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        await until(pilot, lambda: any("\U0010eeee" in c for row in drawn(app) for c, *_ in row))
+        strips = app.screen._compositor.render_strips()
+        assert {strip.cell_length for strip in strips} == {60}  # marks take no cells
+        cells = [s for strip in strips for s in strip if "\U0010eeee" in s.text]
+        app.picture.show(png(HALVES[:, :8]))
+        await until(pilot, lambda: "a=d" in told.getvalue())
+    said = re.findall(r"\x1b_G([^;\x1b]*);?([^\x1b]*)\x1b\\", told.getvalue())
+    messages = [(dict(pair.split("=") for pair in keys.split(",")), sent) for keys, sent in said]
+    (first, _), (placed, _) = messages[0], next(m for m in messages if m[0].get("a") == "p")
+    name = int(first["i"])
+    assert (first["f"], placed["U"], int(placed["i"])) == ("100", "1", name)
+    assert (int(placed["c"]), int(placed["r"])) == (20, 10)
+    assert [s.text.count("\U0010eeee") for s in cells] == [20] * 10
+    assert {s.style.color.triplet for s in cells} == {
+        (name >> 16 & 255, name >> 8 & 255, name & 255)
+    }
+    payload = "".join(sent for keys, sent in messages if keys["i"] == first["i"] and sent)
+    sent = np.asarray(Image.open(io.BytesIO(base64.b64decode(payload))).convert("RGB"))
+    assert sent[2, 5].tolist() == [200, 0, 0]
+    assert sent[-2, 5].tolist() == [0, 0, 200]
+    assert {"a": "d", "d": "I", "i": first["i"], "q": "2"} in [keys for keys, _ in messages]
+
+
+async def test_sixels(protocol: Callable[[str], io.StringIO]) -> None:
+    """Two colours, each selected after it was defined, from the picture's first cell on; then the
+    cursor is behind its last."""
+    protocol("sixel")
+    app = Frame()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.picture.show(png(HALVES))
+        await until(pilot, lambda: "\x1bP" in text(app))
+        said = text(app)
+    found = re.search(
+        r'\x1b\[(\d+);(\d+)H\x1bP[\d;]*q"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\\x1b\[10;41H', said
+    )
+    assert found
+    row, column, wide, high = map(int, found.groups()[:4])
+    assert (row, column) == (1, 21)  # 20 of 60 cells
+    assert wide == high
+    body = found[5]
+    assert sorted(re.findall(r"#(\d+);2;(\d+;\d+;\d+)#\1", body)) == sorted(
+        re.findall(r"#(\d+);2;(\d+;\d+;\d+)", body)
+    )
+    assert {"78;0;0", "0;0;78"} <= set(re.findall(r"2;(\d+;\d+;\d+)", body))
+
+
 async def test_words_where_nothing_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Frame(ascii_only=True)
     app.get_line_filters = lambda: [AsciiOnly()]  # type: ignore[method-assign]
@@ -110,7 +180,7 @@ def test_the_terminal_is_not_asked() -> None:
     """It would answer with keys."""
     stdout = sys.__stdout__
     graphics.image_widget.cache_clear()
-    assert graphics.image_widget().__name__ in ("HalfcellImage", "TGPImage", "SixelImage")
+    assert graphics.image_widget().__name__ in ("HalfcellImage", "KittyImage", "SixelImage")
     assert sys.__stdout__ is stdout
 
 

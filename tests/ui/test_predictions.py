@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from engine.contract import events as e
 from engine.contract.inspection import Shown
-from engine.contract.predictions import BEST, NEWEST, Cell, Counts
+from engine.contract.predictions import BEST, NEWEST, Cell, Counts, Row
 from ftui.app import FtuiApp
 from ftui.screens.predictions import PredictionsScreen
 from tests.ui.conftest import Shown as ShowApp
@@ -94,6 +94,38 @@ async def test_figures_by_class(shown: ShowApp, run: ScriptedRun) -> None:
         assert rows[0] == ["cat", "83.3", "%", "71.4", "%", "76.9", "%", "7"]
         assert rows[2] == ["[red]eel[/]", "-", "0.0", "%", "0.0", "%", "1"]
         assert "precision" in screen_text(app)
+
+
+async def test_labels_in_place_of_the_matrix_where_there_are_several(
+    shown: ShowApp, run: ScriptedRun
+) -> None:
+    keep(run, of_pets(task="multi-label-classification", cells=[], score=""))
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        said = screen_text(app)
+        assert "label TP FP FN TN precision recall F1 pictures" in " ".join(said.split())
+        rows = [" ".join(line.split()) for line in screen.by_label.text.splitlines()]
+        assert rows == [
+            "cat 5 1 2 7 83.3 % 71.4 % 76.9 % 7",
+            "dog 6 3 1 5 66.7 % 85.7 % 75.0 % 7",
+            "[red]eel[/] 0 0 1 14 - 0.0 % 0.0 % 1",
+        ]
+        assert screen.focused is screen.by_label
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "All samples again" in screen_text(app))
+        await pilot.press("escape", "3", "1")
+        assert screen.view == "matrix"
+
+
+async def test_a_language_model_has_blocks_in_its_place(shown: ShowApp, run: ScriptedRun) -> None:
+    none = {"classes": [], "counts": [], "cells": [], "score": "perplexity"}
+    keep(run, of_pets(task="causal-lm", rows=[Row(0, "block 1", 2.5, [], [], 12.2)], **none))
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        told = "the highest loss first (3)"
+        await until(pilot, lambda: told in " ".join(screen.by_label.text.split()))
+        await pilot.press("3")
+        assert "block 1" in screen.samples.text
 
 
 async def test_a_picture_under_the_list(shown: ShowApp, run: ScriptedRun) -> None:

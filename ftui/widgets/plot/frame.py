@@ -7,8 +7,11 @@ import numpy as np
 from ftui.widgets.plot.axes import Axis, labels, value_axis
 from ftui.widgets.plot.canvas import Canvas, Span
 from ftui.widgets.plot.look import Glyphs, Row
-from ftui.widgets.plot.series import Floats
+from ftui.widgets.plot.series import Floats, Scale
 from ftui.widgets.plot.window import Window
+
+_CELLS_A_NUMBER, _CELLS_A_TEXT = 12, 8
+"""That a label below the plot has room in, of steps and of others."""
 
 
 class Frame(NamedTuple):
@@ -30,20 +33,33 @@ class Frame(NamedTuple):
         return column if 0 <= column < self.canvas.columns else None
 
 
-def frame_of(limits: tuple[float, float], steps: Window, canvas: Canvas, log: bool) -> Frame:
+def frame_of(
+    limits: tuple[float, float], steps: Window, canvas: Canvas, log: bool, scale: Scale
+) -> Frame:
     """A frame that holds the values between `limits`."""
     most = canvas.rows // 4 + 1
     axis = value_axis(*limits, most, log)
-    values, wholes = axis.ticks(most), Axis(*steps).ticks(canvas.columns // 12 + 1, 1.0)
+    values = axis.ticks(most)
     rows = _pixel_rows(np.array(values), axis, canvas) // canvas.cell.rows
-    columns = [_column(step, steps, canvas) for step in wholes]
     return Frame(
         canvas,
         axis,
         steps,
         dict(zip(rows.astype(int).tolist(), labels(values, log), strict=True)),
-        dict(zip(columns, labels(wholes), strict=True)),
+        _step_labels(steps, canvas, scale),
     )
+
+
+def _step_labels(steps: Window, canvas: Canvas, scale: Scale) -> dict[int, str]:
+    """By column."""
+    if scale.ticks is None:
+        ticks = Axis(*steps).ticks(canvas.columns // _CELLS_A_NUMBER + 1, 1.0)
+        texts = labels(ticks)
+    else:
+        inside = [x for x in scale.ticks if steps.holds(x)]
+        ticks = inside[:: len(inside) // (canvas.columns // _CELLS_A_TEXT + 1) + 1]
+        texts = [scale.text(x) for x in ticks]
+    return dict(zip((_column(x, steps, canvas) for x in ticks), texts, strict=True))
 
 
 def draw_side(frame: Frame, row: int, gutter: int, glyphs: Glyphs) -> Span:

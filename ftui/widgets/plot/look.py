@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ftui.widgets.plot.canvas import Span
-from ftui.widgets.plot.series import Floats, Marker, Series
+from ftui.widgets.plot.series import STEPS, Floats, Marker, Scale, Series
 from ftui.widgets.plot.window import Window, whole
 
 Mode = Literal["braille", "quadrant", "ascii"]
@@ -23,6 +23,7 @@ class Shown(NamedTuple):
     title: str = ""
     steps: tuple[float, float] | None = None
     """Steps to have room for, points or not."""
+    scale: Scale = STEPS
 
     @property
     def every(self) -> Window | None:

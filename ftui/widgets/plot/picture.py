@@ -7,7 +7,6 @@ from ftui.widgets.plot.look import Look, Row, Shown, Smoothed
 from ftui.widgets.plot.words import draw_readout, draw_title
 
 __all__ = ["Picture", "draw", "text_of"]
-NO_DATA = "no steps yet"
 _WITH_READOUT = 8
 
 
@@ -24,7 +23,7 @@ def draw(shown: Shown, look: Look, width: int, height: int, smoothed: Smoothed) 
         head = [draw_readout(shown, look, smoothed, width)]
     below = height - len(head)
     if window is None:
-        return Picture([*head, *message(NO_DATA, width, below)])
+        return Picture([*head, *message(f"no {shown.scale.name}s yet", width, below)])
     if below < 2:
         return Picture([*head, *message("", width, below)])
     body = draw_body(shown, look, window, width, below, smoothed)

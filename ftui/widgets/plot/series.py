@@ -1,6 +1,8 @@
 """What a plot shows."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ class Series:
 
     name: str
     x: Floats
-    """Step numbers, ascending, shape (points,)."""
+    """Step numbers, or what a `Scale` says, ascending; shape (points,)."""
     y: Floats
     """Values, shape (points,)."""
     style_key: str
@@ -31,3 +33,16 @@ class Marker:
 
     x: float
     label: str
+
+
+class Scale(NamedTuple):
+    """What x stands for. A logarithmic axis has logarithms for x, and texts of what they are of."""
+
+    name: str
+    """In the singular."""
+    text: Callable[[float], str]
+    ticks: Sequence[float] | None = None
+    """Values of x to label where there is room, ascending; None: round numbers."""
+
+
+STEPS = Scale("step", "{:,.0f}".format)

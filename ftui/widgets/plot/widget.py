@@ -17,7 +17,7 @@ from ftui.widgets.plot.keys import BINDINGS
 from ftui.widgets.plot.look import Look, Mode, Row, Shown
 from ftui.widgets.plot.navigate import Navigator
 from ftui.widgets.plot.picture import Picture, draw, text_of
-from ftui.widgets.plot.series import Floats, Marker, Series
+from ftui.widgets.plot.series import STEPS, Floats, Marker, Scale, Series
 from ftui.widgets.plot.smooth import Smoother
 from ftui.widgets.plot.window import Window
 
@@ -93,13 +93,14 @@ class Plot(Widget, can_focus=True):
         markers: Sequence[Marker] = (),
         title: str = "",
         steps: tuple[float, float] | None = None,
+        scale: Scale = STEPS,
     ) -> int:
         """Replace what is shown; only cells that changed are drawn again. Returns how many.
 
         `steps`, the first and the last, are in view even where there are no points, so that plots
-        of the same run align.
+        of the same run align. `scale` says what x is, where that is no step.
         """
-        self._navigator.show(Shown(tuple(series), tuple(markers), title, steps))
+        self._navigator.show(Shown(tuple(series), tuple(markers), title, steps, scale))
         return self._redraw()
 
     @property

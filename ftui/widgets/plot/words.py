@@ -41,7 +41,7 @@ def draw_readout(shown: Shown, look: Look, smoothed: Smoothed, width: int) -> Ro
         return fit([], width, glyphs)
     at = reach[1] if look.cursor is None else look.cursor
     part = "readout" if look.cursor is None else "cursor"
-    spans = [Span(f"step {at:,.0f}", part)]
+    spans = [Span(f"{shown.scale.name} {shown.scale.text(at)}", part)]
     for series in shown.series:
         index = nearest(series, at)
         if index is None:
@@ -50,7 +50,7 @@ def draw_readout(shown: Shown, look: Look, smoothed: Smoothed, width: int) -> Ro
         if look.smoothing and not series.points:
             text += f" ~{number(float(smoothed(series)[index]))}"
         if series.x[index] != at:
-            text += f" @{series.x[index]:,.0f}"
+            text += f" @{shown.scale.text(series.x[index])}"
         spans.append(Span(text, f"series-{series.style_key}"))
     if markers := _near(shown, look, width):
         labels = ", ".join(plain(marker.label) for marker in markers)

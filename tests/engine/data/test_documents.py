@@ -65,7 +65,7 @@ def test_files_without_a_word_are_skipped(tmp_path: Path) -> None:
         ("a.txt", b"", '/a.txt" is empty; give'),
         ("a.txt", b"fine\nnot \xff fine", "byte 9 (line 2) can't be decoded"),
         ("a.jsonl", b'{"text": "x"}\n\n{"text": \n', "line 3 of"),
-        ("a.jsonl", b"[1]\n", "is not a JSON object"),
+        ("a.jsonl", b"[1]\n", "is no JSON object"),
         ("a.jsonl", b'{"body": "x", "id": 1}\n', 'a column "text"; its columns are "body", "id".'),
         ("a.csv", b"body\nx\n", 'its columns are "body".'),
         ("sub/a.png", b"", "holds no file of text"),

@@ -9,7 +9,7 @@ import pytest
 
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
-from engine.data import DataIndex, folder, index_folder
+from engine.data import DataIndex, checking, folder, index_folder
 from tests.engine.data.pictures import class_folders, cut, noisy, png_header
 
 
@@ -258,7 +258,7 @@ class TestRefused:
 
 
 def test_many_files_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "_BATCH", 4)
+    monkeypatch.setattr(checking, "_BATCH", 4)
     root = class_folders(tmp_path / "a", {"cat": 5, "dog": 5})
     told: list[str] = []
     index_folder(DataConfig(path=str(root)), told.append)

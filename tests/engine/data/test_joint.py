@@ -79,4 +79,5 @@ def test_a_strength_of_nothing_leaves_the_middle_and_flips() -> None:
 def test_evaluation_is_the_pictures_own_transform() -> None:
     image, mask = pair()
     seen, _ = joint.eval_joint(PRE)(image, mask)
-    assert np.array_equal(np.asarray(seen), np.asarray(transforms.eval_transform(PRE)(image)))
+    alone = transforms.eval_transform(PRE)(np.array(image))
+    assert np.abs(np.asarray(seen).astype(int) - alone).max() <= 1  # Pillow's and torch's resizing

@@ -73,14 +73,14 @@ def test_a_list_that_is_split_and_a_broken_picture(folder: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file,lable\n0.png,a", 'no column "label", but file, lable; did you mean "lable"?'),
+        ("file,lable\n0.png,a", 'no column "label"; did you mean "lable"; it has file, lable.'),
         ("", "is empty"),
         ("file,label\n", "is empty"),
         ("file,label\n0.png,a\n1.png,a", "has one class only"),
-        ("file,label\n,a", "entry 1 of .* names no file"),
+        ("file,label\n,a", "line 2 of .* names no file"),
         ("file,label\nno.png,a\n", "lists no picture that can be read; the first, .*no.png"),
         ("file,label\n0.png,a\n1.png,\n", "1.png has no labels in the list"),
-        ("file,label,split\n0.png,a,train\n1.png,b,maybe", 'entry 2 of .* has "maybe" in its'),
+        ("file,label,split\n0.png,a,train\n1.png,b,maybe", 'line 3 of .* has "maybe" in its'),
         ("file,label,split\n0.png,a,train\n1.png,b,train", "leaves no picture to validate on"),
         ("file,label,split\n0.png,a,train\n1.png,b,val", 'class "b" of .* has no picture to train'),
         ("file,label\n0.png,a\n1.png,b", "leaves no picture to validate on"),
@@ -93,9 +93,9 @@ def test_a_bad_list_is_one_sentence(folder: Path, text: str, said: str) -> None:
 
 def test_a_list_that_is_no_text(folder: Path) -> None:
     (folder / "x.csv").write_bytes(b"file,label\n\xff\xfe,a")
-    with pytest.raises(UserError, match=r"x\.csv is not UTF-8 text"):
+    with pytest.raises(UserError, match=r"x\.csv\" is not UTF-8 text"):
         index_list(config(folder / "x.csv"), told)
-    with pytest.raises(UserError, match=r"line 2 of .*x\.jsonl is no JSON object"):
+    with pytest.raises(UserError, match=r"line 2 of .*x\.jsonl\" is no JSON object"):
         index_list(config(write(folder, '{"file": "0.png"}\n[1]', "x.jsonl")), told)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import accumulate, cycle
 from pathlib import Path
 
 import psutil
@@ -24,10 +25,11 @@ from engine.data import (
     Sample,
     TrainLoader,
     ValLoader,
-    auto_workers,
     index_folder,
+    most_workers,
 )
 from engine.data.pictures import LabelledPictures
+from engine.data.workers import workers_for
 from tests.engine.data.pictures import class_folders, cut
 
 PRE = Preprocessing(image_size=16, resize_size=20)
@@ -101,7 +103,7 @@ class TestEpochs:
         assert shown == set(in_order)
         assert len(in_order) == len(data.train) == len(set(in_order))
         assert [label for _, label in in_order] == [sample.label for sample in data.train]
-        assert batches[0].inputs.dtype == torch.float32
+        assert batches[0].inputs.dtype == torch.uint8
         assert batches[0].inputs.shape == (4, 3, 16, 16)
         assert batches[0].targets.dtype == torch.int64
 
@@ -253,9 +255,36 @@ class TestWorkers:
         assert done.returncode == 3
         assert not any(psutil.pid_exists(int(pid)) for pid in done.stdout.split())
 
-    def test_auto(self) -> None:
-        assert auto_workers("cpu") == 0
-        assert 1 <= auto_workers("cuda") <= 8
+    def test_as_many_as_it_takes_on_the_cores_that_are_left(self) -> None:
+        assert most_workers("cpu", threads=4096) == 0
+        assert 1 <= most_workers("cuda", threads=4096) <= 8
+        assert [workers_for(0.3, using, 8) for using in (9.0, 0.31, 0.2, 0.1, 0.01, 0.0)] == [
+            0,
+            1,
+            2,
+            3,
+            8,
+            8,
+        ]
+
+    @pytest.mark.parametrize(("reading", "expected"), [(3.0, 2), (0.05, 0)])
+    def test_they_come_where_training_waits_and_change_nothing(
+        self,
+        folder: Path,
+        data: DataIndex,
+        monkeypatch: pytest.MonkeyPatch,
+        reading: float,
+        expected: int,
+    ) -> None:
+        """By a clock of which a batch takes so much to read, and 2 to train on."""
+        clock = accumulate(cycle([0.0, reading, 2.0]))
+        monkeypatch.setattr("engine.data.loader.perf_counter", lambda: next(clock))
+        feeding = Feeding(up_to=4)
+        loader = TrainLoader(LabelledPictures(data.train, PRE, 3), config(folder), 3, feeding)
+        with closing(loader):
+            assert same(loader.epoch(1), train_loader(folder, data).epoch(1))
+            assert (len(readers(loader)) if loader._reader._pool else 0) == expected
+            assert same(loader.epoch(2, 3), train_loader(folder, data).epoch(2, 3))
 
 
 def readers(loader: TrainLoader) -> list[int]:

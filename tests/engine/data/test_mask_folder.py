@@ -178,7 +178,7 @@ def test_batches_are_functions_of_their_key(tmp_path: Path) -> None:
     batch, again = samples[key], samples[key]
     assert torch.equal(torch.default_generator.get_state(), before)
     assert (batch.inputs.shape, batch.targets.shape) == ((2, 3, 16, 16), (2, 16, 16))
-    assert (batch.inputs.dtype, batch.targets.dtype) == (torch.float32, torch.int16)
+    assert (batch.inputs.dtype, batch.targets.dtype) == (torch.uint8, torch.int16)
     assert torch.equal(batch.inputs, again.inputs)
     assert torch.equal(batch.targets, again.targets)
     assert not torch.equal(samples[key._replace(epoch=2)].targets, batch.targets)

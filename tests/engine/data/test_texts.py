@@ -114,7 +114,7 @@ def test_a_label_that_occurs_once_is_told(tmp_path: Path) -> None:
     [
         (separated(ROWS, header="texts,label"), r'no column "text".*; it has texts, label'),
         (separated([]), "holds no usable text"),
-        ("", "is empty"),
+        ("", "holds no usable text; add some"),
         (separated([("x", "a"), ("y", "a")]), "need"),
         (separated([(text, text) for text, _ in ROWS]), "every label .* occurs once"),
     ],

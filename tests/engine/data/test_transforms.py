@@ -12,7 +12,9 @@ from torchvision.transforms._presets import ImageClassification
 from engine.contract.preprocessing import Preprocessing
 from engine.data.transforms import (
     Augmentation,
-    ToInput,
+    Normalise,
+    Transform,
+    _on_top,
     augmented,
     eval_transform,
     mix,
@@ -24,15 +26,20 @@ from tests.engine.data.pictures import gradient, noisy
 SMALL = Preprocessing(image_size=32, resize_size=40)
 
 
-def to_input(pre: Preprocessing, image: Image.Image) -> torch.Tensor:
-    out = np.empty((3, pre.image_size, pre.image_size), np.float32)
-    ToInput(pre)(image, out)
-    return torch.from_numpy(out)
+def given(image: Image.Image, pre: Preprocessing = SMALL) -> torch.Tensor:
+    """What the model is given of a picture in an evaluation."""
+    pixels = eval_transform(pre)(np.array(image)).transpose(2, 0, 1)
+    return Normalise(pre)(torch.from_numpy(pixels)[None])[0]
+
+
+def changed(image: Image.Image, transform: Transform, seed: int) -> bytes:
+    return augmented(transform, np.array(image), seed).tobytes()
 
 
 @pytest.mark.parametrize("how", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(300, 200), (50, 90), (32, 32), (20, 30), (640, 90)])
 def test_evaluation_sees_what_torchvision_would_show(how: str, size: tuple[int, int]) -> None:
+    """But for a level or two in a few places, as torch resizes and not Pillow."""
     pre = Preprocessing(32, 40, (0.4, 0.5, 0.6), (0.2, 0.3, 0.1), how)  # type: ignore[arg-type]
     theirs = ImageClassification(
         crop_size=32,
@@ -42,13 +49,16 @@ def test_evaluation_sees_what_torchvision_would_show(how: str, size: tuple[int, 
         interpolation=InterpolationMode(how),
     )
     image = noisy(1, *size)
-    assert torch.equal(to_input(pre, eval_transform(pre)(image)), theirs(image))
+    seen = given(image, pre)
+    levels = (seen - theirs(image)).abs() * torch.tensor(pre.std)[:, None, None] * 255
+    assert (levels > 0.01).float().mean() < 0.2
+    assert how == "nearest" or levels.max() < 2.01  # which may take the neighbour at an edge
 
 
 def test_no_augmentation_is_evaluation() -> None:
     image = noisy(1, 90, 60)
-    plain = augmented(train_transform(SMALL, Augmentation("none")), image, 7)
-    assert plain.tobytes() == eval_transform(SMALL)(image).tobytes()
+    plain = changed(image, train_transform(SMALL, Augmentation("none")), 7)
+    assert plain == eval_transform(SMALL)(np.array(image)).tobytes()
 
 
 @pytest.mark.parametrize("augment", ["standard", "trivial", "randaugment"])
@@ -61,7 +71,7 @@ class TestAugmentation:
             random.seed(state)
             np.random.seed(state)
             torch.manual_seed(state)
-            seen.append([augmented(transform, image, seed).tobytes() for seed in range(60)])
+            seen.append([changed(image, transform, seed) for seed in range(60)])
         assert seen[0] == seen[1]
         assert len(set(seen[0])) > 50
 
@@ -69,7 +79,7 @@ class TestAugmentation:
         transform = train_transform(SMALL, Augmentation(augment))  # type: ignore[arg-type]
         ours, theirs, numpys = torch.get_rng_state(), random.getstate(), np.random.get_state()
         for seed in range(60):
-            augmented(transform, gradient(), seed)
+            changed(gradient(), transform, seed)
         assert torch.equal(torch.get_rng_state(), ours)
         assert random.getstate() == theirs
         assert np.array_equal(np.random.get_state()[1], numpys[1])
@@ -77,14 +87,16 @@ class TestAugmentation:
     def test_gives_the_size_asked_for(self, augment: str) -> None:
         transform = train_transform(SMALL, Augmentation(augment))  # type: ignore[arg-type]
         for size in ((1, 1), (1, 500), (500, 1), (32, 32), (333, 64)):
-            image = augmented(transform, noisy(0, *size), 3)
-            assert (image.size, image.mode) == ((32, 32), "RGB")
+            before = np.array(noisy(0, *size))
+            pixels = before.copy()
+            assert augmented(transform, pixels, 3).shape == (32, 32, 3)
+            assert np.array_equal(pixels, before)
 
 
 def seen(image: Image.Image, name: str, strength: float, count: int = 200) -> list[bytes]:
     """What a picture becomes, by so many seeds."""
     transform = train_transform(SMALL, Augmentation(name, strength))  # type: ignore[arg-type]
-    return [augmented(transform, image, seed).tobytes() for seed in range(count)]
+    return [changed(image, transform, seed) for seed in range(count)]
 
 
 class TestStrength:
@@ -97,17 +109,23 @@ class TestStrength:
             [
                 v2.RandomResizedCrop(32, scale=(0.35, 1.0), interpolation=how),
                 v2.RandomHorizontalFlip(),
+                v2.ToPILImage(),
                 *(kind(interpolation=how) for kind in on_top.values()),
             ]
         )
-        theirs = [augmented(published, gradient(), seed).tobytes() for seed in range(200)]
+
+        def by_torchvision(pixels: np.ndarray) -> np.ndarray:
+            return np.asarray(published(torch.from_numpy(pixels).permute(2, 0, 1)))
+
+        theirs = [changed(gradient(), by_torchvision, seed) for seed in range(200)]
         assert seen(gradient(), "".join(on_top) or "standard", 1.0) == theirs
 
     @pytest.mark.parametrize("name", ["standard", "trivial", "randaugment"])
     def test_at_zero_flips_of_the_middle_are_left(self, name: str) -> None:
-        middle = gradient(64, 48).crop((8, 0, 56, 48)).resize((32, 32), Image.Resampling.BILINEAR)
-        flipped = middle.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        assert set(seen(gradient(64, 48), name, 0.0)) == {middle.tobytes(), flipped.tobytes()}
+        square = gradient(64, 48).crop((8, 0, 56, 48))
+        middle = eval_transform(Preprocessing(32, 32))(np.array(square))
+        expected = {middle.tobytes(), middle[:, ::-1].tobytes()}
+        assert set(seen(gradient(64, 48), name, 0.0)) == expected
 
     @pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
     def test_crops_keep_the_more_the_weaker_it_is(self, strength: float) -> None:
@@ -121,8 +139,7 @@ class TestStrength:
 
     def test_randaugment_has_a_part_of_the_magnitude(self) -> None:
         for strength, magnitude in ((0.01, 1), (0.34, 3), (0.67, 6)):
-            asked = Augmentation("randaugment", strength)
-            *_, on_top = train_transform(SMALL, asked).transforms  # type: ignore[attr-defined]
+            on_top = _on_top(Augmentation("randaugment", strength), InterpolationMode.BILINEAR)
             assert on_top.magnitude == magnitude
 
     def test_trivialaugment_is_for_a_part_of_the_pictures(self) -> None:
@@ -134,15 +151,16 @@ class TestStrength:
 def test_a_very_long_picture_does_not_take_all_memory() -> None:
     """Resizing its shorter side to 40 would make 40 x 4,000,000 pixels."""
     image = Image.new("RGB", (1, 100_000), "red")
-    assert trim(image).size == (1, 8)
-    assert trim(image.transpose(Image.Transpose.ROTATE_90)).size == (8, 1)
-    assert eval_transform(SMALL)(image).size == (32, 32)
+    pixels = np.array(image)
+    assert trim(pixels).shape == (8, 1, 3)
+    assert trim(pixels.transpose(1, 0, 2)).shape == (1, 8, 3)
+    assert eval_transform(SMALL)(pixels).shape == (32, 32, 3)
 
 
 def test_trimming_keeps_the_middle() -> None:
     image = noisy(1, 1000, 20)
     untrimmed = ImageClassification(crop_size=32, resize_size=40)(image)
-    assert torch.equal(to_input(SMALL, eval_transform(SMALL)(image)), untrimmed)
+    assert (given(image) - untrimmed).abs().max() < 0.02  # a level, by std and 255
 
 
 class TestMix:

@@ -47,6 +47,8 @@ def test_five_families_and_llama(family: str, tmp_path: Path) -> None:
     assert model.info.head == HEADS[family]
     assert len(repeated_blocks(model.info)) == 2
     assert model.info.preprocessing is None
+    fused = model.module._supports_sdpa
+    assert model.module.config._attn_implementation == ("sdpa" if fused else "eager")
     assert model.info == HfSource().describe(
         Wanted(str(folder), task="text-classification", classes=3)
     )

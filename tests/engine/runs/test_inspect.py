@@ -66,7 +66,7 @@ async def test_a_helper_that_keeps_dying_is_a_sentence(inspector: Inspector) -> 
 async def test_an_answer_nobody_waits_for_is_passed_over(inspector: Inspector) -> None:
     await inspector.start()
     waiting = asyncio.create_task(inspector.describe("test/huge"))
-    while not inspector._asked:
+    while not inspector._models._asked:
         await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -115,6 +115,33 @@ async def test_models_are_described_while_a_baseline_is_fitted(
     assert not fitting.done()
     (tmp_path / "go").touch()
     assert (await fitting).tfidf == {"accuracy": 1.0}
+
+
+async def test_models_are_described_while_data_is_listed(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    (warm,) = (await inspector.catalogue()).entries
+    told: list[str] = []
+    listing = asyncio.create_task(inspector.data(_texts(tmp_path), told.append))
+    while not told:
+        await asyncio.sleep(0.01)
+    assert (await inspector.describe("test/a")).name == "test/a"
+    assert told == [f"reading 1 of 2 in {warm.name}"]  # by the helper that was warm
+    assert not listing.done()
+    (tmp_path / "go").touch()
+    assert (await listing).train == 3
+
+
+async def test_a_listing_can_be_left(inspector: Inspector, tmp_path: Path) -> None:
+    told: list[str] = []
+    listing = asyncio.create_task(inspector.data(_texts(tmp_path), told.append))
+    while not told:
+        await asyncio.sleep(0.01)
+    listing.cancel()
+    await inspector.leave_data()
+    (tmp_path / "go").touch()
+    assert (await inspector.data(_texts(tmp_path), told.append)).train == 3
+    assert len(set(told)) == 2  # by another process
 
 
 async def test_close_ends_a_baselines_helper(inspector: Inspector, tmp_path: Path) -> None:

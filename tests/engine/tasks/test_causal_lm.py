@@ -10,11 +10,10 @@ import pytest
 import torch
 import transformers
 from msgspec.structs import replace
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine import checkpoint
+from engine import checkpoint, shards
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract import methods, plan
@@ -114,9 +113,7 @@ def test_the_finished_model_opens_in_transformers(model: Path, text: Path, tmp_p
 
 
 def _best(made: Session, folder: Path, ids: Tensor) -> Tensor:
-    made.module.load_state_dict(
-        load_file(checkpoint.best(folder).path / checkpoint.MODEL), strict=False
-    )
+    made.module.load_state_dict(shards.read(checkpoint.best(folder).path), strict=False)
     with torch.no_grad():
         logits: Tensor = made.module.eval()(input_ids=ids).logits
     return logits

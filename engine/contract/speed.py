@@ -1,0 +1,48 @@
+"""How a run computes, where it is free to choose: precision, layout, threads."""
+
+from msgspec import Struct
+
+from engine.contract.event import Event
+
+
+class Speed(Struct, frozen=True):
+    """What a run keeps for its life, since other kernels round otherwise."""
+
+    device: str
+    """The kind: 'cpu', 'cuda' or 'mps'."""
+    precision: str
+    channels_last: bool
+
+
+class Timed(Struct, frozen=True):
+    """A way to compute, and what it took."""
+
+    precision: str
+    channels_last: bool
+    threads: int | None
+    """Of the CPU; None on a GPU."""
+    milliseconds: float
+    """Of a forward and a backward pass, the quickest of several in turn."""
+
+
+class SpeedMeasured(Event, frozen=True):
+    """What `auto` settings come to was measured before the first step, with real passes.
+
+    The run keeps it: resumed, rewound and replayed it computes the same way.
+    """
+
+    tried: list[Timed]
+    """The first is what the run would have without measuring."""
+    chosen: int
+    """Position among `tried`."""
+    samples: int
+    """In each pass."""
+
+
+class ModelCompiled(Event, frozen=True):
+    """torch.compile made the forward and backward passes of training, under the plan in force."""
+
+    step: int
+    seconds: float
+    gain: float | None = None
+    """How many times as fast they are as before, where that was measured."""
