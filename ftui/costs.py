@@ -13,7 +13,7 @@ from ftui.workspace import Workspace
 
 _ENOUGH_STEPS = 3
 """After which a step's time counts as measured."""
-_KEPT = 1.5
+_KEPT = 1.7
 """How much more than its tensors a process on a CPU may take: its allocator keeps what is freed."""
 _NO_DATA = "none"
 _MINUS = "\N{MINUS SIGN}"

@@ -1,10 +1,11 @@
-"""How fast the processor computes, measured once on the kinds of operations of a step."""
+"""How fast the processor computes, measured on the kinds of operations of a step."""
 
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,16 +32,18 @@ class _Known(msgspec.Struct):
     rates: Rates
 
 
-def rates(dtype: torch.dtype, cache: Path | None = None) -> Rates:
-    """Those of this processor and of torch's threads, from the disk where they are known."""
-    path = cache or platformdirs.user_cache_path("ftui") / "rates.json"
+@cache
+def rates(dtype: torch.dtype, folder: Path | None = None) -> Rates:
+    """Those of this processor and of torch's threads: the best that were ever measured, as others
+    may be at work while it is done; once a process."""
+    path = (folder or platformdirs.user_cache_path("ftui")) / "rates.json"
     key = f"{platform.node()} {torch.__version__} {torch.get_num_threads()} {dtype}"
+    found = measure(dtype)
     with suppress(OSError, ValueError):
         known = msgspec.json.decode(path.read_bytes(), type=_Known)
         if known.key == key:
-            return known.rates
-    found = measure(dtype)
-    with suppress(OSError):  # it is measured again then
+            found = {kind: max(rate, known.rates.get(kind, 0)) for kind, rate in found.items()}
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(msgspec.json.encode(_Known(key, found)))
