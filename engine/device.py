@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from engine import memory
 from engine.contract.errors import UserError
 from engine.contract.speed import Speed
 from engine.contract.text import plain
@@ -51,14 +52,18 @@ class Device:
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context that runs the forward pass in the run's precision."""
-        if self.precision == "fp32":
-            return nullcontext()
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.torch_device.type, dtype)
+        return autocast(self.torch_device.type, self.precision)
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """fp16 loses small gradients unless the loss is scaled up; None where there is no need."""
         return torch.amp.GradScaler(self.torch_device.type) if self.precision == "fp16" else None
+
+    def peak_memory(self) -> int | None:
+        """Bytes that the run's tensors took at most so far, on a CPU with all that its allocator
+        keeps for them; None where nobody counts."""
+        if self.torch_device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.torch_device)
+        return memory.grown() if self.torch_device.type == "cpu" else None
 
     def free_cached(self) -> None:
         """Give back what the allocator of a GPU keeps for later."""
@@ -115,6 +120,19 @@ def precisions(device: torch.device) -> list[str]:
         return ["bf16", "fp32"] if _has_bf16(device) else ["fp32"]
     in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return ["fp32", "bf16"] if device.type == "cpu" and in_hardware else ["fp32"]
+
+
+def find(config: TrainingConfig) -> tuple[torch.device, str]:
+    """As `choose`, the device and precision alone; nothing is taken of a GPU."""
+    device = _device(config.device)
+    return device, _precision(config.precision, device)
+
+
+def autocast(kind: str, precision: str) -> AbstractContextManager[object]:
+    """A context that runs the forward pass in a precision, on a kind of device."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(kind, torch.float16 if precision == "fp16" else torch.bfloat16)
 
 
 def cuda_count() -> int:

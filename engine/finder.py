@@ -20,7 +20,7 @@ from engine.contract.codec import encode
 from engine.contract.errors import UserError
 from engine.contract.event import Event
 from engine.contract.events import PreparationAdvanced, Warned
-from engine.contract.finding import FindRate, SearchFailed, Sought
+from engine.contract.finding import Finding, FindRate, SearchFailed, Sought
 from engine.contract.text import plain
 from engine.inspector import protected_stdout
 from engine.oom import is_out_of_memory
@@ -35,7 +35,7 @@ _NO_MEMORY = (
 def main() -> None:
     findings = protected_stdout()
 
-    def tell(event: Event) -> None:
+    def tell(event: Finding) -> None:
         findings.write(encode(event))
         findings.flush()
 
@@ -53,7 +53,7 @@ def main() -> None:
     os._exit(0)  # torch's own teardown takes a second
 
 
-def search(sought: Sought, tell: Callable[[Event], None]) -> None:
+def search(sought: Sought, tell: Callable[[Finding], None]) -> None:
     """Prepare as for a run, and look; raises `UserError` where that can't be done."""
     tell(PreparationAdvanced(stage="importing torch"))
     from engine.find_batch import find_batch, for_sizes

@@ -21,6 +21,7 @@ from engine.contract.inspection import (
     Answer,
     AskBaseline,
     AskCatalogue,
+    AskCost,
     AskData,
     AskDescribe,
     AskDevice,
@@ -118,6 +119,10 @@ def _look_up(question: Question, tell: Callable[[str], None]) -> object:
             from engine import baseline
 
             return baseline.fit(config)
+        case AskCost():
+            from engine.cost.estimate import cost
+
+            return cost(question)
         case AskData() | AskSamples() | AskScan():
             from engine import preview
 

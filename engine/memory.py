@@ -1,6 +1,8 @@
 """The allocator of the training process."""
 
 import ctypes
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -28,3 +30,25 @@ def free() -> int:
     available = int(psutil.virtual_memory().available)
     limit = limits.memory()
     return min(available, limit.total - limit.used) if limit else available
+
+
+_before = 0
+"""Resident bytes when `begin_counting` was called."""
+
+
+def begin_counting() -> None:
+    """What this process takes from now on is the run's: its model is about to be built."""
+    global _before
+    _before = psutil.Process().memory_info().rss
+
+
+def grown() -> int | None:
+    """By how many bytes the process was larger at its largest than at `begin_counting`.
+
+    None where the system does not tell (Linux does, as VmHWM).
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return max(0, int(line.split()[1]) * 1024 - _before)
+    return None

@@ -17,12 +17,17 @@ class Pending:
     """Steps and skipped files since the last flush. One transfer from the device a flush."""
 
     def __init__(
-        self, progress: Progress, told: Iterable[str], watch: Callable[[int, float], None]
+        self,
+        progress: Progress,
+        told: Iterable[str],
+        watch: Callable[[int, float], None],
+        memory: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`told` are the paths of skipped files that the journal names already; `watch` sees the
-        step and the loss of each step as it is read."""
+        step and the loss of each step as it is read; `memory` tells the bytes taken at most."""
         self._progress = progress
         self._watch = watch
+        self._memory = memory
         self._told = set(told)
         self._losses: list[Tensor] = []
         self._lrs: list[float] = []
@@ -76,6 +81,7 @@ class Pending:
                 loss=[v if ok else None for v, ok in zip(values, finite, strict=True)],
                 lr=self._lrs,
                 samples_per_second=self._samples / seconds,
+                memory=self._memory(),
             ),
             *self._stretches(first, values, finite),
         ]

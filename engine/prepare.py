@@ -64,6 +64,7 @@ def prepare(
 
     torch.manual_seed(config.training.seed)  # for the new head
     stage(f"loading {config.model.name}")
+    memory.begin_counting()
     loaded = models.load(config, len(index.classes), stage, structure_only=saved is not None)
     origin = f"{checkpoint.FOLDER}/{saved.path.name}" if saved else loaded.weights
     tell(ModelLoaded(model=loaded.info, weights=origin, code=loaded.code))

@@ -90,7 +90,7 @@ class Session:
         self.guard = Guard(self.progress, patient=self.scaler is not None)
         decay = self.config.regularisation.ema
         self.average = MovingAverage(decay) if decay else None
-        self.pending = Pending(self.progress, self.told, self._watch)
+        self.pending = Pending(self.progress, self.told, self._watch, self.device.peak_memory)
         pre = self.info.preprocessing
         self._normalise = Normalise(pre) if pre else None
         self._assignments: Mapping[str, plan.Assignment] = {}

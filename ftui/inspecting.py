@@ -5,6 +5,7 @@ from typing import Protocol
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
+from engine.contract.cost import Cost
 from engine.contract.finding import Finding, Sought
 from engine.contract.inspection import Overview, Samples, Scan, TextBaseline, Which
 from engine.contract.tree import ModelInfo
@@ -33,6 +34,10 @@ class ModelInspector(Protocol):
 
     async def baseline(self, config: Config) -> TextBaseline:
         """TF-IDF on the texts of a config; the other questions do not wait for it."""
+
+    async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
+        """What a step costs; the data is not looked at."""
+        ...
 
     def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
         """A learning rate or a batch size, step by step; the process ends with the iterator."""

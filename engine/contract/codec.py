@@ -5,15 +5,18 @@ import json
 import msgspec
 
 from engine.contract.commands import AnyCommand
-from engine.contract.events import AnyEvent, Event
+from engine.contract.events import AnyEvent
 
 _encoder = msgspec.json.Encoder()
 _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
-def encode(message: Event | AnyCommand) -> bytes:
-    """One line, newline included; what UTF-8 can't say (a file's name may hold it) becomes "?"."""
+def encode(message: msgspec.Struct) -> bytes:
+    """An event, a command or the like as one line, newline included.
+
+    What UTF-8 can't say (a file's name may hold it) becomes "?".
+    """
     try:
         return _encoder.encode(message) + b"\n"
     except UnicodeEncodeError:

@@ -132,6 +132,9 @@ class StepsTrained(Event, frozen=True):
     """Base rate times schedule of each step; a parameter's own multiplier comes on top."""
     samples_per_second: float
     """Over these steps, reading included."""
+    memory: int | None = None
+    """Bytes that the run took at most so far, beyond the program itself: of a GPU those of its
+    tensors, else those of its process, with what its allocator keeps."""
 
     @property
     def last_step(self) -> int:

@@ -4,7 +4,6 @@ meanwhile: one JSON object a line from the process that looks."""
 from msgspec import Struct
 
 from engine.contract.config import Config
-from engine.contract.event import Event
 from engine.contract.events import PreparationAdvanced, Warned
 
 LOWEST_LR, HIGHEST_LR, LR_STEPS = 1e-7, 10.0, 100
@@ -28,7 +27,11 @@ class FindSize(Struct, frozen=True, tag_field="find", tag="batch"):
 Sought = FindRate | FindSize
 
 
-class RateTried(Event, frozen=True):
+class Found(Struct, frozen=True, tag_field="event", tag=True):
+    """What a search says; it is no event of a run."""
+
+
+class RateTried(Found, frozen=True):
     """A step at one base learning rate."""
 
     lr: float
@@ -36,7 +39,7 @@ class RateTried(Event, frozen=True):
     """Of the batch, before the step; None where it is not finite."""
 
 
-class SizeTried(Event, frozen=True):
+class SizeTried(Found, frozen=True):
     """Steps on batches of one size."""
 
     size: int
@@ -46,7 +49,7 @@ class SizeTried(Event, frozen=True):
     """Bytes that were taken at most: on a GPU by tensors, else by the whole process."""
 
 
-class Suggested(Event, frozen=True):
+class Suggested(Found, frozen=True):
     """The search is over."""
 
     value: float | None
@@ -57,7 +60,7 @@ class Suggested(Event, frozen=True):
     """From the first step on."""
 
 
-class SearchFailed(Event, frozen=True):
+class SearchFailed(Found, frozen=True):
     """The search is over without a result."""
 
     error: str

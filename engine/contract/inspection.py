@@ -48,6 +48,16 @@ class AskBaseline(Asked, frozen=True, tag_field="ask", tag="baseline"):
     config: Config
 
 
+class AskCost(Asked, frozen=True, tag_field="ask", tag="cost"):
+    """What a step of a config costs; answered by a `Cost`. The data is not looked at."""
+
+    config: Config
+    classes: int | None = None
+    """None: as many as the published head has."""
+    pieces: int = 1
+    """Into how many a batch is cut."""
+
+
 class Which(Struct, frozen=True):
     """Which samples, and as what."""
 
@@ -87,7 +97,9 @@ class AskScan(Asked, frozen=True, tag_field="ask", tag="scan"):
     seconds: float = 0.5
 
 
-Question = AskCatalogue | AskDescribe | AskDevice | AskBaseline | AskSamples | AskData | AskScan
+Question = (
+    AskCatalogue | AskDescribe | AskDevice | AskBaseline | AskCost | AskSamples | AskData | AskScan
+)
 
 
 class Overview(Struct, frozen=True, kw_only=True):

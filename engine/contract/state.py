@@ -89,6 +89,8 @@ class RunState:
     """While the frozen part is being computed."""
     """What is remembered of the frozen part, for "training" and for "validation"."""
     samples_per_second: float | None = None
+    memory: int | None = None
+    """Bytes taken at most; `StepsTrained.memory`."""
 
     loss: StepSeries = field(default_factory=StepSeries)
     lr: StepSeries = field(default_factory=StepSeries)
@@ -275,11 +277,8 @@ class RunState:
             rate += [event.samples_per_second] * len(event.loss)
         self._put(first, loss, lr, rate)
         last, self.filling = told[-1], None
-        self.step, self.samples_per_second, self.updated = (
-            last.last_step,
-            last.samples_per_second,
-            last.time,
-        )
+        self.step, self.updated = last.last_step, last.time
+        self.samples_per_second, self.memory = last.samples_per_second, last.memory
 
     def _mark(self, step: int, label: str) -> None:
         _replace(self.markers, Marker(step, label), lambda x: x.label)

@@ -12,10 +12,12 @@ import platformdirs
 
 from engine.contract.catalogue import Catalogue
 from engine.contract.config import Config
+from engine.contract.cost import Cost
 from engine.contract.finding import Finding, Sought
 from engine.contract.inspection import (
     AskBaseline,
     AskCatalogue,
+    AskCost,
     AskData,
     AskDescribe,
     AskDevice,
@@ -100,6 +102,12 @@ class Inspector:
         finally:
             self._apart.discard(apart)
             await apart.close()
+
+    async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
+        """What a step of a config costs, for so many classes and a batch cut into `pieces`."""
+        return await self._models.ask(
+            lambda n: AskCost(id=n, config=config, classes=classes, pieces=pieces), Cost
+        )
 
     def find(self, sought: Sought) -> AsyncGenerator[Finding, None]:
         """As `finder.find`, by a process of its own."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from engine import models
 from engine.contract.baseline import Baseline
@@ -20,6 +22,7 @@ from engine.data.preview import Preview, TextPart
 from engine.models.source import LoadedModel, Tell
 from engine.tasks import seen
 from engine.tasks.next_token import NextToken
+from engine.tasks.task import Blank
 
 _LONGEST, _SHORTEST = 1024, 64
 """Of blocks whose length is "auto"."""
@@ -131,6 +134,17 @@ class CausalLM:
             prompt or index.val.targets[:_PROMPT].tolist(),
             index.train.length,
         )
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        """Blocks as long as they may be: how long, the data decides."""
+        asked, positions = config.text.max_length, model.info.positions
+        length = min(positions or _LONGEST, _LONGEST) if asked == "auto" else asked
+
+        def batch(size: int) -> tuple[dict[str, Tensor], Tensor]:
+            ids = torch.zeros(size, length, dtype=torch.int64)
+            return {"input_ids": ids}, torch.zeros_like(ids)
+
+        return Blank(NextToken(config, model.tokenizer, [], length), batch, length)
 
 
 def unigram_perplexity(train: Ids, val: Ids, vocabulary: int) -> float:

@@ -3,6 +3,9 @@
 from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from engine import data
 from engine.contract.config import Config
 from engine.data import DataIndex, Feeding, TrainLoader, ValLoader, lists
@@ -14,6 +17,7 @@ from engine.models.source import LoadedModel, Tell
 from engine.places import known_set
 from engine.tasks import seen
 from engine.tasks.classifying import Classifying
+from engine.tasks.task import Blank
 
 
 class ImageClassification:
@@ -67,6 +71,14 @@ class ImageClassification:
 
     def objective(self, config: Config, index: DataIndex | KnownIndex) -> Classifying:
         return Classifying(config, index.counts(index.train))
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        side = model.preprocessing(config).image_size
+
+        def batch(size: int) -> tuple[Tensor, Tensor]:
+            return torch.empty(size, 3, side, side), torch.zeros(size, dtype=torch.int64)
+
+        return Blank(Classifying(config, [1] * classes), batch)
 
 
 def _kind(index: DataIndex | KnownIndex) -> type[LabelledPictures | KnownPictures]:

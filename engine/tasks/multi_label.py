@@ -21,7 +21,7 @@ from engine.models.source import LoadedModel, Tell
 from engine.tasks import seen
 from engine.tasks.measured import Measured, Outcome, Verdict, finite
 from engine.tasks.mixing import Mixing
-from engine.tasks.task import Figures
+from engine.tasks.task import Blank, Figures
 
 
 class MultiLabelClassification:
@@ -57,6 +57,14 @@ class MultiLabelClassification:
 
     def objective(self, config: Config, index: SetIndex) -> "MultiLabel":
         return MultiLabel(config, len(index.classes))
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        side = model.preprocessing(config).image_size
+
+        def batch(size: int) -> tuple[Tensor, Tensor]:
+            return torch.empty(size, 3, side, side), torch.zeros(size, classes)
+
+        return Blank(MultiLabel(config, classes), batch)
 
 
 class MultiLabel:

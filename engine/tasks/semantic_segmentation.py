@@ -2,6 +2,9 @@
 
 from functools import partial
 
+import torch
+from torch import Tensor
+
 from engine.contract.config import Config
 from engine.data.loader import TrainLoader, ValLoader
 from engine.data.mask_folder import MaskedPicture, MaskIndex, index_masks
@@ -11,6 +14,7 @@ from engine.data.workers import Feeding
 from engine.models.source import LoadedModel, Tell
 from engine.tasks import seen
 from engine.tasks.segmenting import Segmenting
+from engine.tasks.task import Blank
 
 
 class SemanticSegmentation:
@@ -42,3 +46,12 @@ class SemanticSegmentation:
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:
         return Segmenting(config, index.train_counts.pixels)
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        side = model.preprocessing(config).image_size
+
+        def batch(size: int) -> tuple[Tensor, Tensor]:
+            masks = torch.zeros(size, side, side, dtype=torch.int16)
+            return torch.empty(size, 3, side, side), masks
+
+        return Blank(Segmenting(config, [1] * classes), batch)

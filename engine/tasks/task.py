@@ -1,6 +1,6 @@
 """What a task is to those who prepare a run, and to the loop and the evaluation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -160,6 +160,16 @@ class Index(Protocol):
         ...
 
 
+class Blank(NamedTuple):
+    """What training goes by where there is no data: for counting what a step costs."""
+
+    objective: Objective
+    batch: Callable[[int], tuple[Inputs, Tensor]]
+    """So many samples and their targets; of texts, as long as they may be."""
+    length: int | None = None
+    """Tokens of each of them; None where they are no texts."""
+
+
 AnIndex = TypeVar("AnIndex", bound=Index)
 
 
@@ -183,4 +193,8 @@ class Task(Protocol[AnIndex]):
 
     def objective(self, config: Config, index: AnIndex) -> Objective:
         """Raises `UserError` where settings contradict each other."""
+        ...
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        """As for data of so many classes. Raises `UserError` where the model does not fit."""
         ...

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from engine.contract.config import Config
@@ -19,7 +20,7 @@ from engine.models.source import LoadedModel, Tell
 from engine.tasks import seen
 from engine.tasks.classifying import Classifying
 from engine.tasks.measured import finite
-from engine.tasks.task import Figures
+from engine.tasks.task import Blank, Figures
 
 _LONGEST = 512
 """Tokens that `max_length = "auto"` allows at most: memory grows with the square of it."""
@@ -87,6 +88,16 @@ class TextClassification:
 
     def objective(self, config: Config, index: TextIndex) -> "ClassifyingTexts":
         return ClassifyingTexts(config, index.counts(index.train))
+
+    def blank(self, config: Config, model: LoadedModel, classes: int) -> Blank:
+        length = _max_length(config, model.info.positions)
+
+        def batch(size: int) -> tuple[dict[str, Tensor], Tensor]:
+            ids = torch.zeros(size, length, dtype=torch.int64)
+            named = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            return named, torch.zeros(size, dtype=torch.int64)
+
+        return Blank(ClassifyingTexts(config, [1] * classes), batch, length)
 
 
 class ClassifyingTexts(Classifying):

@@ -210,11 +210,11 @@ class _Lines:
                 click.echo(f"warning: {plain(event.message)}")
             case e.ModelLoaded():
                 click.echo(f"weights {plain(event.weights)}")
+            case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
+                click.echo(_found(event))
             case e.PrefixAdvanced() if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
                 self._told = time.monotonic()
                 click.echo(filling(event))
-            case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
-                click.echo(_found(event))
             case e.Evaluated(weights="raw"):
                 self._tell()
             case e.TextGenerated():
@@ -244,10 +244,10 @@ class _Bar:
             case e.ModelLoaded():
                 words = f"weights {plain(event.weights)}"
                 self._progress.console.print(words, markup=False, highlight=False)
-            case e.PrefixAdvanced():
-                self._progress.update(self._task, description=filling(event))
             case e.PrefixCached() | e.SpeedMeasured() | e.ModelCompiled():
                 self._progress.console.print(_found(event), markup=False, highlight=False)
+            case e.PrefixAdvanced():
+                self._progress.update(self._task, description=filling(event))
             case e.FileSkipped() | e.Warned():
                 text = event.reason if isinstance(event, e.FileSkipped) else event.message
                 name = f"{event.path}: " if isinstance(event, e.FileSkipped) else "warning: "

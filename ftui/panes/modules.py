@@ -18,8 +18,10 @@ from engine.contract.plan import resolve, trainable_parameters
 from engine.contract.rules import Rule, Stage
 from engine.contract.text import plain
 from engine.contract.tree import ModelInfo
+from ftui.inspecting import ModelInspector
 from ftui.panes.pane import Pane
 from ftui.panes.plan import PlanText, next_stage
+from ftui.widgets.cost import CostLines
 from ftui.widgets.menu import Menu
 from ftui.widgets.module_tree import ModulePane, OwnPlan
 from ftui.widgets.module_tree.from_model import PlanReader, module_of, rows_of
@@ -86,8 +88,9 @@ class ModulesPane(Pane):
     ]
     offers = EDIT_ACTIONS
 
-    def __init__(self, *, ascii_only: bool = False) -> None:
+    def __init__(self, *, ascii_only: bool = False, inspector: ModelInspector) -> None:
         super().__init__(ascii_only=ascii_only)
+        self.cost = CostLines(inspector)
         self.tree_pane = ModulePane(ascii_only=ascii_only)
         self.tree_pane.tree_table.empty_text = ""  # which words there are depends on the run
         self.plan_text = PlanText()
@@ -106,6 +109,7 @@ class ModulesPane(Pane):
         yield self._words
         yield self.tree_pane
         yield self.plan_text
+        yield self.cost
         yield self._stage
         yield self._wrong
         yield self._menu
@@ -116,6 +120,7 @@ class ModulesPane(Pane):
 
     def update(self, workspace: Workspace) -> None:
         model, rules, wanted = workspace.model, workspace.rules, workspace.wanted_rules
+        self.cost.update_from(workspace)
         if model is not self._model:
             self._show_model(model)
         self._words.display = model is None

@@ -37,6 +37,7 @@ from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.screens.steering import LIVE_ACTIONS, Steering
 from ftui.widgets.banner import Banner
+from ftui.widgets.cost import CostLines
 from ftui.widgets.form import FieldForm
 from ftui.widgets.keyline import KeyLine
 from ftui.widgets.module_tree import ModuleTree
@@ -48,7 +49,7 @@ from ftui.workspace import Workspace
 
 _BLURRED_HZ = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
-_PANES = (ModulesPane, HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
+_PANES = (HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
 
 
 class MainScreen(Steering):
@@ -77,6 +78,7 @@ class MainScreen(Steering):
         self._standing = ""
         self.panes: list[Pane] = [
             ModelPane(ascii_only=ascii_only, inspector=inspector),
+            ModulesPane(ascii_only=ascii_only, inspector=inspector),
             *(pane(ascii_only=ascii_only) for pane in _PANES),
         ]
         plots = self.panes[3]
@@ -213,6 +215,10 @@ class MainScreen(Steering):
     @on(RunsPane.Chosen)
     def _run_chosen(self, event: RunsPane.Chosen) -> None:
         self.show_run(Run(event.folder))
+
+    @on(CostLines.Answered)
+    def _cost_answered(self) -> None:
+        self.feed.changed = True
 
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:

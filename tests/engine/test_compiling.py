@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def asked(compiles: bool) -> Config:
     """Five steps an epoch, the last of them with fewer samples."""
-    return config(training=TrainingConfig(epochs=2, threads=1, compile=compiles))
+    return config(training=TrainingConfig(epochs=2, threads=1, cache="off", compile=compiles))
 
 
 def test_only_whole_batches_and_each_plan_anew(

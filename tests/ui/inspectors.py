@@ -4,6 +4,7 @@ import asyncio
 
 from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.config import Config
+from engine.contract.cost import Cost
 from engine.contract.errors import UserError
 from engine.contract.inspection import TextBaseline
 from engine.contract.preprocessing import Preprocessing
@@ -58,6 +59,7 @@ class FakeInspector:
         self.tasks: list[str] = []
         self.poolings: list[str] = []
         self.fitted: list[Config] = []
+        self.costed: list[Config] = []
         self.closed = False
 
     async def start(self) -> None:
@@ -86,6 +88,27 @@ class FakeInspector:
             ModuleInfo("head", "Linear", {"weight": 512_000, "bias": 1000}),
         ]
         return ModelInfo(name, modules, ["head"], Preprocessing())
+
+    async def cost(self, config: Config, classes: int | None = None, pieces: int = 1) -> Cost:
+        self.costed.append(config)
+        await self._answer()
+        trained = sum(rule.train for rule in config.trainable)
+        return Cost(
+            trainable=513_000,
+            weights=100 * 2**20,
+            gradients=2 * 2**20,
+            optimizer=2 * 2**20,
+            activations=trained * 2**29,
+            peak=trained * 2**30,
+            batch=config.data.batch_size,
+            length=None,
+            flops=80 * 10**9,
+            prefix=0.75,
+            seconds=2.0 * trained,
+            prefix_seconds=0.5,
+            free=5 * 2**30,
+            device="cpu",
+        )
 
     async def baseline(self, config: Config) -> TextBaseline:
         self.fitted.append(config)

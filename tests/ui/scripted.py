@@ -1,5 +1,6 @@
 """Runs as a worker would leave them, written line by line: the app can't tell the difference."""
 
+import asyncio
 import fcntl
 import math
 import os
@@ -14,6 +15,7 @@ from engine.contract.catalogue import Catalogue, CatalogueEntry
 from engine.contract.codec import decode_command, encode
 from engine.contract.commands import AnyCommand
 from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.cost import Cost
 from engine.contract.inspection import Samples
 from engine.contract.plan import head_only, resolve, trainable_parameters
 from engine.contract.preprocessing import Preprocessing
@@ -75,6 +77,11 @@ class ScriptedInspector:
         pooling: str = "auto",
     ) -> ModelInfo:
         return replace(resnet18(classes or 1000), name=name)
+
+    async def cost(self, *_: object, **__: object) -> Cost:
+        """Never answers: what a machine has free is no matter for a picture."""
+        await asyncio.Event().wait()
+        raise AssertionError
 
     async def samples(self, *_: object, **__: object) -> Samples:
         return Samples(0, [])

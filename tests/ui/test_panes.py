@@ -9,7 +9,6 @@ import pytest
 from engine import hardware
 from engine.contract import events as e
 from engine.contract.rules import Rule
-from engine.contract.speed import Timed
 from ftui.app import FtuiApp
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu
@@ -140,32 +139,6 @@ async def test_figures_of_the_hardware_are_dropped_whole(
         await pilot.pause()
         load = next(line for line in pane.text.splitlines() if "93 %" in line)
         assert load.endswith((" 93 %", " 93 %  66 °C", " 93 %  66 °C  212 W")[figures - 1])
-        assert all(len(line) <= pane.query_one(Lines).room for line in pane.text.splitlines())
-
-
-@pytest.mark.parametrize("width", [80, 200])
-async def test_hardware_says_how_a_run_computes(shown: Shown, run: ScriptedRun, width: int) -> None:
-    usual = Timed("fp32", False, 2, 934.0)
-    other = Timed("fp32", True, 2, 805.0)
-    hopeless = Timed("bf16", False, 2, 1868.0)
-    run.tell(
-        e.RunResumed(0, 4321, "box", {"ftui": "0.1.0"}, run.config, time=T0 + 9),
-        e.SpeedMeasured([usual, other, hopeless], 1, 8, time=T0 + 10),
-        e.TrainingStarted(
-            0, 1, 10, 5, 0.1, "cpu", "a processor", "fp32", 2, channels_last=True, time=T0 + 11
-        ),
-        e.ModelCompiled(0, 41.3, 1.25, time=T0 + 12),
-    )
-    async with shown(run, (width, 50)) as (app, pilot):
-        await pilot.press("3")
-        pane = app.main.query_one(HardwarePane)
-        words = [
-            "a processor, fp32, channels last, 2 threads",
-            "measured: fp32, channels last 1.16 times as fast as fp32 "
-            "(934 ms a pass of 8 samples); bf16 0.50 times as fast",
-            "compiled in 41s; a pass is 1.25 times as fast",
-        ]
-        await until(pilot, lambda: all(x in " ".join(pane.text.split()) for x in words))
         assert all(len(line) <= pane.query_one(Lines).room for line in pane.text.splitlines())
 
 

@@ -16,7 +16,7 @@ from engine.contract.tree import parameter_sizes
 from engine.data.loader import Key
 from engine.data.pictures import LabelledPictures
 from engine.data.samples import Sample
-from engine.data.transforms import Augmentation
+from engine.data.transforms import Augmentation, Normalise
 from engine.models import hub
 from engine.models.source import LoadedModel, Wanted
 from engine.models.timm import TimmSource
@@ -121,8 +121,8 @@ def test_arrays_of_keras_in_a_package() -> None:
     ]
     pictures = LabelledPictures([Sample(file, 0) for file in files], model.info.preprocessing, 0)
     with torch.inference_mode():
-        inputs = pictures[Key(0, (0, 1), Augmentation())].inputs
-        shares = model.module.eval()(inputs).softmax(1)
+        seen = pictures[Key(0, (0, 1), Augmentation())].inputs
+        shares = model.module.eval()(Normalise(model.info.preprocessing)(seen)).softmax(1)
     names = SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]
     admiral, temple = ([names[n] for n in row.topk(3).indices] for row in shares)
     assert set(admiral) == {"bow tie", "suit", "Windsor tie"}
