@@ -14,7 +14,10 @@ LAST = "early_stopping.restore_best=false"
 
 
 @pytest.mark.slow
-async def test_bare_and_ftui_come_to_the_same_weights(tmp_path: Path) -> None:
+async def test_bare_and_ftui_come_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "SIZE", (98, 73))  # ftui decodes larger ones at a fraction
     weights, model = tmp_path / "start.safetensors", "torchvision/resnet18"
     pre = pictures.start(weights, model, "none", 64, 7, lambda _: None)
     pictures.write(tmp_path / "data", 7)
