@@ -5,7 +5,8 @@ same pictures, without augmentation, each run in a process of its own, in turn. 
 their ratio to the bare loop of the same round with its lowest and highest, and writes all of it as
 JSON. Nobody evaluates but ftui, which can't go without (a picture a class) and has that and its
 checkpoints only in "start to end"; in the plan `demo`, which trains the demo's head on the demo's
-pictures, all evaluate after each epoch. Full size: `--size 224 --pictures 400 --rounds 5`.
+pictures, all evaluate after each epoch. Who is not installed is left out; the extra `peers` brings
+all of them. Full size: `--size 224 --pictures 400 --rounds 5`.
 """
 
 import argparse
