@@ -124,7 +124,7 @@ def test_an_evaluation_and_a_checkpoint_on_demand(made: Session) -> None:
     checkpoint, _ = obey(made, c.Checkpoint())
     assert isinstance(checkpoint, e.CheckpointSaved)
     assert checkpoint.reason == "command"
-    assert (made.folder / checkpoint.path / "trained.safetensors").is_file()
+    assert (made.folder / checkpoint.path / "checkpoint.json").is_file()
 
 
 def test_a_stop_saves_and_asks_the_worker_to_end(made: Session) -> None:
