@@ -119,6 +119,14 @@ def test_and_anew_where_it_may_be_another(tmp_path: Path, how: str) -> None:
     assert same(shards.read(second.path), tensors(made.module))
 
 
+def test_what_was_frozen_before_a_resume_is_not_what_is_now(tmp_path: Path) -> None:
+    """Then nothing was frozen, so that there was nothing to tell apart."""
+    one = saved(session(tmp_path, HEAD_ONLY), 1)
+    made = session(tmp_path, config(trainable=[Rule("*")]), saved=one)
+    assert same(shards.read(saved(made, 2).path), tensors(made.module))
+    assert not (saved(made, 3).path / "frozen.safetensors").exists()
+
+
 def test_the_event_tells_where_it_is_and_how_large(tmp_path: Path) -> None:
     made = session(tmp_path)
     event = snapshot.save(made, "command")

@@ -116,7 +116,7 @@ def test_to_pause_twice_and_to_resume_twice_is_fine(made: Session) -> None:
 
 
 def test_an_evaluation_and_a_checkpoint_on_demand(made: Session) -> None:
-    evaluated, applied = obey(made, c.Evaluate())
+    *_, evaluated, applied = obey(made, c.Evaluate())
     assert isinstance(evaluated, e.Evaluated)
     assert (evaluated.reason, evaluated.step) == ("command", 0)
     assert isinstance(applied, e.CommandApplied)
@@ -124,7 +124,7 @@ def test_an_evaluation_and_a_checkpoint_on_demand(made: Session) -> None:
     checkpoint, _ = obey(made, c.Checkpoint())
     assert isinstance(checkpoint, e.CheckpointSaved)
     assert checkpoint.reason == "command"
-    assert (made.folder / checkpoint.path / "checkpoint.json").is_file()
+    assert (made.folder / checkpoint.path / "trained.safetensors").is_file()
 
 
 def test_a_stop_saves_and_asks_the_worker_to_end(made: Session) -> None:
