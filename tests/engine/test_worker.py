@@ -137,7 +137,8 @@ def endless(**changes: object) -> dict[str, object]:
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
-    return load_file(folder / "checkpoints" / "last" / "model.safetensors")
+    files = (folder / "checkpoints" / "last").glob("*.safetensors")
+    return {name: array for file in files for name, array in load_file(file).items()}
 
 
 def test_a_run_from_its_start_to_its_end(life: Callable[..., Life]) -> None:

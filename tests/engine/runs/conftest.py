@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from engine.contract import events as e
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.training_tables import TrainingConfig
 from engine.runs import lock
+from engine.runs.client import Run, start
 
 WORKERS = Path(__file__).parent / "workers"
 
@@ -34,6 +37,23 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def short(config: Config) -> Config:
+    """A run that finishes after its ten steps."""
+    return msgspec.structs.replace(config, training=TrainingConfig(epochs=1))
+
+
+@pytest.fixture
+async def live(config: Config, runs: Path) -> Run:
+    return await start(config, runs, module="speaker")
+
+
+async def first_step(run: Run) -> None:
+    async for event in run.events():
+        if isinstance(event, e.StepsTrained):
+            return
 
 
 @pytest.fixture(autouse=True)
