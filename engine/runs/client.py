@@ -15,7 +15,6 @@ from engine.contract.text import plain
 from engine.contract.timeline import epochs_begun
 from engine.runs import lock, store
 from engine.runs.checks import ready
-from engine.runs.fork import create_fork, create_replay
 from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
 from engine.runs.launch import WORKER, launch
 
@@ -235,6 +234,8 @@ async def fork(
     Live changes of before that step are part of it. It begins at the newest checkpoint before the
     step, or else from the start, and repeats what is in between. Raises `UserError`.
     """
+    from engine.runs.fork import create_fork  # only now: it takes time that a first frame needs
+
     return await _begun(
         lambda: create_fork(store.find(run, runs_dir), step, overrides, runs_dir), module
     )
@@ -246,6 +247,8 @@ async def replay(run: str | Path, runs_dir: Path | None = None, module: str = WO
 
     Raises `UserError` where there is no checkpoint, or the journal does not tell all.
     """
+    from engine.runs.fork import create_replay
+
     return await _begun(lambda: create_replay(store.find(run, runs_dir), runs_dir), module)
 
 

@@ -19,7 +19,6 @@ from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
 from ftui.draft import Draft
-from ftui.finding import Search
 from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.configuration import ConfigurationPane
@@ -31,8 +30,6 @@ from ftui.panes.plan import PlanText
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
-from ftui.screens.data import DataScreen
-from ftui.screens.finder import FinderScreen
 from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.screens.steering import LIVE_ACTIONS, Steering
@@ -250,6 +247,9 @@ class MainScreen(Steering):
         """Look for a good value of a setting of the draft."""
 
         def look() -> None:
+            from ftui.finding import Search  # it takes time that the first frame needs
+            from ftui.screens.finder import FinderScreen
+
             search = Search(event.key, self.workspace.config)
             self.app.push_screen(FinderScreen(search, self._inspector, self._ascii), take)
 
@@ -350,6 +350,8 @@ class MainScreen(Steering):
 
     def action_data(self) -> None:
         """Show the data of the draft, or of the open run."""
+        from ftui.screens.data import DataScreen  # it takes time that the first frame needs
+
         self.app.push_screen(DataScreen(self.workspace.config, self._inspector, self._ascii))
 
     # Moving about

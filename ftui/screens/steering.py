@@ -1,4 +1,7 @@
-"""What the open run's worker is asked for, and the runs that are made of the open one's past."""
+"""What the open run's worker is asked for, and the runs that are made of the open one's past.
+
+Screens that come later are imported when they are opened: the first frame does not wait for them.
+"""
 
 import asyncio
 import math
@@ -12,13 +15,9 @@ from engine.contract.errors import UserError
 from engine.contract.training_tables import HIGHEST_LR
 from engine.runs import client
 from engine.runs.client import Run
-from engine.runs.fork import config_at
 from ftui.feed import Feed
 from ftui.format import baseline_text
 from ftui.inspecting import ModelInspector
-from ftui.screens.fork import ForkScreen
-from ftui.screens.norms import NormsScreen
-from ftui.screens.predictions import PredictionsScreen
 from ftui.screens.texts import TextsScreen
 from ftui.widgets.prompt import Prompt
 from ftui.widgets.rewind import RewindMenu
@@ -127,6 +126,8 @@ class Steering(Screen[None]):
 
     def action_norms(self) -> None:
         """Show the relative gradient norms, which may be measured from there."""
+        from ftui.screens.norms import NormsScreen
+
         ascii_only = self.has_class("-ascii")
         self.app.push_screen(NormsScreen(self.workspace, self._measure_norms, ascii_only))
 
@@ -159,6 +160,8 @@ class Steering(Screen[None]):
 
     def action_predictions(self) -> None:
         """Show what the model said of the validation data."""
+        from ftui.screens.predictions import PredictionsScreen
+
         ascii_only = self.has_class("-ascii")
         self.app.push_screen(PredictionsScreen(self.workspace, self.inspector, ascii_only))
 
@@ -181,6 +184,9 @@ class Steering(Screen[None]):
     @work(exclusive=True, group="launch")
     async def action_fork(self) -> None:
         """Start a run that goes on otherwise from the plot's cursor, or from the newest step."""
+        from engine.runs.fork import config_at
+        from ftui.screens.fork import ForkScreen
+
         run, state = self.workspace.run, self.workspace.state
         if run is None or state is None:
             return
