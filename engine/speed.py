@@ -20,6 +20,7 @@ from engine.contract.speed import SpeedMeasured, Timed
 from engine.data.batch import Inputs, in_parts
 from engine.device import precisions
 from engine.oom import is_out_of_memory
+from engine.prefix import using as prefix
 from engine.session import Session
 from engine.untouched import untouched
 
@@ -49,8 +50,7 @@ def measure(
     `known` says that the run has computed before; `tell` hears of it where it begins. Weights,
     buffers, gradients and generators are left as they were.
     """
-    training = session.config.training
-    steps = training.epochs * len(session.train_data)
+    steps = _passes(session) * len(session.train_data)
     if known or not session.at_start or session.script or steps < _FEWEST_STEPS:
         return None
     usual, compiled = _now(session), session.compiled
@@ -78,6 +78,15 @@ def measure(
         session.pending.restart_clock()
     _use(session, told.tried[told.chosen] if told else usual)
     return told
+
+
+def _passes(session: Session) -> int:
+    """Over the data, of those that cost time: where only the head trains, what is remembered before
+    it leaves next to nothing for the later ones."""
+    trained = [name for name, p in session.module.named_parameters() if p.requires_grad]
+    heads = tuple(f"{path}." for path in session.info.head)
+    alone = all(name.startswith(heads) for name in trained)
+    return 1 if alone and not prefix.why_not(session) else session.config.training.epochs
 
 
 def compile_ahead(session: Session, tell: Callable[[str], None]) -> Iterator[Event]:

@@ -128,7 +128,7 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
         prefix.due = False
         cut_before = prefix.cut
         prefix.views = _views_asked(session) if session.train_data.varies else 1
-        why = _why_not(session) or _look(session, prefix, session.train_data.in_order())
+        why = why_not(session) or _look(session, prefix, session.train_data.in_order())
         if why and (event := prefix.forget(why)):
             yield _here(event, session)
         if cut_before or prefix.cut:
@@ -194,8 +194,9 @@ def _off(session: "Session") -> str:
     return NOTHING if training.cache == "off" or training.epochs < 2 else ""
 
 
-def _why_not(session: "Session") -> str:
-    """Why nothing of the training data is to be remembered, before looking at the model."""
+def why_not(session: "Session") -> str:
+    """Why nothing of the training data is to be remembered, as far as that is known before looking
+    at the model's parts; empty where something may be."""
     regularisation = session.config.regularisation
     if _off(session) or all(p.requires_grad for p in session.module.parameters()):
         return NOTHING

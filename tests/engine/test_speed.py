@@ -150,3 +150,14 @@ def test_a_run_keeps_what_was_chosen(parent: Path, worth_it: list[Timed]) -> Non
     started = [x for x in events if isinstance(x, e.TrainingStarted)]
     assert started[-1].channels_last is False
     assert worth_it == []
+
+
+@pytest.mark.parametrize(
+    ("trains", "cache", "passes"), [("head", "auto", 1), ("head", "off", 9), ("body", "auto", 9)]
+)
+def test_a_head_whose_features_are_remembered_is_a_run_of_one_pass(
+    tmp_path: Path, trains: str, cache: str, passes: int
+) -> None:
+    training = TrainingConfig(epochs=9, cache=cache)
+    asked = config(trainable=[Rule("*", train=False), Rule(trains)], training=training)
+    assert speed._passes(session(tmp_path, asked)) == passes
