@@ -1,7 +1,9 @@
 """The forward pass of a training step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from engine.contract.events import Event, ModelCompiled, Warned
 from engine.data.batch import Inputs
@@ -24,8 +26,20 @@ def outputs(session: "Session", inputs: Inputs) -> Any:
     def run(given: Inputs) -> Any:
         return objective.outputs(session.module, given)
 
-    with recomputed(session.blocks):
+    with recomputed(_recomputed_whole(session)):
         return prefix.outputs(run, inputs)
+
+
+def _recomputed_whole(session: "Session") -> Mapping[str, nn.Module]:
+    """The blocks that can be: not those of which a part is answered from memory, as that part would
+    run on what is not there in the backward pass."""
+    cut = session.train_prefix.cut
+    answered = tuple(cut.modules) if cut else ()
+    return {
+        path: block
+        for path, block in session.blocks.items()
+        if not any(f"{part}.".startswith(f"{path}.") for part in answered)
+    }
 
 
 def compiled(session: "Session", gain: float | None = None) -> Iterator[Event]:

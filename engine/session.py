@@ -137,6 +137,7 @@ class Session:
         """
         assignments = plan.resolve(rules, self.info)
         freeze.check_trains(assignments)
+        self.frozen_as = []  # what trained since moved, and fused optimizers count no versions
         begin_anew = reinit.due(self.module, assignments, self.progress.reinitialised)
         self.merged = adapters.apply(self.module, assignments, self.config.training.seed)
         freeze.apply_plan(self.module, assignments)

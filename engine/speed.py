@@ -17,6 +17,7 @@ from torch import Tensor
 from engine import running
 from engine.contract.events import Event
 from engine.contract.speed import SpeedMeasured, Timed
+from engine.contract.text import plain
 from engine.data.batch import Inputs, in_parts
 from engine.device import precisions
 from engine.oom import is_out_of_memory
@@ -106,13 +107,13 @@ def compile_ahead(session: Session, tell: Callable[[str], None]) -> Iterator[Eve
         passes = _Passes(session, *in_parts(batch.inputs, batch.targets, count)[0])
         with untouched(session.module, session.device):
             session.compiled = None
-            plain = passes.quickest(way)
+            uncompiled = passes.quickest(way)
             session.compiled = made
-            gain = plain / passes.quickest(way)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        gain = None  # the loop knows what to do
+            gain = uncompiled / passes.quickest(way)
+    except Exception as error:  # the backward pass may be compiled only when it is first run
+        if not is_out_of_memory(error):  # with that, the loop knows what to do
+            made.failure = f"{type(error).__name__}: {plain(error, 160)}"
+        gain = None
     finally:
         session.compiled = made
         session.reopen_data()

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from engine.session import Session
 
 _SIZE = 16
-_COMPUTE = ("torch", "torchvision", "timm", "transformers", "peft")
+_COMPUTE = ("finetune-tui", "torch", "torchvision", "timm", "transformers", "peft")
 """Packages whose code a forward pass may be."""
+_FORMAT = 1
+"""To be raised where ftui comes to feed, cut or store otherwise."""
 
 
 def of_rows(session: "Session", cut: Cut) -> bytes:
@@ -45,6 +47,7 @@ def of_computing(session: "Session", cut: Cut) -> bytes | None:
         return None
     device = session.device
     about = (
+        _FORMAT,
         session.info.name,
         repr(session.info.preprocessing),  # what goes in is not normalised yet
         repr(session.module),

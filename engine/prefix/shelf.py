@@ -14,13 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+
+from engine.prefix.keys import of_inputs
 
 VARIABLE = "FTUI_CACHE"
 _OFF = "off"
 _SUFFIX = ".safetensors"
+_DIGEST = "blake2b"
 _LIMIT = 20 * 2**30
 """Bytes of all that is kept; what was not used for the longest time goes first."""
 _PART = 0.1
@@ -46,9 +49,11 @@ class Shelf:
         if self._folder is None:
             return None
         with suppress(OSError, SafetensorError):
-            rows = load_file(self._folder / f"{digest}{_SUFFIX}")
+            with safe_open(self._folder / f"{digest}{_SUFFIX}", "pt") as file:
+                rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                told = (file.metadata() or {}).get(_DIGEST)
             os.utime(self._folder)
-            return rows
+            return rows if told == of_inputs(rows) else None
         return None
 
     def put(self, digest: str, rows: Mapping[str, Tensor]) -> None:
@@ -59,7 +64,8 @@ class Shelf:
         partial = self._folder / f"{digest}.{os.getpid()}"
         with suppress(OSError, SafetensorError):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            save_file({name: tensor.contiguous() for name, tensor in rows.items()}, partial)
+            kept = {name: tensor.contiguous() for name, tensor in rows.items()}
+            save_file(kept, partial, {_DIGEST: of_inputs(kept)})
             partial.rename(partial.with_suffix(_SUFFIX))
             self._room -= size
 

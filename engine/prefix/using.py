@@ -128,7 +128,9 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
         prefix.due = False
         cut_before = prefix.cut
         prefix.views = _views_asked(session) if session.train_data.varies else 1
-        why = why_not(session) or _look(session, prefix, session.train_data.in_order())
+        if not (why := why_not(session)):
+            why = _look(session, prefix, session.train_data.in_order())
+            session.reopen_data()  # whose reading that has ended
         if why and (event := prefix.forget(why)):
             yield _here(event, session)
         if cut_before or prefix.cut:

@@ -1,6 +1,7 @@
 """What a run has computed of its frozen beginning serves others, where it is the very same."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,13 @@ def test_what_is_not_the_same_is_computed(tmp_path: Path) -> None:
     assert trained(tmp_path / "another plan", body=True)[0] == 0
 
 
-def test_what_is_broken_is_computed_anew(tmp_path: Path, cache: Path) -> None:
+@pytest.mark.parametrize("damaged", [lambda x: x[:-1], lambda x: x[:-1] + bytes([x[-1] ^ 1])])
+def test_what_is_broken_is_computed_anew(
+    tmp_path: Path, cache: Path, damaged: Callable[[bytes], bytes]
+) -> None:
     _, first = trained(tmp_path / "1")
     for path in cache.rglob("*.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1])
+        path.write_bytes(damaged(path.read_bytes()))
     reused, second = trained(tmp_path / "2")
     assert reused == 0
     assert same(first, second)

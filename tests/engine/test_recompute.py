@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from engine.contract import consistency
+from engine.contract import events as e
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
+from engine.contract.rules import Rule
 from engine.contract.training_tables import TrainingConfig
 from engine.models.describe import model_info
 from engine.recompute import blocks, recomputed
-from tests.engine.sessions import config, run, session, tensors
+from tests.engine.sessions import config, of, run, same, session, tensors
+from tests.engine.test_prefix import even
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,31 +98,42 @@ def test_not_with_what_compiles() -> None:
         consistency.check(config(training=TrainingConfig(recompute=True, compile=True)))
 
 
-def test_a_run_is_the_same_with_and_without(tmp_path: Path) -> None:
+WITHIN = [Rule("*", train=False), Rule("blocks.1.two"), Rule("head")]
+"""What is remembered ends within a block."""
+
+
+@pytest.mark.parametrize(
+    ("rules", "shortcut"), [([Rule("*")], True), (WITHIN, True), (WITHIN, False)]
+)
+def test_a_run_is_the_same_with_and_without(
+    tmp_path: Path, rules: list[Rule], shortcut: bool
+) -> None:
     ends = []
     for recompute in (False, True):
         (folder := tmp_path / str(recompute)).mkdir()
         torch.manual_seed(0)
         net = nn.Sequential()
-        blocks = nn.Sequential(*(Block() for _ in range(2)))
+        blocks = nn.Sequential(*(Block(shortcut) for _ in range(2)))
         net.add_module("stem", nn.Conv2d(3, 4, 3))
         net.add_module("blocks", blocks)
         net.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         net.add_module("head", nn.Linear(4, 3))
-        asked = config(training=TrainingConfig(epochs=2, threads=1, recompute=recompute))
-        made = session(folder, asked, net)
+        training = TrainingConfig(epochs=3, threads=1, recompute=recompute)
+        made = session(folder, config(trainable=rules, training=training), net, data=even())
         assert bool(made.blocks) == recompute
-        run(made)
+        told = [x for x in of(e.PrefixCached, run(made)) if x.data == "training"]  # type: ignore[attr-defined]
+        assert [x.cut for x in told] == (["after blocks.1.norm"] if rules == WITHIN else [])  # type: ignore[attr-defined]
         ends.append(tensors(net))
-    assert all(torch.equal(x, ends[1][name]) for name, x in ends[0].items())
+    assert all(x.isfinite().all() for x in ends[1].values())
+    assert same(*ends)
 
 
 class Block(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, shortcut: bool) -> None:
         super().__init__()
         self.one, self.norm, self.drop = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5)
-        self.two = nn.Conv2d(4, 4, 1)
+        self.two, self.shortcut = nn.Conv2d(4, 4, 1), shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.two(self.drop(self.norm(self.one(x))))
-        return x + made
+        return x + made if self.shortcut else made

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from safetensors import safe_open
 
 from engine import shards
 from engine.contract.rules import Rule
+from engine.contract.training_tables import OptimizerConfig
+from engine.loop import take_step
 from tests.engine.sessions import config, same, session, tensors, tiny_net
 from tests.engine.test_checkpoint import saved, target
 
@@ -76,3 +79,19 @@ def test_what_was_frozen_before_a_resume_is_not_what_is_now(tmp_path: Path) -> N
     made = session(tmp_path, config(trainable=[Rule("*")]), saved=one)
     assert same(shards.read(saved(made, 2).path), tensors(made.module))
     assert not (saved(made, 3).path / "frozen.safetensors").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_what_was_thawed_trained_and_frozen_again_is_written_anew(
+    tmp_path: Path, optimizer: str
+) -> None:
+    """Fused optimizers write to tensors without counting it as a version of theirs."""
+    made = session(tmp_path, replace(HEAD_ONLY, optimizer=OptimizerConfig(name=optimizer, lr=0.1)))
+    saved(made, 1)
+    body = Rule("body.0.weight")
+    made.set_plan([*HEAD_ONLY.trainable, body])
+    before = made.module.get_parameter("body.0.weight").clone()
+    take_step(made)
+    made.set_plan(HEAD_ONLY.trainable)
+    assert not torch.equal(before, made.module.get_parameter("body.0.weight"))
+    assert same(shards.read(saved(made, 2).path), tensors(made.module))
