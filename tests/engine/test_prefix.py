@@ -236,3 +236,18 @@ def test_half_precision_takes_half_of_the_room(tmp_path: Path) -> None:
 def test_what_fp16_cannot_hold_is_not_remembered() -> None:
     with pytest.raises(Unfit, match="too large for fp16"):
         using._as_kept({"@a": torch.tensor([1e6])}, torch.float16)
+
+
+def test_looking_for_a_cut_leaves_the_epoch_as_it_was(tmp_path: Path) -> None:
+    """Reading processes serve one reader at a time."""
+    came_to = []
+    for workers in (0, 1):
+        (folder := tmp_path / str(workers)).mkdir()
+        asks = asked("auto", [Rule("*")], 2)
+        data = replace(asks.data, batch_size=2, augment="none")
+        loader = TrainLoader(Noise(12), data, 0, Feeding(workers))
+        made = session(folder, replace(asks, data=data), data=loader)  # type: ignore[arg-type]
+        events = run(made, [(2, c.Freeze(id="1", pattern="body"))])
+        loader.close()
+        came_to.append([x.loss for x in of(e.StepsTrained, events)])  # type: ignore[attr-defined]
+    assert came_to[0] == came_to[1]
