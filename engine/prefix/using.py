@@ -46,7 +46,7 @@ class Prefix:
     full: bool = False
     """Whether all of the data is in the store."""
     batches: list[list[int]] = field(default_factory=list)
-    """Numbers of the samples that are in it, in batches as they were computed."""
+    """Of the validation data, numbers of the samples in batches as they were computed."""
     views: int = 1
     """Kept of each sample."""
     done: Counter[int] = field(default_factory=Counter)
@@ -128,12 +128,12 @@ def ready(session: "Session") -> Generator[Event, None, bool]:
         prefix.due = False
         cut_before = prefix.cut
         prefix.views = _views_asked(session) if session.train_data.varies else 1
-        if not (why := why_not(session)):
+        looks = not (why := why_not(session))
+        if looks:
             why = _look(session, prefix, session.train_data.in_order())
-            session.reopen_data()  # whose reading that has ended
         if why and (event := prefix.forget(why)):
             yield _here(event, session)
-        if cut_before or prefix.cut:
+        if looks or cut_before:  # looking has ended the epoch's reading
             session.reopen_data()
     if prefix.cut is None or prefix.full:
         return True
@@ -185,6 +185,7 @@ def validation(session: "Session", module: nn.Module) -> Iterator[Batch]:
         prefix.batches = []
         for batch in session.val_data:
             if len(batch) > 0:
+                prefix.batches.append(list(batch.numbers))
                 _take(session, prefix, batch, session.val_data.samples)
             yield batch
         if prefix.cut:
@@ -274,7 +275,6 @@ def _take(
         return True
     prefix.done[view] += 1
     numbers = [number + samples * view for number in batch.numbers]
-    prefix.batches.append(numbers)
     if len(batch) == 0:
         return False
     prefix.store = prefix.store or Store(samples * prefix.views, session.folder)
