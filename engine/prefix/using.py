@@ -184,7 +184,7 @@ def validation(session: "Session", module: nn.Module) -> Iterator[Batch]:
     else:
         prefix.batches = []
         for batch in session.val_data:
-            if len(batch) > 0:
+            if prefix.cut and len(batch) > 0:
                 prefix.batches.append(list(batch.numbers))
                 _take(session, prefix, batch, session.val_data.samples)
             yield batch

@@ -20,9 +20,11 @@ from engine.data.loader import Key, TrainLoader
 from engine.data.workers import Feeding
 from engine.prefix import using
 from engine.prefix.cut import Unfit
+from engine.prefix.store import NoRoom
 from tests.engine.sessions import (
     ToyWorker,
     TrainTensors,
+    batches,
     config,
     of,
     pictures,
@@ -251,3 +253,18 @@ def test_looking_for_a_cut_leaves_the_epoch_as_it_was(tmp_path: Path) -> None:
         loader.close()
         came_to.append([x.loss for x in of(e.StepsTrained, events)])  # type: ignore[attr-defined]
     assert came_to[0] == came_to[1]
+
+
+def test_where_there_is_no_room_amid_the_validation_data_it_is_evaluated_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise NoRoom("it takes 3 GiB")
+
+    monkeypatch.setattr(using.Store, "put", full)
+    made = session(tmp_path, asked("auto", HEAD), data=even())
+    made.val_data = batches(4, 3, 2)
+    events = run(made)
+    told = [(x.data, x.why) for x in of(e.PrefixCached, events)]  # type: ignore[attr-defined]
+    assert told == [("training", "it takes 3 GiB"), ("validation", "it takes 3 GiB")]
+    assert [x.samples for x in of(e.Evaluated, events)] == [9, 9, 9]  # type: ignore[attr-defined]
