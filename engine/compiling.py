@@ -22,6 +22,10 @@ class Compiled:
         self.failure = ""
         """Why it can't be compiled, in a few words."""
 
+    def fail(self, error: Exception) -> None:
+        """Go without from now on."""
+        self.failure = f"{type(error).__name__}: {plain(error, 160)}"
+
     def begin_anew(self) -> None:
         """Before the next pass: other parameters train, or layers have come or gone.
 
@@ -47,7 +51,7 @@ class Compiled:
         except Exception as error:  # of many kinds; a fault of the module itself comes again
             if is_out_of_memory(error):
                 raise
-            self.failure = f"{type(error).__name__}: {plain(error, 160)}"
+            self.fail(error)
             return run(self._module)
         self._compiled, self.seconds = made, time.monotonic() - began
         return outputs

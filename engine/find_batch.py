@@ -20,7 +20,7 @@ from engine.data.batch import Batch, Inputs, on_each
 from engine.find_lr import for_search
 from engine.loop import take_step
 from engine.oom import is_out_of_memory
-from engine.peak import Peak, resident
+from engine.peak import Peak
 from engine.session import Session
 
 _FIRST, _LARGEST = 2, 65_536
@@ -58,7 +58,7 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
     not even the smallest fits.
     """
     began, sample = time.monotonic(), _sample(session)
-    peak, before, tried = Peak(session.device.torch_device), resident(), list[SizeTried]()
+    peak, before, tried = Peak(session.device.torch_device), memory.resident(), list[SizeTried]()
     size, why, samples = _FIRST, "", session.train_data.samples
     while not why:
         measured = _measure(session, sample, size, peak)
@@ -94,7 +94,7 @@ def foreseen(before: int, peaks: list[int]) -> int:
 
 def _short(size: int, peak: int) -> str:
     """Why a size with such a peak is not tried; empty where there is room."""
-    needed, free = peak - resident(), memory.free()
+    needed, free = peak - memory.resident(), memory.free()
     if needed <= _SHARE * free:
         return ""
     gib = 2**30
@@ -141,8 +141,7 @@ def _measure(session: Session, sample: Batch, size: int, peak: Peak) -> SizeTrie
         speed = size / median(seconds)
         return SizeTried(size=size, samples_per_second=speed, memory=peak.bytes)
     session.reopen_data()
-    for parameter in session.trainable:
-        parameter.grad = None
+    session.drop_gradients()
     session.device.free_cached()
     return None
 

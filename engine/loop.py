@@ -226,8 +226,7 @@ def _update_weights(session: Session, grad_scale: float) -> None:
         scaler.update()
     else:
         session.optimizer.step()
-    for parameter in session.trainable:
-        parameter.grad = None
+    session.drop_gradients()
     if session.average:
         session.average.update()
 

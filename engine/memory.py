@@ -39,16 +39,30 @@ _before = 0
 def begin_counting() -> None:
     """What this process takes from now on is the run's: its model is about to be built."""
     global _before
-    _before = psutil.Process().memory_info().rss
+    _before = resident()
 
 
 def grown() -> int | None:
     """By how many bytes the process was larger at its largest than at `begin_counting`.
 
-    None where the system does not tell (Linux does, as VmHWM).
+    None where the system does not tell.
+    """
+    most = high_water()
+    return None if most is None else max(0, most - _before)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def high_water() -> int | None:
+    """Bytes that this process had resident at most; None where the system does not tell.
+
+    Linux does, as VmHWM.
     """
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
-                return max(0, int(line.split()[1]) * 1024 - _before)
+                return int(line.split()[1]) * 1024
     return None

@@ -5,10 +5,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import torch
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from engine import memory
+
+_CLEAR = Path("/proc/self/clear_refs")
 _HIGH_WATER = "5"
 """What makes Linux forget the peak: proc(5), /proc/pid/clear_refs."""
 
@@ -38,13 +39,7 @@ class Peak:
             return torch.cuda.max_memory_allocated(self._device)
         if self._device.type == "mps":
             return torch.mps.driver_allocated_memory()
-        with suppress(OSError, StopIteration):
-            lines = _STATUS.read_text().splitlines()
-            return 1024 * int(next(x for x in lines if x.startswith("VmHWM")).split()[1])
+        if (most := memory.high_water()) is not None:
+            return most
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else 1024 * most
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory now."""
-    return int(psutil.Process().memory_info().rss)

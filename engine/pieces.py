@@ -15,8 +15,7 @@ def cut(session: Session, error: Exception) -> MicroBatchHalved:
         session.compiled.begin_anew()
     if session.pieces_of(size) == before:
         raise error
-    for parameter in session.trainable:
-        parameter.grad = None
+    session.drop_gradients()
     session.device.free_cached()
     return MicroBatchHalved(step=p.step, pieces=p.pieces, samples=-(-size // p.pieces))
 

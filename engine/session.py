@@ -212,6 +212,11 @@ class Session:
             inputs = self._normalise(self.device.send(inputs))
         return self.device.send_all(inputs)
 
+    def drop_gradients(self) -> None:
+        """Give back the memory of those that there are."""
+        for parameter in self.trainable:
+            parameter.grad = None
+
     def reopen_data(self) -> None:
         """Read on from where `progress` is: it was moved, or what is read has changed."""
         self._batches = self.train_prefix.reading = None

@@ -17,7 +17,6 @@ from torch import Tensor
 from engine import running
 from engine.contract.events import Event
 from engine.contract.speed import SpeedMeasured, Timed
-from engine.contract.text import plain
 from engine.data.batch import Inputs, in_parts
 from engine.device import precisions
 from engine.oom import is_out_of_memory
@@ -112,7 +111,7 @@ def compile_ahead(session: Session, tell: Callable[[str], None]) -> Iterator[Eve
             gain = uncompiled / passes.quickest(way)
     except Exception as error:  # the backward pass may be compiled only when it is first run
         if not is_out_of_memory(error):  # with that, the loop knows what to do
-            made.failure = f"{type(error).__name__}: {plain(error, 160)}"
+            made.fail(error)
         gain = None
     finally:
         session.compiled = made
@@ -152,8 +151,7 @@ class _Passes:
             device.wait()
             return time.perf_counter() - began
         finally:
-            for parameter in session.trainable:
-                parameter.grad = None
+            session.drop_gradients()
 
     def quickest(self, way: Timed) -> float:
         """Of two; a first one chooses kernels."""

@@ -175,7 +175,7 @@ def test_it_ends_before_the_computers_memory_does(
 ) -> None:
     peaks = iter([1000, 1100, 1300, 1700])
     monkeypatch.setattr(batch_sizes.Peak, "bytes", property(lambda _: next(peaks)))
-    monkeypatch.setattr(batch_sizes, "resident", lambda: 900)
+    monkeypatch.setattr(memory, "resident", lambda: 900)
     monkeypatch.setattr(memory, "free", lambda: 1500)  # 8 needs 400 more, 16 needs 800
     *tried, found = find_batch(hungry(tmp_path, 99)[0])
     assert [x.memory for x in tried if isinstance(x, SizeTried)] == [1000, 1100, 1300]
