@@ -7,6 +7,7 @@ that repeats another one measures nothing, nor does one that is resumed.
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace as replaced
 from itertools import product
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from engine import running
 from engine.contract.events import Event
 from engine.contract.speed import SpeedMeasured, Timed
-from engine.data.batch import Inputs, in_parts
+from engine.data.batch import Batch, Inputs, in_parts
 from engine.device import precisions
 from engine.oom import is_out_of_memory
 from engine.prefix import using as prefix
@@ -53,29 +54,21 @@ def measure(
     steps = _passes(session) * len(session.train_data)
     if known or not session.at_start or session.script or steps < _FEWEST_STEPS:
         return None
-    usual, compiled = _now(session), session.compiled
+    usual = _now(session)
     if len(list(_others(session, usual, quick=True))) == 0:
         return None
     tell("measuring what is fastest here")
     batch = next((b for b in session.train_data.epoch(1) if len(b) > 1), None)
     try:
-        if batch is None:
-            return None
-        session.pending.add_skipped(batch.skipped)
-        count = session.pieces_of(len(batch))
-        passes = _Passes(session, *in_parts(batch.inputs, batch.targets, count)[0])
-        session.compiled = None
-        with untouched(session.module, session.device):
+        with _aside(session):
+            if batch is None:
+                return None
+            passes = _Passes.of(session, batch)
             told = _race(passes, lambda quick: [usual, *_others(session, usual, quick)], steps)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         told = None  # the loop knows what to do
-    finally:
-        session.compiled = compiled
-        session.reopen_data()
-        session.device.free_cached()
-        session.pending.restart_clock()
     _use(session, told.tried[told.chosen] if told else usual)
     return told
 
@@ -99,13 +92,10 @@ def compile_ahead(session: Session, tell: Callable[[str], None]) -> Iterator[Eve
     size, way = session.config.data.batch_size, _now(session)
     whole = (b for b in session.train_data.epoch(session.progress.epoch) if len(b) == size)
     try:
-        if (batch := next(whole, None)) is None:
-            return
-        session.pending.add_skipped(batch.skipped)
-        count = session.pieces_of(size)
-        passes = _Passes(session, *in_parts(batch.inputs, batch.targets, count)[0])
-        with untouched(session.module, session.device):
-            session.compiled = None
+        with _aside(session):
+            if (batch := next(whole, None)) is None:
+                return
+            passes = _Passes.of(session, batch)
             uncompiled = passes.quickest(way)
             session.compiled = made
             gain = uncompiled / passes.quickest(way)
@@ -113,12 +103,21 @@ def compile_ahead(session: Session, tell: Callable[[str], None]) -> Iterator[Eve
         if not is_out_of_memory(error):  # with that, the loop knows what to do
             made.fail(error)
         gain = None
+    yield from running.compiled(session, gain)
+
+
+@contextmanager
+def _aside(session: Session) -> Iterator[None]:
+    """Passes within go uncompiled, and leave no trace in the session."""
+    compiled, session.compiled = session.compiled, None
+    try:
+        with untouched(session.module, session.device):
+            yield
     finally:
-        session.compiled = made
+        session.compiled = compiled
         session.reopen_data()
         session.device.free_cached()
         session.pending.restart_clock()
-    yield from running.compiled(session, gain)
 
 
 class _Passes:
@@ -126,6 +125,13 @@ class _Passes:
 
     def __init__(self, session: Session, inputs: Inputs, targets: Tensor) -> None:
         self._session, self._inputs, self._targets = session, inputs, targets
+
+    @classmethod
+    def of(cls, session: Session, batch: Batch) -> "_Passes":
+        """Over what of a batch goes through the model at once."""
+        session.pending.add_skipped(batch.skipped)
+        count = session.pieces_of(len(batch))
+        return cls(session, *in_parts(batch.inputs, batch.targets, count)[0])
 
     def __len__(self) -> int:
         """Samples in each."""

@@ -1,7 +1,6 @@
 """A process that has torch, and its client: questions and answers, one after the other."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -10,13 +9,10 @@ import msgspec
 
 from engine.contract.errors import UserError
 from engine.contract.inspection import Answer, Question
-from engine.contract.text import plain
-from engine.runs import environment
-from engine.runs.complaints import last_line
+from engine.runs.child import Child, start
 
 T = TypeVar("T")
 
-_LONGEST_ANSWER = 64 * 1024 * 1024
 Tell = Callable[[str], None]
 
 
@@ -28,8 +24,7 @@ class Helper:
 
     def __init__(self, module: str) -> None:
         self._module = module
-        self._process: asyncio.subprocess.Process | None = None
-        self._complaints: asyncio.Task[str] | None = None
+        self._child: Child | None = None
         self._turn = asyncio.Lock()
         self._asked = 0
 
@@ -56,51 +51,36 @@ class Helper:
                 if answer := await self._answer(line, tell):
                     break
             else:
-                raise UserError(f"The helper process died{await self._last_words()}.")
+                words = await self._child.last_words() if self._child else ""
+                raise UserError(f"The helper process died{words}.")
         if isinstance(answer.result, msgspec.UnsetType):
             raise UserError(answer.error)
         return msgspec.json.decode(answer.result, type=kind)
 
     async def close(self) -> None:
         """End the process, whatever it is at."""
-        process, self._process = self._process, None
-        if process is not None:
+        child, self._child = self._child, None
+        if child is not None:
             with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+                child.process.kill()
+            await child.process.wait()
 
     async def _answer(self, line: bytes, tell: Tell) -> Answer | None:
         """The answer to the newest question; None where the process died over it."""
-        process = await self._running()
-        assert process.stdin
-        assert process.stdout
+        child = await self._running()
         with suppress(ConnectionError):
-            process.stdin.write(line)
-            await process.stdin.drain()
-        while said := await process.stdout.readline():
+            child.questions.write(line)
+            await child.questions.drain()
+        while said := await child.answers.readline():
             answer = msgspec.json.decode(said, type=Answer)
             if answer.id == self._asked and not answer.doing:
                 return answer
             if answer.id == self._asked:
                 tell(answer.doing)
-        await process.wait()
+        await child.process.wait()
         return None
 
-    async def _running(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", self._module),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment.for_torch(),
-                limit=_LONGEST_ANSWER,
-                start_new_session=True,
-            )
-            assert self._process.stderr
-            self._complaints = asyncio.create_task(last_line(self._process.stderr))
-        return self._process
-
-    async def _last_words(self) -> str:
-        words = await self._complaints if self._complaints else ""
-        return f": {plain(words, 200)}" if words else ""
+    async def _running(self) -> Child:
+        if self._child is None or self._child.process.returncode is not None:
+            self._child = await start(self._module)
+        return self._child
