@@ -41,8 +41,8 @@ async def _once(inspector: Inspector, folder: str, round_: int) -> None:
     app = FtuiApp(Path(folder, "runs"), inspector=ScriptedInspector())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
-        assert inspector._process
-        helper = psutil.Process(inspector._process.pid)
+        assert inspector._models._child
+        helper = psutil.Process(inspector._models._child.process.pid)
         before, began = helper.memory_info().rss, time.perf_counter()
         model = await inspector.describe(folder, "none", task="causal-lm")
         told = time.perf_counter() - began
