@@ -46,7 +46,7 @@ async def _once(inspector: Inspector, folder: str, round_: int) -> None:
         before, began = helper.memory_info().rss, time.perf_counter()
         model = await inspector.describe(folder, "none", task="causal-lm")
         told = time.perf_counter() - began
-        app.workspace.set_model(model)
+        app.workspace.set_model(model, "none", "causal-lm")
         app.main.action_pane(2)
         while not app.main.query_one(ModulePane).tree_table.modules.by_path.get("model.layers"):
             await pilot.pause()
