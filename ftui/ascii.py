@@ -7,9 +7,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-_KNOWN = str.maketrans(
-    {"…": "~", "—": "-", "–": "-", "×": "x", "█": "#", "▌": "|", "▐": "|", "⭘": "o", "°": " "}
-)
+_KNOWN = str.maketrans("…—–×█■▌▐⭘°", "~--x##||o ")
 
 
 class AsciiOnly(LineFilter):

@@ -33,11 +33,7 @@ def class_lines(overview: Overview, room: int, ascii_only: bool, masks: bool) ->
     for place, (name, (train, val)) in enumerate(zip(names, counts, strict=False), start=-1):
         full, empty = bar_text(train / max(1, most), bar, ascii_only)
         colour = colour_of(place) if masks and place >= 0 else None
-        swatch = (
-            ("# " if ascii_only else "■ ", f"rgb({','.join(map(str, colour))})")
-            if colour
-            else ("  ", "")
-        )
+        swatch = ("■ ", f"rgb({','.join(map(str, colour))})") if colour else ("  ", "")
         figures = f"{train:>{_COUNT},}{val:>{_COUNT},} "
         drawn = [(full, ".accent"), (empty, ".muted")] if place >= 0 else []
         lines.append(Content.assemble(swatch, plain(name, width).ljust(width), figures, *drawn))

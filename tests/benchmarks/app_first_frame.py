@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.terminal import Child
+from tests.benchmarks.terminal import OURS, Child
 from tests.ui.scripted import ScriptedRun
 
 SIZE = (120, 40)
@@ -22,7 +22,6 @@ class Bare(App):
         yield Static("Leave")
 Bare().run()
 """
-OURS = "import sys; sys.argv[0] = 'ftui'; from ftui.cli import main; main()"
 
 
 def first_frame(code: str, arguments: list[str], text: str) -> tuple[float, float]:

@@ -23,9 +23,8 @@ from engine.contract.rules import Rule
 from engine.contract.training_tables import GuardConfig, OptimizerConfig, TrainingConfig
 from engine.runs.journal import event_tail
 from ftui.cli.demo import FOLDER
-from tests.benchmarks.terminal import Child
+from tests.benchmarks.terminal import OURS, Child
 
-OURS = "import sys; sys.argv[0] = 'ftui'; from ftui.cli import main; main()"
 SIZE = (120, 40)
 SECONDS, SETTLE = 12.0, 4.0
 NICE = (0, 10, 19)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from engine.contract import events as e
 from engine.contract.codec import encode
-from tests.benchmarks.terminal import Child
+from tests.benchmarks.terminal import OURS, Child
 from tests.ui.scripted import ScriptedRun
 
 SIZE = (120, 40)
 SECONDS = 10.0
 EVENTS_PER_SECOND = 1000
-OURS = "import sys; sys.argv[0] = 'ftui'; from ftui.cli import main; main()"
 
 
 class Writer:

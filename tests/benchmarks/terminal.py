@@ -15,6 +15,9 @@ import psutil
 
 from tests.benchmarks.peak import peak_memory
 
+OURS = "import sys; sys.argv[0] = 'ftui'; from ftui.cli import main; main()"
+"""The command line as code, which needs no script to be installed."""
+
 
 class Child:
     """A process that believes it has a terminal of `columns` by `rows`."""
