@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.data.batch import Inputs
 from engine.prefix.keys import of_inputs
 
 VARIABLE = "FTUI_CACHE"
@@ -43,6 +44,10 @@ class Shelf:
         self._room = 0
         with suppress(OSError):
             self._room = self._make_room()
+
+    def digest(self, inputs: Inputs) -> str:
+        """What `get` and `put` know a batch by; empty where nothing is kept."""
+        return of_inputs(inputs) if self._folder else ""
 
     def get(self, digest: str) -> dict[str, Tensor] | None:
         """What was kept of the inputs with that digest."""

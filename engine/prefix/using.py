@@ -290,7 +290,7 @@ def _take(
 def _rows(session: "Session", prefix: Prefix, batch: Batch) -> Mapping[str, Tensor]:
     """What is remembered of a batch, from the shelf or computed and put there."""
     assert prefix.cut
-    digest = keys.of_inputs(batch.inputs)
+    digest = prefix.shelf.digest(batch.inputs)
     if known := prefix.shelf.get(digest):
         prefix.reused += len(batch)
         return known
