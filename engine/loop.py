@@ -44,7 +44,7 @@ def train(session: Session) -> Iterator[e.Event | None]:
     if session.handover:
         return
     yield None
-    if session.at_start and session.config.guard.rollbacks:
+    if session.at_start and session.config.guard.rollbacks and session.last_saved[0] is None:
         yield from save(session, "start")  # else there is nothing to go back to in the first epoch
     kept, finished = True, False
     while not finished:

@@ -122,3 +122,16 @@ def test_a_lost_command_that_nothing_is_left_of_is_given_up_in_a_replay_too(tmp_
     run.send(c.SetStages, stages=[])
     met = ended(run)
     assert {"a lost command given up", "compared with a calm run", "compared with a replay"} <= met
+
+
+def test_what_was_obeyed_between_the_start_and_the_first_step_is_taken_back_in_a_replay_too(
+    tmp_path: Path,
+) -> None:
+    """While what is frozen is computed: the start is saved by then, and lacks the rate."""
+    run = Schedule(tmp_path, trainable=HEAD)
+    for _ in range(2):
+        run.advance()
+    run.send(c.SetLearningRate, lr=0.1)
+    run.reach(1)
+    run.send(c.Rewind, step=0)
+    assert {"rewound by 1 steps", "compared with a replay"} <= ended(run)
