@@ -63,16 +63,17 @@ def train(session: Session) -> Iterator[e.Event | None]:
 
 
 def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bool]:
-    """A step or the end of an epoch, and the boundary behind it.
+    """A stage that begins, a batch for the cache, a step or the end of an epoch, and the boundary
+    behind it.
 
     Returns whether the newest epoch that has ended is saved; `kept` is whether the one before was.
     """
     p = session.progress
-    begun = p.stages_begun
-    yield from stages.begin_due(session)
-    if p.batch == len(session.train_data):
+    if stages.is_due(p):
+        yield from stages.begin_next(session)
+    elif p.batch == len(session.train_data):
         kept = yield from _end_epoch(session)
-    elif (yield from _prefix_ready(session, at_once=p.stages_begun > begun)):
+    elif (yield from prefix.ready(session)):
         if p.batch == 0:
             yield e.EpochStarted(epoch=p.epoch, step=p.step)
         yield from _step(session)
@@ -80,18 +81,6 @@ def _advance(session: Session, kept: bool) -> Generator[e.Event | None, None, bo
     if not (session.done or session.handover):
         yield None
     return kept
-
-
-def _prefix_ready(session: Session, at_once: bool) -> Generator[e.Event, None, bool]:
-    """Whether a step can be made: what it goes on from is remembered, or need not be.
-
-    There is a boundary behind each batch that is computed for it. None where a stage has begun,
-    `at_once`: commands that come before a step are repeated before the stages of that step.
-    """
-    while not (yield from prefix.ready(session)):
-        if not at_once or session.stopping:
-            return False
-    return True
 
 
 def _step(session: Session) -> Iterator[e.Event]:
@@ -247,6 +236,7 @@ def _training_started(session: Session) -> e.TrainingStarted:
         options=dict(p.options),
         ahead=p.ahead,
         rewinds=p.rewinds,
+        configs=p.configs,
     )
 
 

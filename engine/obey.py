@@ -31,7 +31,9 @@ def obey(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
         return
     if isinstance(command, c.Steering):
         yield from _give_up_overtaken(session, obeyed)
-    yield e.CommandApplied(step=obeyed.step, epoch=obeyed.epoch, command=command)
+    yield e.CommandApplied(
+        step=obeyed.step, epoch=obeyed.epoch, stages_begun=obeyed.stages_begun, command=command
+    )
 
 
 def redo(session: Session) -> Iterator[e.Event]:
@@ -47,10 +49,10 @@ def _follow_script(session: Session) -> Iterator[e.Event]:
             continue
         line = session.script.popleft()
         if line.command:
-            yield from _once_more(session, line.command, line.step)
+            yield from _once_more(session, line.command, line.key.step)
         elif line.config:
             yield snapshot.save(session, "fork")
-            session.handover = line.config
+            session.handover = line
             return
         else:
             session.progress.be_patient_anew(session.config.early_stopping)
@@ -138,7 +140,7 @@ def _effects(session: Session, command: c.AnyCommand) -> Iterator[e.Event]:
         case c.SetStages(stages=to_come):
             stages.check(p.rules, to_come, session.info)
             p.stages = list(to_come)
-            p.count_stages_from(*p.position)
+            p.count_stages_from(p.step, p.epoch)
             p.steering.append(command.id)
             yield session.plan_changed(change=c.describe(command))
             for warning in stages.never_begin(session):

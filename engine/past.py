@@ -17,23 +17,23 @@ from engine.contract.commands import (
 from engine.contract.config import Config
 from engine.contract.order import Phase, next_phase
 from engine.contract.speed import Speed
-from engine.progress import Progress
+from engine.progress import Position, Progress
 from engine.runs.journal import event_tail
 
 _SPEED = ("training.device", "training.precision", "training.channels_last")
 
 
 class Obeyed(NamedTuple):
-    """A command that was applied, and where: after `step`, in or about to begin `epoch`."""
+    """A command that was applied, and where."""
 
     step: int
     epoch: int
+    stages_begun: int
     command: AnyCommand
 
     @property
-    def position(self) -> tuple[int, int]:
-        """As `Progress.position`."""
-        return self.step, self.epoch
+    def position(self) -> Position:
+        return self.step, self.epoch, self.stages_begun
 
 
 @dataclass
@@ -71,12 +71,12 @@ class Past:
             case e.CommandApplied(command=command):
                 self.answered.add(command.id)
                 if isinstance(command, Steering):
-                    obeyed = Obeyed(event.step, event.epoch, command)
+                    obeyed = Obeyed(event.step, event.epoch, event.stages_begun, command)
                     void = overtaken(self.steering, obeyed)
                     self.steering = [item for item in self.steering if item not in void]
                     self.steering.append(obeyed)
             case e.Rewound():
-                back_to = event.step, event.epoch
+                back_to = event.step, event.epoch, event.stages_begun
                 self.steering = [item for item in self.steering if item.position < back_to]
             case e.CommandRejected(command=command):
                 self.answered.add(command.id)

@@ -18,7 +18,7 @@ from engine.contract.events import (
 from engine.data import Feeding, most_workers
 from engine.device import Device
 from engine.past import Past
-from engine.script import Script
+from engine.script import Line, Script
 from engine.session import Session
 
 Tell = Callable[[Event], None]
@@ -36,8 +36,10 @@ def prepare(
     tell: Tell,
     close_fds: Sequence[int],
     script: Script | None = None,
+    taken: Line | None = None,
 ) -> Session:
-    """Index the data, load the model, restore the checkpoint; `tell` hears of each stage.
+    """Index the data, load the model, restore the checkpoint; `tell` hears of each stage, and
+    `taken` is as for `restore.begin`.
 
     Raises `UserError` for whatever the user can mend.
     """
@@ -91,7 +93,7 @@ def prepare(
         name_of=index.name_of,
         told=[*past.skipped, *(file.path for file in index.skipped)],
     )
-    for warning in restore.begin(session, past, saved, script):
+    for warning in restore.begin(session, past, saved, script, taken):
         tell(Warned(message=warning))
     if measured := speed.measure(session, known=past.speed is not None, tell=stage):
         tell(measured)

@@ -6,6 +6,10 @@ from engine.contract.rules import Rule, Stage
 from engine.contract.tasks import falls
 from engine.contract.training_tables import EarlyStoppingConfig
 
+Position = tuple[int, int, int]
+"""Between steps: steps taken, the epoch under way or about to begin, which behind an evaluation is
+the next one, and stages begun."""
+
 
 class Progress(Struct):
     """Every variable of the loop that must survive, in one place; torch is not needed to read it.
@@ -34,9 +38,6 @@ class Progress(Struct):
     reinitialised: list[str] = []
     """Paths of the modules that the plan has given new weights; they get them once."""
 
-    fork_of: str = ""
-    """Folder of the run that this one, as a fork, has taken over from with its own config."""
-
     measured: bool = False
     """Whether Auto-RGN has made the first plan, where `training.auto_rgn` asks for it."""
 
@@ -57,8 +58,10 @@ class Progress(Struct):
     recent: list[float] = []
     """Losses of the last steps, for the guard to tell a spike from."""
 
+    configs: int = 0
+    """How often the run went on with another config."""
     rewinds: int = 0
-    """How often the run went back to a checkpoint."""
+    """How often it went back to a checkpoint."""
     rollbacks: int = 0
     """How many of these were the guard's."""
     rolled_back_to: int | None = None
@@ -67,9 +70,9 @@ class Progress(Struct):
     """Into how many each batch is cut so that it fits in memory."""
 
     @property
-    def position(self) -> tuple[int, int]:
-        """Where between steps the run is; behind an evaluation the epoch is the next one."""
-        return self.step, self.epoch
+    def position(self) -> Position:
+        """Where between steps the run is."""
+        return self.step, self.epoch, self.stages_begun
 
     def judge(self, value: float | None, config: EarlyStoppingConfig) -> bool:
         """Take in the metric of an epoch; whether it is the best so far. None is never better."""
@@ -103,7 +106,7 @@ class Progress(Struct):
                 setattr(self, name, getattr(saved, name))
 
 
-_LEARNT_FOR_GOOD = ("rewinds", "rollbacks", "rolled_back_to", "pieces")
+_LEARNT_FOR_GOOD = ("configs", "rewinds", "rollbacks", "rolled_back_to", "pieces")
 
 
 def _better(value: float | None, best: float | None, config: EarlyStoppingConfig) -> bool:

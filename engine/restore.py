@@ -12,7 +12,7 @@ from engine.contract.config import Config
 from engine.contract.tree import ModelInfo
 from engine.past import Past, same
 from engine.progress import Progress
-from engine.script import Script
+from engine.script import Line, Script
 from engine.session import Session
 
 
@@ -25,14 +25,21 @@ def progress(config: Config, info: ModelInfo, saved: Checkpoint | None) -> Progr
 
 
 def begin(
-    session: Session, past: Past, saved: Checkpoint | None, script: Script | None = None
+    session: Session,
+    past: Past,
+    saved: Checkpoint | None,
+    script: Script | None = None,
+    taken: Line | None = None,
 ) -> list[str]:
     """Seed, restore, put the plan into force, and note which commands are to be repeated.
 
-    What was changed in the config since the checkpoint wins over the checkpoint. Returns warnings,
-    in sentences. Raises `UserError` where checkpoint, model and plan don't go together.
+    `taken` is the line of the script that the session begins at, with that line's config. What was
+    changed in the config since the checkpoint wins over the checkpoint. Returns warnings, in
+    sentences. Raises `UserError` where checkpoint, model and plan don't go together.
     """
     p = session.progress
+    if saved and (taken or saved.manifest.config != session.asked):
+        p.configs += 1
     session.redo = deque(past.to_redo(p))
     session.found = saved if saved and saved.told_as not in past.checkpoints else None
     session.script = deque(script.still_to_come(p) if script else [])
@@ -44,9 +51,8 @@ def begin(
         stages.check(p.rules, p.stages, session.info)
         session.set_plan(p.rules)
         return [*session.left_out(), *stages.never_begin(session)]
-    forked_here = script.fork_at(p) if script else ""
-    if forked_here not in ("", p.fork_of):
-        p.fork_of = forked_here
+    forks = bool(taken and taken.fork)
+    if forks:
         _begin_as_asked(session)
     if script and not script.replay and not checkpoint.has_best(session.folder):
         p.best = None  # it came after the fork, or its parent has given it up
@@ -55,7 +61,7 @@ def begin(
         session.frozen_as = []
         session.last_saved = saved, msgspec.json.encode(p)  # nothing is new until something is
     asked = session.config.early_stopping
-    ended_here = bool(forked_here) or past.finished_at == p.step
+    ended_here = forks or past.finished_at == p.step
     if ended_here and p.be_patient_anew(asked) and not session.done:
         warnings.append(
             f"Early stopping had ended the run after epoch {p.epoch - 1}; it goes on to epoch "

@@ -54,7 +54,7 @@ def _go_back(
     session: Session, saved: Checkpoint, reason: str, by_guard: bool = False
 ) -> Iterator[e.Event]:
     p = session.progress
-    before, (from_step, from_epoch) = copy(p), p.position
+    before = copy(p)
     p.go_back_to(saved.manifest.progress)
     p.rewinds += 1
     session.redo.clear()
@@ -68,8 +68,10 @@ def _go_back(
     yield e.Rewound(
         step=p.step,
         epoch=p.epoch,
-        from_step=from_step,
-        from_epoch=from_epoch,
+        stages_begun=p.stages_begun,
+        from_step=before.step,
+        from_epoch=before.epoch,
+        from_stages_begun=before.stages_begun,
         lr=p.base_lr,
         options=dict(p.options),
         reason=reason,

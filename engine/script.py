@@ -9,6 +9,7 @@ config that the fork is to go on with; a replay's with a stop where the other ru
 from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -20,32 +21,35 @@ from engine.contract.errors import UserError
 from engine.contract.speed import Speed
 from engine.contract.text import plain
 from engine.past import Past, speed_of
-from engine.progress import Progress
+from engine.progress import Position, Progress
 from engine.runs.journal import event_tail
 
 FILE = "script.json"
 COMPARED_WITH = "replayed"
 """In a replay's folder: the weights that it should come to."""
 
-Key = tuple[int, int, int]
-"""A place in the course of a run: rewinds so far, step, epoch under way or about to begin."""
 
+class Key(NamedTuple):
+    """A place in the course of a run; along it, keys only grow."""
 
-class Line(Struct, frozen=True, omit_defaults=True):
-    """A command to be obeyed at a place, a config that is in force from there, or neither: there
-    the run was finished and went on, with early stopping patient anew."""
-
+    configs: int
+    """How often the run went on with another config so far."""
     rewinds: int
     step: int
     epoch: int
+    """Under way or about to begin."""
+    stages_begun: int
+
+
+class Line(Struct, frozen=True, omit_defaults=True):
+    """A command to be obeyed at a place, a config that the run goes on with from there, or neither:
+    there it was finished and went on, with early stopping patient anew."""
+
+    key: Key
     command: c.AnyCommand | None = None
     config: Config | None = None
-    fork: str = ""
-    """Where a fork begins with `config`, which then says all: the folder of its parent."""
-
-    @property
-    def key(self) -> Key:
-        return self.rewinds, self.step, self.epoch
+    fork: bool = False
+    """Whether a fork begins with `config`, which then says all."""
 
 
 class Script(Struct, frozen=True, kw_only=True):
@@ -66,34 +70,25 @@ class Script(Struct, frozen=True, kw_only=True):
     lines: list[Line]
     """In the order of their places."""
 
-    def config_at(self, p: Progress | None) -> Config | None:
-        """The config in force at a place, and at the start without one; None behind the last that
-        the script knows of, where `config.toml` has it."""
-        key = key_of(p) if p else (0, 0, 1)
-        configs = [line for line in self.lines if line.config]
-        if not configs or key >= configs[-1].key:
-            return None
-        return next((x.config for x in reversed(configs) if x.key <= key), self.config)
-
-    def fork_at(self, p: Progress) -> str:
-        """Of which run a fork begins at a place; empty where none does."""
-        key = key_of(p)
-        return next((x.fork for x in reversed(self.lines) if x.fork and x.key == key), "")
+    def config_after(self, changes: int) -> Config | None:
+        """The config in force after so many changes of it; None for the last that the script knows
+        of and whatever comes later, where `config.toml` has it."""
+        known = [self.config, *(line.config for line in self.lines if line.config)]
+        return known[changes] if changes < len(known) - 1 else None
 
     def still_to_come(self, p: Progress) -> list[Line]:
         """What is to be repeated from `p` on."""
-        key = key_of(p)
+        key, done = key_of(p), set(p.steering)
         return [
             line
             for line in self.lines
-            if (line.key > key if line.config else line.key >= key)
-            and not (line.command and line.command.id in p.steering)
+            if line.key >= key and not (line.command and line.command.id in done)
         ]
 
 
 def key_of(p: Progress) -> Key:
     """Where a run is."""
-    return p.rewinds, p.step, p.epoch
+    return Key(p.configs, p.rewinds, *p.position)
 
 
 def load(folder: Path) -> Script | None:
@@ -117,13 +112,12 @@ def save(folder: Path, script: Script) -> None:
 def of_fork(folder: Path, step: int, epoch: int, config: Config) -> Script:
     """The past of the run in `folder` up to `step`, going on with `config`.
 
-    `epoch` is the one under way there, or about to begin. Raises `UserError` where the journal
-    can't tell.
+    `epoch` is the one under way there, or about to begin; what was decided there is in `config`.
+    Raises `UserError` where the journal can't tell.
     """
     told = _Telling(folder)
-    end = told.rewinds_before(step), step, epoch
-    begins = Line(*end, config=config, fork=str(folder))
-    lines = [*(x for x in told.lines() if x.key <= end), begins]
+    end = Key(*told.for_good(step), step, epoch, 0)
+    lines = [*(x for x in told.lines() if x.key < end), Line(end, config=config, fork=True)]
     return told.script(step, lines, replay=False)
 
 
@@ -138,9 +132,10 @@ def of_replay(folder: Path, end: Progress) -> Script:
     lines = [
         line
         for line in told.lines()
-        if line.key <= key and not (line.key == key and _steers_after(line.command, end))
+        if line.key < key
+        or (line.key == key and not line.config and not _steers_after(line.command, end))
     ]
-    lines.append(Line(*key, command=c.Stop()))
+    lines.append(Line(key, command=c.Stop()))
     return told.script(end.step, lines, replay=True)
 
 
@@ -167,27 +162,32 @@ class _Telling:
         self._past = Past()
         self._kept: set[str] = set()
         self._told_at: dict[str, int] = {}
-        self._rewinds: int | None = None
-        self._targets: list[tuple[int, int]] = []
-        """Rewinds before each return, and the step that it went to."""
-        self._saved: dict[int, tuple[int, int]] = {0: (1, 0)}
-        """Epoch of the newest checkpoint at each step, and its place in the journal."""
-        self._config_at = 0
-        """The place in the journal of the newest config."""
+        self._configs = self._rewinds = 0
+        self._began = False
+        self._resumed: tuple[int, Position, Config] | None = None
+        """Place in the journal of the newest resume, where it went on from, and its config."""
+        self._finished = False
+        """Whether the run had been finished there."""
+        self._changes: list[tuple[Key, int, Line]] = []
+        """As `_own`, the changes of the config that a later worker has not undone: one that died
+        before it saved anything has changed nothing."""
+        self._eras: list[tuple[int, int, int]] = []
+        """From which step on steps were taken with so many changes of the config and rewinds."""
+        self._saved: dict[int, tuple[Position, int]] = {0: ((0, 1, 0), 0)}
+        """Of the newest checkpoint at each step where it is, and its place in the journal."""
         for number, event in enumerate(_events(folder)):
             self._take(number, event)
         self._keep()
 
     def lines(self) -> list[Line]:
-        own = sorted(self._own, key=lambda item: item[:2])
-        return [*self._before, *(line for _, _, line in own)]
+        own = sorted([*self._own, *self._changes], key=lambda item: item[:2])
+        return sorted([*self._before, *(line for *_, line in own)], key=lambda line: line.key)
 
-    def rewinds_before(self, step: int) -> int:
-        """Rewinds before `step` was taken for good."""
-        found = self._targets[0][0] if self._targets else self._rewinds or 0
-        for before, target in self._targets:
-            found = before + 1 if step > target else found
-        return found
+    def for_good(self, step: int) -> tuple[int, int]:
+        """Changes of the config, and rewinds, before `step` was taken for good."""
+        eras = [era for era in self._eras[1:] if era[0] < step]
+        _, configs, rewinds = (self._eras[:1] + eras)[-1] if self._eras else (0, 0, 0)
+        return configs, rewinds
 
     def script(self, step: int, lines: Sequence[Line], replay: bool) -> Script:
         if self.config is None:
@@ -206,38 +206,65 @@ class _Telling:
         match event:
             case e.RunStarted(config=config):
                 self.config = self.config or config
-            case e.RunResumed(config=config):
-                self._resumed(number, event)
+            case e.RunResumed():
+                self._resume(number, event)
             case e.TrainingStarted(threads=threads):
                 self.threads = self.threads or threads
                 self.speed = self.speed or speed_of(event)
-                self._check(event)
+                self._start(event)
             case e.CommandApplied(command=command):
                 self._told_at[command.id] = number
-            case e.CheckpointSaved(step=step, epoch=epoch, reason=reason):
-                self._saved[step] = epoch, number
-                if reason in ("start", "command", "stop", "found"):  # a rewind may go there
-                    self._add(number, step, epoch, command=c.Checkpoint())
+            case e.CheckpointSaved(step=step, reason=reason):
+                position = step, event.epoch, event.stages_begun
+                self._saved[step] = position, number
+                rewound_to = reason in ("start", "command", "stop", "found")  # maybe, later
+                if rewound_to and not self._repeats(position):
+                    self._add(number, position, command=c.Checkpoint())
             case e.Rewound():
-                self._keep(until=(event.from_step, event.from_epoch))
-                if not event.by_guard:  # the guard sees it again by itself
-                    back = c.Rewind(event.step)
-                    self._add(number, event.from_step, event.from_epoch, command=back)
-                self._targets.append((self._rewinds or 0, event.step))
-                self._rewinds = (self._rewinds or 0) + 1
+                position = event.from_step, event.from_epoch, event.from_stages_begun
+                self._keep(until=position)
+                if not (event.by_guard or self._repeats(position)):  # the guard sees it again
+                    self._add(number, position, command=c.Rewind(event.step))
+                self._rewinds += 1
+                self._eras.append((event.step, self._configs, self._rewinds))
         self._past.apply(event)
 
-    def _resumed(self, number: int, event: e.RunResumed) -> None:
+    def _resume(self, number: int, event: e.RunResumed) -> None:
+        """What a worker goes on with counts once it has begun."""
         self.config = self.config or event.config
-        epoch, saved_at = self._saved.get(event.from_step, (1, number))
+        position, saved_at = self._saved.get(event.from_step, ((event.from_step, 1, 0), number))
         if self._past.config not in (None, event.config):
-            self._keep((event.from_step, epoch), before=saved_at)
-            self._add(number, event.from_step, epoch, config=event.config)
-            self._config_at = number
-        if self._past.finished_at == event.from_step:
-            self._add(number, event.from_step, epoch)
+            self._keep(position, before=saved_at)
+        self._resumed = number, position, event.config
+        self._finished = self._past.finished_at == event.from_step
 
-    def _keep(self, until: tuple[int, int] | None = None, before: float = inf) -> None:
+    def _start(self, event: e.TrainingStarted) -> None:
+        if self._began and event.rewinds != self._rewinds:
+            raise UserError(
+                f"{plain(self._folder.name)}: its worker died in the middle of a rewind, so its "
+                "journal does not tell all; it can't be repeated."
+            )
+        self._began, self._rewinds, self._configs = True, event.rewinds, event.configs
+        self._eras.append((event.step, event.configs, event.rewinds))
+        if self._resumed is None:
+            return
+        number, position, config = self._resumed
+        if event.configs == 0:  # whoever died before it saved anything has begun nothing
+            self.config = config
+        own = event.configs - sum(line.config is not None for line in self._before)
+        del self._changes[max(0, own) :]
+        if own > 0 and [line.config for *_, line in self._changes[own - 1 :]] != [config]:
+            key = Key(event.configs - 1, event.rewinds, *position)
+            self._changes[own - 1 :] = [(key, number, Line(key, config=config))]
+        if self._finished:
+            self._add(number, position)
+
+    def _repeats(self, position: Position) -> bool:
+        """Whether the run itself repeats another one there."""
+        here = Key(self._configs, self._rewinds, *position)
+        return bool(self._before) and here <= self._before[-1].key
+
+    def _keep(self, until: Position | None = None, before: float = inf) -> None:
         """What `Past` holds now, up to a place, did happen, and nothing to come makes it void.
 
         Only what was told `before` a place in the journal, that of a checkpoint: what this one
@@ -248,27 +275,11 @@ class _Telling:
             in_time = (until is None or item.position <= until) and told_at < before
             if item.command.id not in self._kept and in_time:
                 self._kept.add(item.command.id)
-                number = max(told_at, self._config_at)
-                self._add(number, item.step, item.epoch, command=item.command)
+                self._add(told_at, item.position, command=item.command)
 
-    def _add(
-        self,
-        number: int,
-        step: int,
-        epoch: int,
-        command: c.AnyCommand | None = None,
-        config: Config | None = None,
-    ) -> None:
-        line = Line(self._rewinds or 0, step, epoch, command, config)
-        self._own.append((line.key, number, line))
-
-    def _check(self, event: e.TrainingStarted) -> None:
-        if self._rewinds not in (None, event.rewinds):
-            raise UserError(
-                f"{plain(self._folder.name)}: its worker died in the middle of a rewind, so its "
-                "journal does not tell all; it can't be repeated."
-            )
-        self._rewinds = event.rewinds
+    def _add(self, number: int, position: Position, command: c.AnyCommand | None = None) -> None:
+        key = Key(self._configs, self._rewinds, *position)
+        self._own.append((key, number, Line(key, command)))
 
 
 def _events(folder: Path) -> Iterator[e.Event]:

@@ -65,8 +65,8 @@ class Session:
     """What the run is still to repeat of another one."""
     found: Checkpoint | None = None
     """The checkpoint that the run goes on from, where the journal does not tell of it yet."""
-    handover: Config | None = None
-    """The config that the run goes on with from here, in another session."""
+    handover: Line | None = None
+    """The run goes on from here with the config of that line, in another session."""
     paused: bool = False
     stopping: str = ""
     """Who wants the run to end at the next step boundary: 'command', 'SIGTERM' or 'SIGINT'."""
@@ -109,7 +109,8 @@ class Session:
     @property
     def at_start(self) -> bool:
         """Whether nothing was trained yet."""
-        return self.progress.position == (0, 1) and self.progress.batch == 0
+        p = self.progress
+        return (p.step, p.epoch, p.batch) == (0, 1, 0)
 
     def pieces_of(self, size: int) -> int:
         """Into how many pieces a batch of `size` pictures is cut; each has two at least, as

@@ -50,6 +50,7 @@ def told(session: Session, saved: Checkpoint, reason: Reason) -> CheckpointSaved
     return CheckpointSaved(
         step=session.progress.step,
         epoch=session.progress.epoch,
+        stages_begun=session.progress.stages_begun,
         path=saved.told_as,
         reason=reason,
         best=saved.manifest.best,

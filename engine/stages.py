@@ -17,22 +17,26 @@ from engine.progress import Progress
 from engine.session import Session
 
 
-def begin_due(session: Session) -> Iterator[e.Event]:
-    """Begin each stage whose time has come; one whose plan would train nothing is passed over."""
+def is_due(p: Progress) -> bool:
+    """Whether it is time for the next stage."""
+    return bool(p.stages) and _due(p.stages[0], p)
+
+
+def begin_next(session: Session) -> Iterator[e.Event]:
+    """Begin the next stage; one whose plan would train nothing is passed over."""
     p = session.progress
-    while p.stages and _due(p.stages[0], p):
-        yield from session.pending.flush()
-        stage, p.stages = p.stages[0], p.stages[1:]
-        p.stages_begun += 1
-        p.count_stages_from(*p.position)
-        try:
-            session.set_plan(plan.with_rules(p.rules, stage.trainable))
-        except UserError as error:
-            yield e.Warned(message=f"Stage {p.stages_begun} is passed over: {error}")
-        else:
-            yield session.plan_changed(change=f"stage {p.stages_begun}")
-            for warning in session.left_out():
-                yield e.Warned(message=warning)
+    yield from session.pending.flush()
+    stage, p.stages = p.stages[0], p.stages[1:]
+    p.stages_begun += 1
+    p.count_stages_from(p.step, p.epoch)
+    try:
+        session.set_plan(plan.with_rules(p.rules, stage.trainable))
+    except UserError as error:
+        yield e.Warned(message=f"Stage {p.stages_begun} is passed over: {error}")
+    else:
+        yield session.plan_changed(change=f"stage {p.stages_begun}")
+        for warning in session.left_out():
+            yield e.Warned(message=warning)
 
 
 def check(rules: Sequence[Rule], stages: Sequence[Stage], model: ModelInfo) -> None:

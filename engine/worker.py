@@ -74,10 +74,13 @@ class Worker:
         """Prepare, train, and end with the event that says how; the exit code."""
         try:
             saved = self._begin(config)
-            while self._train(self._prepare(self._config_at(saved, config), saved)):
+            session = self._prepare(self._config_after(_configs(saved), config), saved)
+            while self._train(session):
                 saved, _ = checkpoint.newest(self.folder)
                 self.before = past.read(self.folder)
-                self._resume(self._config_at(saved, config), _step(saved))
+                asked = self._config_after(_configs(saved) + 1, config)
+                self._resume(asked, _step(saved))
+                session = self._prepare(asked, saved, session.handover)
         except _Stopped:
             self._end(e.RunStopped(step=self._last_step, by=self.stopping))
         except UserError as error:
@@ -138,7 +141,7 @@ class Worker:
         except Exception:  # the failure must count as this life's; it redoes nothing
             self._resume(config, store.state_of(self.folder)[0].step)
             raise
-        config = self._config_at(saved, config)
+        config = self._config_after(_configs(saved), config)
         if self.before.phase == "new" and not saved:
             pid, host = os.getpid(), socket.gethostname()
             self.tell(e.RunStarted(pid=pid, host=host, versions=_versions(), config=config))
@@ -150,10 +153,9 @@ class Worker:
             self.tell(e.Warned(message=warning))
         return saved
 
-    def _config_at(self, saved: checkpoint.Checkpoint | None, config: Config) -> Config:
-        """`config`, or the one that was in force there in the run that this one repeats."""
-        progress = saved.manifest.progress if saved else None
-        return (self.script and self.script.config_at(progress)) or config
+    def _config_after(self, changes: int, config: Config) -> Config:
+        """`config`, or the one that the run that this one repeats had after so many changes."""
+        return (self.script and self.script.config_after(changes)) or config
 
     def _resume(self, config: Config, from_step: int) -> None:
         """Say that the run goes on, and turn down what was sent to the worker before."""
@@ -169,7 +171,12 @@ class Worker:
             else:
                 self.waiting.append(command)
 
-    def _prepare(self, config: Config, saved: checkpoint.Checkpoint | None) -> "Session":
+    def _prepare(
+        self,
+        config: Config,
+        saved: checkpoint.Checkpoint | None,
+        taken: script.Line | None = None,
+    ) -> "Session":
         self._may_raise = True
         with _every(_SECONDS_BETWEEN_LOOKS, self.look):
             self.tell(e.PreparationAdvanced(stage="importing torch"))
@@ -185,6 +192,7 @@ class Worker:
                 self.tell,
                 close_fds=[self.lock_fd],
                 script=self.script,
+                taken=taken,
             )
         self.session, self._may_raise = session, False
         if self.stopping != "command":  # that one is still waiting, and answered in its turn
@@ -286,6 +294,10 @@ class Worker:
 
 def _step(saved: checkpoint.Checkpoint | None) -> int:
     return saved.manifest.progress.step if saved else 0
+
+
+def _configs(saved: checkpoint.Checkpoint | None) -> int:
+    return saved.manifest.progress.configs if saved else 0
 
 
 @contextmanager

@@ -114,6 +114,8 @@ class TrainingStarted(Event, frozen=True):
     """Steps that epochs of this length would have taken so far, beyond those that were taken."""
     rewinds: int = 0
     """How often the run went back to a checkpoint so far."""
+    configs: int = 0
+    """How often it went on with another config so far."""
 
 
 class EpochStarted(Event, frozen=True):
@@ -159,6 +161,7 @@ class CheckpointSaved(Event, frozen=True):
     size: int  # bytes
     epoch: int = 0
     """The epoch under way or about to begin."""
+    stages_begun: int = 0
 
 
 class LearningRateChanged(Event, frozen=True):
@@ -218,6 +221,9 @@ class Rewound(Event, frozen=True):
     by_guard: bool
     ahead: int = 0
     """As `TrainingStarted.ahead`."""
+    stages_begun: int = 0
+    """There."""
+    from_stages_begun: int = 0
 
 
 class MicroBatchHalved(Event, frozen=True):
@@ -278,6 +284,7 @@ class CommandApplied(Event, frozen=True):
     command: AnyCommand
     epoch: int = 0
     """The epoch under way or about to begin: behind an evaluation it is the next one."""
+    stages_begun: int = 0
 
 
 class CommandRejected(Event, frozen=True):

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from engine import checkpoint, script
 from engine.checkpoint import Checkpoint
 from engine.contract import plan, planfile, timeline, toml
@@ -35,6 +37,8 @@ def create_fork(
     _refuse_what_cannot_run(config, asked, state, step)
     past = script.of_fork(parent, step, epoch, config)
     begin = next((x for x in checkpoint.until(parent, step) if _before(x, past)), None)
+    if not begin and len(past.lines) == 1:  # there is nothing to repeat
+        past = replace(past, config=config, lines=[])
     kept = (parent / checkpoint.START).exists()
     if config.regularisation.needs_start and not kept and (begin or step):
         raise UserError(
@@ -109,7 +113,7 @@ def _refuse_what_cannot_run(config: Config, parents: Config, state: RunState, st
 
 def _before(saved: Checkpoint, past: Script) -> bool:
     """Whether a checkpoint is not past where the script ends."""
-    return script.key_of(saved.manifest.progress) <= past.lines[-1].key
+    return script.key_of(saved.manifest.progress)[:-1] <= past.lines[-1].key[:-1]
 
 
 def _create(

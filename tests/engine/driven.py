@@ -13,8 +13,9 @@ from engine.checkpoint import Checkpoint
 from engine.contract import events as e
 from engine.contract.config import Config
 from engine.loop import train
+from engine.script import Line
 from engine.session import Session
-from engine.worker import Worker
+from engine.worker import Worker, _configs
 from tests.engine.sessions import TrainTensors, batches, pictures, session
 
 
@@ -60,7 +61,7 @@ class Driven(Worker):
         A paused run hands it over until it is resumed.
         """
         saved = self._begin(config)
-        session = self._prepare(self._config_at(saved, config), saved)
+        session = self._prepare(self._config_after(_configs(saved), config), saved)
         for event in train(session):
             if event is not None:
                 self.take_in(session, event)
@@ -83,7 +84,9 @@ class Driven(Worker):
         self.waiting += self.inbox.drain(now=True)
         self.obey(session)
 
-    def _prepare(self, config: Config, saved: Checkpoint | None) -> Session:
+    def _prepare(
+        self, config: Config, saved: Checkpoint | None, taken: Line | None = None
+    ) -> Session:
         if self.script and self.before.threads is None:
             self.before.threads, self.before.speed = self.script.threads, self.script.speed
         torch.manual_seed(config.training.seed)
@@ -98,5 +101,6 @@ class Driven(Worker):
             saved=saved,
             tell=self.tell,
             follows=self.script,
+            taken=taken,
         )
         return self.session

@@ -19,8 +19,8 @@ from engine.contract.config import Config
 from engine.contract.rules import Rule, Stage
 from tests.engine.networks import Network, above
 
-Position = tuple[int, int]
-"""Steps done, and the epoch under way or about to begin."""
+Position = tuple[int, int, int]
+"""Steps done, the epoch under way or about to begin, and stages begun."""
 
 
 class Given(NamedTuple):
@@ -112,7 +112,7 @@ class Expected:
     applied: frozenset[str] = frozenset()
     """Ids of the commands that have taken effect, and of those that were given up."""
     given_up: frozenset[str] = frozenset()
-    stage_began: Position = (0, 1)
+    stage_began: Position = (0, 1, 0)
     stage_best: float = math.inf
     stage_stale: int = 0
 
@@ -156,16 +156,17 @@ class Expected:
             case _:
                 return not self._works(self._with(command))
 
-    def begin_stages(self, position: Position, between_epochs: bool) -> list[str]:
-        """Begin those that are due before a step or the end of an epoch; when they were."""
-        begun = []
-        while self.stages and self._due(self.stages[0].after, position, between_epochs):
-            stage, *self.stages = self.stages
-            begun.append(stage.after)
-            self._count_stages_from(position)
-            if self._works((*self.rules, *stage.trainable)):
-                self.rules = (*self.rules, *stage.trainable)
-        return begun
+    def is_due(self, position: Position, between_epochs: bool) -> bool:
+        """Whether a stage must begin before anything else happens."""
+        return bool(self.stages) and self._due(self.stages[0].after, position, between_epochs)
+
+    def begin_stage(self, position: Position) -> str:
+        """Begin the next one; when it was due."""
+        stage, *self.stages = self.stages
+        self._count_stages_from(position)
+        if self._works((*self.rules, *stage.trainable)):
+            self.rules = (*self.rules, *stage.trainable)
+        return stage.after
 
     def judge(self, val_loss: float) -> None:
         """Take in the evaluation of an epoch."""
@@ -248,7 +249,7 @@ class Expected:
         return known and bool(self.anatomy.trainable(rules))
 
     def _due(self, after: str, position: Position, between_epochs: bool) -> bool:
-        step, epoch = position
+        step, epoch, _ = position
         if after.startswith("stalled"):
             return self.stage_stale >= int(after.split()[1])
         count = int(after.split()[0])

@@ -154,6 +154,7 @@ def session(
     saved: checkpoint.Checkpoint | None = None,
     tell: Callable[[e.Event], None] = lambda _: None,
     follows: script.Script | None = None,
+    taken: script.Line | None = None,
 ) -> Session:
     """A session that is ready to train, begun or resumed."""
     asked = asked or config()
@@ -174,7 +175,7 @@ def session(
     )
     past = past or Past()
     past.follow(asked)
-    for warning in restore.begin(made, past, saved, follows):
+    for warning in restore.begin(made, past, saved, follows, taken):
         tell(e.Warned(message=warning))
     return made
 

@@ -188,9 +188,13 @@ class Steered:
             case e.TrainingStarted():
                 self._begin()
             case e.EpochStarted():
-                self._begin_stages(between_epochs=True)
+                assert not self._is_due(between_epochs=True)
+            case e.PlanChanged(change=change) if change.startswith("stage "):
+                self._begin_stage()
+            case e.Warned(message=message) if "is passed over" in message:
+                self._begin_stage()
             case e.Evaluated(reason="epoch", weights="raw"):
-                self._begin_stages(between_epochs=False)
+                assert not self._is_due(between_epochs=False)
                 assert event.loss is not None
                 self.expected.judge(event.loss)
             case e.Rewound():
@@ -224,14 +228,18 @@ class Steered:
         self._watch.take_over()
         self._here = self._watch.session.progress.position
 
-    def _begin_stages(self, between_epochs: bool) -> None:
+    def _is_due(self, between_epochs: bool) -> bool:
         assert self._watch
-        position = self._watch.session.progress.position
-        for after in self.expected.begin_stages(position, between_epochs):
-            self.met(f"a stage begun: {after}")
+        return self.expected.is_due(self._watch.session.progress.position, between_epochs)
+
+    def _begin_stage(self) -> None:
+        assert self._watch
+        p = self._watch.session.progress
+        assert self._is_due(between_epochs=p.batch == 0)
+        self.met(f"a stage begun: {self.expected.begin_stage(p.position)}")
 
     def _stepping(self) -> None:
-        self._begin_stages(between_epochs=False)
+        assert not self._is_due(between_epochs=False)
 
     def _stepped(self, rate: float, moved: set[str]) -> None:
         self._rates[self.expected.step] = rate
@@ -254,7 +262,7 @@ class Steered:
         self.met(f"obeyed {type(command).__name__}")
         if not isinstance(command, c.Steering):
             return
-        given = Given((event.step, event.epoch), command)
+        given = Given((event.step, event.epoch, event.stages_begun), command)
         assert given.position == self._here
         assert not self.expected.refuses(command, event.epoch)
         self.expected.apply(command, given.position)

@@ -17,6 +17,7 @@ from engine.contract.rules import Rule
 from engine.contract.training_tables import (
     CheckpointConfig,
     EarlyStoppingConfig,
+    GuardConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainingConfig,
@@ -107,6 +108,56 @@ def test_a_replay_changes_the_config_before_what_was_lost_is_obeyed_once_more(
     assert theirs
     assert ours
     assert differing(stored(theirs), stored(ours)) == []
+
+
+def rate(lr: float) -> c.SetLearningRate:
+    return c.SetLearningRate(lr, id=str(lr), time=1.0)
+
+
+def lives(folder: Path, *each: tuple[Config, list[c.AnyCommand]]) -> Driven:
+    """A life after the other, each with a config and what it is told at its first boundary."""
+    for wanted, commands in each:
+        driven = Driven(tiny_net, 18, folder)
+        life = driven.life(wanted)
+        next(life)
+        for command in commands:
+            Outbox(folder).append(command)
+        for _ in life:
+            pass
+        driven.close()
+    return driven
+
+
+def test_a_replay_takes_what_was_decided_at_one_place_in_its_order(tmp_path: Path) -> None:
+    """A rate, another in the config, a rate, another in the config: the last one counts."""
+    parent = store.create(asked(tmp_path), tmp_path / "runs")
+    changed = [asked(tmp_path, optimizer=OptimizerConfig(lr=lr)) for lr in (0.07, 0.09)]
+    first = (asked(tmp_path), [rate(0.02), c.Stop(id="a")])
+    last = lives(parent, first, (changed[0], [rate(0.01), c.Stop(id="b")]), (changed[1], []))
+    assert last.session.progress.base_lr == 0.09  # type: ignore[union-attr]
+    (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
+    assert compared.different == []  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_died_before_it_saved_anything_has_changed_no_config(tmp_path: Path) -> None:
+    """Not that of the start, and none behind a checkpoint."""
+    parent = store.create(asked(tmp_path), tmp_path / "runs")
+    one, other = (asked(tmp_path, optimizer=OptimizerConfig(lr=lr)) for lr in (0.02, 0.03))
+    for wanted, until in ((asked(tmp_path), 2), (one, 7), (other, 7), (one, 7), (other, 99)):
+        live(parent, wanted, until)
+    (compared,) = of(e.ReplayCompared, repeated(fork.create_replay(parent, tmp_path)))
+    assert compared.different == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rollbacks", [0, 3])
+def test_a_fork_at_a_place_where_its_parent_was_steered_has_its_own_rate(
+    tmp_path: Path, rollbacks: int
+) -> None:
+    """With a checkpoint of the start, and without."""
+    kept = {"guard": GuardConfig(rollbacks), "checkpoints": CheckpointConfig(keep_last=9)}
+    parent = made(tmp_path, asked(tmp_path, **kept), commands=[((0, 1), rate(0.02))])
+    state = fold(repeated(fork.create_fork(parent, 0, ["optimizer.lr=0.1"], tmp_path)))
+    assert set(state.lr.values.tolist()) == {0.1}
 
 
 FIRST_IS_BEST = EarlyStoppingConfig(min_delta=1e5)

@@ -212,7 +212,7 @@ def test_what_is_begun_anew_behind_the_best_is_not_the_best(tmp_path: Path) -> N
     made = session(tmp_path, config(training=TrainingConfig(epochs=3), early_stopping=judged))
     best = dict[str, torch.Tensor]()
     for event in train(made):
-        if event is None and made.progress.position == (5, 2) and not best:
+        if event is None and made.progress.position[:2] == (5, 2) and not best:
             best = tensors(made.module)
             list(obey(made, c.SetPlan([*ALL, Rule("head", reinit=True)])))
             (saved,) = of(e.CheckpointSaved, list(obey(made, c.Checkpoint())))

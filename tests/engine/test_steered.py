@@ -29,8 +29,11 @@ class Schedule(Steered):
         self.came_by: list[str] = []
         asked = config(
             data=DataConfig(path="pictures", batch_size=4),
-            training=TrainingConfig(epochs=3, threads=1),
-            **{"optimizer": OptimizerConfig(lr=0.05), **tables},
+            **{
+                "training": TrainingConfig(epochs=3, threads=1),
+                "optimizer": OptimizerConfig(lr=0.05),
+                **tables,
+            },
         )
         super().__init__(root, "cnn", asked, self.came_by.append)
 
@@ -135,3 +138,25 @@ def test_what_was_obeyed_between_the_start_and_the_first_step_is_taken_back_in_a
     run.reach(1)
     run.send(c.Rewind, step=0)
     assert {"rewound by 1 steps", "compared with a replay"} <= ended(run)
+
+
+@pytest.mark.parametrize(("cache", "after"), [("auto", "2 steps"), ("off", "3 steps")])
+def test_a_run_that_is_ended_behind_a_stage_goes_on_behind_it(
+    tmp_path: Path, cache: Any, after: str
+) -> None:
+    """Whatever is asked of the worker that goes on comes after the stage, in a replay, too: while
+    the cache is filled anew, and before an evaluation."""
+    run = Schedule(
+        tmp_path,
+        trainable=HEAD,
+        stages=[Stage(after, [Rule("body")])],
+        training=TrainingConfig(epochs=3, threads=1, cache=cache),
+    )
+    while not any(met.startswith("a stage begun") for met in run.came_by):
+        run.advance()
+    run.send(c.Stop)
+    run.advance()
+    run.send(c.Freeze, pattern="body.0")
+    met = ended(run)
+    assert {"obeyed Stop", "obeyed Freeze", "resumed", "compared with a replay"} <= met
+    assert {"compared with a calm run"} <= met
