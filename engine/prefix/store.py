@@ -56,7 +56,7 @@ class Store:
             if column is None:
                 column = self._room((self._samples, *tensor.shape[1:]), tensor.dtype)
             elif longest > column.shape[1:2]:
-                longer = self._room((self._samples, *tensor.shape[1:]), tensor.dtype).zero_()
+                longer = self._room((self._samples, *tensor.shape[1:]), tensor.dtype)
                 longer[:, : column.shape[1]] = column
                 column = longer
             self._columns[name] = column
@@ -72,9 +72,11 @@ class Store:
         return found | {name: _of_length(found[name], length) for name, length in lengths.items()}
 
     def _room(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Zeros. Memory is written to at once: what was only promised would count as free when the
+        next column asks."""
         size = math.prod(shape) * dtype.itemsize
         if size <= _PART * memory.free():
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype).zero_()
         try:
             if size > _PART * shutil.disk_usage(self._folder).free:
                 raise OSError

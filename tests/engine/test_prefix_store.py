@@ -42,3 +42,10 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.prefix.store._PART", 1e-15)
     with pytest.raises(NoRoom, match=r"it takes 0\.0 GiB, which neither memory nor the disk"):
         Store(10, tmp_path).put([1], numbered(1))
+
+
+def test_what_a_column_takes_is_no_longer_free_for_the_next(tmp_path: Path) -> None:
+    before = memory.resident()
+    store = Store(2**20, tmp_path)
+    store.put([1], {"rows": torch.ones(1, 16)})
+    assert memory.resident() - before > 0.9 * store.size
