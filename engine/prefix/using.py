@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.events import Event, PrefixAdvanced, PrefixCached
+from engine.contract.text import plain
 from engine.data.batch import Batch, Inputs, in_parts, on_each
 from engine.oom import is_out_of_memory
 from engine.prefix import keys
@@ -237,10 +238,10 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
     except Unfit as unfit:
         return str(unfit)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return "there was not enough memory to look for where to cut the model"
+    except Exception as error:  # a model may take only what training gives it, which goes on
+        if is_out_of_memory(error):
+            return "there was not enough memory to look for where to cut the model"
+        return f"looking for where to cut the model failed ({plain(error, 100)})"
     key = keys.of_rows(session, cut)
     if key != prefix.key:
         prefix.forget(NOTHING)
@@ -325,7 +326,7 @@ def _recorded(session: "Session", cut: Cut, batch: Batch) -> dict[str, Tensor]:
             return {name: torch.cat([part[name] for part in parts]) for name in cut.points}
         except Exception as error:
             if not is_out_of_memory(error):
-                raise
+                raise Unfit(f"computing it failed ({plain(error, 100)})") from error
             session.pending.add(pieces.cut(session, error))
 
 

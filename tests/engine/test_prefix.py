@@ -268,3 +268,30 @@ def test_where_there_is_no_room_amid_the_validation_data_it_is_evaluated_as_ever
     told = [(x.data, x.why) for x in of(e.PrefixCached, events)]  # type: ignore[attr-defined]
     assert told == [("training", "it takes 3 GiB"), ("validation", "it takes 3 GiB")]
     assert [x.samples for x in of(e.Evaluated, events)] == [9, 9, 9]  # type: ignore[attr-defined]
+
+
+class InPairs(nn.Module):
+    """Takes batches of even sizes only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = self.stem(x).mean((2, 3)).view(2, len(x) // 2, 4)
+        out: Tensor = self.head(torch.cat([*pairs]))
+        return out
+
+
+def test_a_model_that_fails_on_a_few_samples_trains_all_the_same(tmp_path: Path) -> None:
+    losses = []
+    for cache in ("off", "auto"):
+        (folder := tmp_path / cache).mkdir()
+        torch.manual_seed(0)
+        made = session(folder, asked(cache, HEAD), InPairs(), even(), batches(4, 4))
+        events = run(made)
+        losses.append([x.loss for x in of(e.StepsTrained, events)])  # type: ignore[attr-defined]
+    assert losses[0] == losses[1]
+    told = [x.why for x in of(e.PrefixCached, events)]  # type: ignore[attr-defined]
+    assert len(told) == 2
+    assert all("failed (shape '[2, 1, 4]' is invalid" in why for why in told)
