@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from engine.contract.events import Event, PrefixAdvanced, PrefixCached
 from engine.contract.text import plain
-from engine.data.batch import Batch, Inputs, in_parts, on_each
+from engine.data.batch import Batch, Inputs, in_parts
 from engine.oom import is_out_of_memory
 from engine.prefix import keys
 from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit
 from engine.prefix.find import find
+from engine.prefix.probes import probes
 from engine.prefix.shelf import Shelf
 from engine.prefix.store import NoRoom, Store
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _TARGETS = "@targets"
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _SECONDS_BETWEEN_WORDS = 1.0
-_PROBES = (3, 2)
-"""Samples of the two batches that a cut is looked for with."""
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Prefix:
     """Where the cut's tensors lie, and their versions."""
     reading: Iterator[tuple[int, Batch]] | None = None
     """Views and batches that are still to be computed."""
-    probe: Inputs | None = None
+    probes: tuple[Inputs, Inputs] | None = None
     told: str = ""
     said: float = 0.0
     """When it was last told how far it is."""
@@ -110,9 +109,8 @@ class Prefix:
         assert self.cut
         assert self.store
         assert isinstance(batch.inputs, dict)
-        length = Sizes.of(batch.inputs).length
-        vary = [name for name, row in self.cut.points.items() if None in row.stored]
-        rows = self.store.rows(batch.numbers, dict.fromkeys(vary, length))
+        sizes, points = Sizes.of(batch.inputs), self.cut.points.items()
+        rows = self.store.rows(batch.numbers, {name: row.laid(sizes)[1:] for name, row in points})
         rows.pop(_TARGETS)
         return replace(batch, inputs={**batch.inputs, **rows})
 
@@ -228,14 +226,12 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
 
     Returns why there is none, or nothing.
     """
-    if prefix.probe is None:
-        batch = next((batch for batch in batches if len(batch) > 0 and batch.numbers), None)
-        if batch is None:
+    if prefix.probes is None:
+        if (found := probes(batches)) is None:
             return NOTHING
-        some = torch.arange(_PROBES[0]) % len(batch)
-        prefix.probe = session.send(on_each(batch.inputs, lambda x: x[some]))
+        prefix.probes = session.send(found[0]), session.send(found[1])
     try:
-        cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
+        cut = find(session.module, _run(session), prefix.probes, session.device)
     except Unfit as unfit:
         return str(unfit)
     except Exception as error:  # a model may take only what training gives it, which goes on
@@ -324,6 +320,8 @@ def _recorded(session: "Session", cut: Cut, batch: Batch) -> dict[str, Tensor]:
                 for inputs, _ in in_parts(batch.inputs, batch.targets, count)
             ]
             return {name: torch.cat([part[name] for part in parts]) for name in cut.points}
+        except Unfit:
+            raise
         except Exception as error:
             if not is_out_of_memory(error):
                 raise Unfit(f"computing it failed ({plain(error, 100)})") from error
@@ -336,14 +334,6 @@ def _run(session: "Session") -> Run:
             return session.objective.outputs(session.module, inputs)
 
     return run
-
-
-def _probes(inputs: Inputs) -> list[Inputs]:
-    """Batches of other sizes; of texts also of other lengths."""
-    if isinstance(inputs, Tensor):
-        return [inputs[:count] for count in _PROBES]
-    short = max(1, Sizes.of(inputs).length - 1)
-    return [inputs, {name: x[: _PROBES[1], :short] for name, x in inputs.items()}]
 
 
 def _stamp(cut: Cut) -> list[tuple[int, int]]:

@@ -33,8 +33,17 @@ def test_texts_of_any_length(tmp_path: Path) -> None:
     store.put([0], numbered(1, length=2))
     store.put([1], numbered(2, length=5))
     store.put([2], numbered(3, length=3))
-    rows = store.rows([0, 1, 2], {"rows": 4})["rows"]
+    rows = store.rows([0, 1, 2], {"rows": (4, 2)})["rows"]
     assert rows[..., 0].tolist() == [[1, 1, 0, 0], [2, 2, 2, 2], [3, 3, 3, 0]]
+
+
+def test_a_length_on_any_axis(tmp_path: Path) -> None:
+    store = Store(4, tmp_path)
+    for number, length in enumerate((2, 5, 3)):
+        store.put([number], {"masks": torch.full((1, 2, length, length), number + 1)})
+    rows = store.rows([0, 1, 2], {"masks": (2, 4, 4)})["masks"]
+    assert rows.shape == (3, 2, 4, 4)
+    assert rows[:, 0].diagonal(dim1=1, dim2=2).tolist() == [[1, 1, 0, 0], [2] * 4, [3, 3, 3, 0]]
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
