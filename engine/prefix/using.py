@@ -164,19 +164,21 @@ def _rest(prefix: Prefix, data: "TrainData") -> Iterator[tuple[int, Batch]]:
             yield view, batch
 
 
-def validation(session: "Session", module: nn.Module) -> Iterator[Batch]:
+def validation(session: "Session", module: nn.Module, own: bool = True) -> Iterator[Batch]:
     """The batches of the validation data, from the second time on from what is remembered.
 
-    `module` must be in eval mode. Where it is not the run's own, or computes with other weights
-    just now, nothing is remembered of it.
+    `module` must be in eval mode; `own` says whether its weights are its own, or are lent. Nothing
+    is looked for with lent ones, nor is anything remembered where what the cut depends on is not
+    what it was found with.
     """
     prefix = session.val_prefix
-    if prefix.due and module is session.module:
+    if prefix.due and own and module is session.module:
         prefix.due = False
         why = _off(session) or _look(session, prefix, iter(session.val_data))
         if why and (event := prefix.forget(why)):
             session.pending.add(_here(event, session))
-    if module is not session.module or not prefix.cut or prefix.stamp != _stamp(prefix.cut):
+    usable = module is session.module and not prefix.due
+    if not usable or not prefix.cut or prefix.stamp != _stamp(prefix.cut):
         yield from session.val_data
     elif prefix.full:
         yield from prefix.again(prefix.batches, lambda: session.val_data)

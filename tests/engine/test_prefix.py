@@ -10,6 +10,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from engine import evaluate
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Config
@@ -169,6 +170,31 @@ def test_averaged_weights_are_not_judged_by_what_the_others_gave(tmp_path: Path)
         judged.append([(x.weights, x.loss) for x in of(e.Evaluated, events)])  # type: ignore[attr-defined]
     assert [x for x, _ in judged[0]] == [x for x, _ in judged[1]]
     assert [x for _, x in judged[0]] == pytest.approx([x for _, x in judged[1]], rel=1e-5)
+
+
+def test_a_cut_is_not_looked_for_with_lent_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due once the weights themselves were judged, in smaller pieces."""
+    judged, measured = [], evaluate._measured_in_pieces
+    for cache in ("off", "auto"):
+        (folder := tmp_path / cache).mkdir()
+        fails = [8]
+
+        def measure(session: Any, module: nn.Module, batch: Batch) -> Any:
+            if session.progress.step in fails:
+                fails.clear()
+                raise RuntimeError("out of memory")
+            return measured(session, module, batch)
+
+        monkeypatch.setattr(evaluate, "_measured_in_pieces", measure)
+        averaged = RegularisationConfig(ema=0.9)
+        wanted = replace(asked(cache, BODY, 4), regularisation=averaged)
+        made = session(folder, wanted, data=even(), val_data=batches(4, 4))
+        events = run(made, [(7, c.Freeze(id="1", pattern="body"))])
+        judged.append([x.loss for x in of(e.Evaluated, events) if x.weights == "ema"])  # type: ignore[attr-defined]
+        assert not fails
+    assert judged[0] == pytest.approx(judged[1], rel=1e-5)
 
 
 def views(tmp_path: Path, cache: str, precision: str = "exact", epochs: int = 9) -> tuple[Any, int]:
