@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.tasks.task import TrainData
 
 _TARGETS = "@targets"
+Precision = Literal["exact", "fp16", "bf16"]
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _SECONDS_BETWEEN_WORDS = 1.0
 
@@ -240,10 +241,11 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if is_out_of_memory(error):
             return "there was not enough memory to look for where to cut the model"
         return f"looking for where to cut the model failed ({plain(error, 100)})"
-    key = keys.of_rows(session, cut)
+    precision = _precision(session, prefix)
+    key = keys.of_rows(session, cut, precision)
     if key != prefix.key:
         prefix.forget(NOTHING)
-        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut))
+        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
 
@@ -263,7 +265,7 @@ def _take(
             samples=len(store),
             views=prefix.views,
             reused=min(prefix.reused, len(store)),
-            precision=session.config.training.cache_precision,
+            precision=_precision(session, prefix),
             size=store.size,
             on_disk=store.on_disk,
             share=prefix.cut.share,
@@ -294,9 +296,15 @@ def _rows(session: "Session", prefix: Prefix, batch: Batch) -> Mapping[str, Tens
         prefix.reused += len(batch)
         return known
     rows = _recorded(session, prefix.cut, batch)
-    kept = _as_kept(rows, _HALF.get(session.config.training.cache_precision))
+    kept = _as_kept(rows, _HALF.get(_precision(session, prefix)))
     prefix.shelf.put(digest, kept)
     return kept
+
+
+def _precision(session: "Session", prefix: Prefix) -> Precision:
+    """In which rows are kept. Of validation data exactly: the first evaluation of each life of a
+    run is of what is just computed, and must come to what the later ones do."""
+    return "exact" if prefix.data == "validation" else session.config.training.cache_precision
 
 
 def _as_kept(rows: dict[str, Tensor], half: torch.dtype | None) -> dict[str, Tensor]:

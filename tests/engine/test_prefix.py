@@ -261,6 +261,19 @@ def test_half_precision_takes_half_of_the_room(tmp_path: Path) -> None:
     assert half.precision == "bf16"
 
 
+def test_a_resumed_run_is_judged_alike_where_half_precision_is_kept(tmp_path: Path) -> None:
+    judged = []
+    for name, steps in (("whole", None), ("killed", 7)):
+        (folder := tmp_path / name).mkdir()
+        asks = asked("auto", HEAD)
+        asks = replace(asks, training=replace(asks.training, cache_precision="bf16"))
+        worker = ToyWorker(folder, asks)
+        if not worker.live(steps=steps):
+            assert worker.live()
+        judged.append({x.epoch: x.loss for x in of(e.Evaluated, worker.journal)})  # type: ignore[attr-defined]
+    assert judged[0] == judged[1]
+
+
 def test_what_fp16_cannot_hold_is_not_remembered() -> None:
     with pytest.raises(Unfit, match="too large for fp16"):
         using._as_kept({"@a": torch.tensor([1e6])}, torch.float16)
