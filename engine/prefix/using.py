@@ -88,11 +88,18 @@ class Prefix:
             return map(self._beside, read())
         return (self._known(self.store.known(some)) for some in numbers)
 
-    def forget(self, why: str) -> PrefixCached | None:
-        """Remember nothing; returns what is to be told of it, once."""
+    def drop(self) -> None:
+        """Remember nothing."""
         self.cut, self.store, self.full, self.batches, self.key = None, None, False, [], b""
         self.reading, self.done, self.reused = None, Counter(), 0
-        return self.tell(PrefixCached(step=0, data=self.data, why=why)) if why != NOTHING else None
+
+    def forget(self, why: str) -> PrefixCached | None:
+        """As `drop`; returns what is to be told of it, once. That nothing is frozen is no news
+        where nothing was told before."""
+        self.drop()
+        if why == NOTHING and not self.told:
+            return None
+        return self.tell(PrefixCached(step=0, data=self.data, why=why))
 
     def tell(self, event: PrefixCached) -> PrefixCached | None:
         """`event`, where it says something new."""
@@ -244,7 +251,7 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
     precision = _precision(session, prefix)
     key = keys.of_rows(session, cut, precision)
     if key != prefix.key:
-        prefix.forget(NOTHING)
+        prefix.drop()
         prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
