@@ -237,7 +237,7 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
     Returns why there is none, or nothing.
     """
     if prefix.probes is None:
-        if (found := probes(batches)) is None:
+        if (found := probes(_read(session, batches))) is None:
             return NOTHING
         prefix.probes = session.send(found[0]), session.send(found[1])
     try:
@@ -255,6 +255,13 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
+
+
+def _read(session: "Session", batches: Iterable[Batch]) -> Iterator[Batch]:
+    """A broken file is named only the first time that it is met, which may be here."""
+    for batch in batches:
+        session.pending.add_skipped(batch.skipped)
+        yield batch
 
 
 def _take(

@@ -1,5 +1,7 @@
 """A run whose frozen beginning is computed once comes to what it would come to anyway."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from engine.prefix import using
 from engine.prefix.cut import NOTHING, Unfit
 from engine.prefix.store import NoRoom
 from tests.engine.sessions import (
+    Batches,
     ToyWorker,
     TrainTensors,
     batches,
@@ -299,6 +302,22 @@ def test_looking_for_a_cut_leaves_the_epoch_as_it_was(tmp_path: Path) -> None:
         loader.close()
         came_to.append([x.loss for x in of(e.StepsTrained, events)])  # type: ignore[attr-defined]
     assert came_to[0] == came_to[1]
+
+
+class Naming(Batches):
+    """Names a broken file when it is first met, and then no more."""
+
+    broken = (e.FileSkipped(path="a.png", reason="broken"),)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in super().__iter__():
+            named, self.broken = self.broken, ()
+            yield dataclasses.replace(batch, skipped=named)
+
+
+def test_looking_for_a_cut_tells_of_broken_files(tmp_path: Path) -> None:
+    made = session(tmp_path, asked("auto", HEAD), data=even(), val_data=Naming(batches(4, 4)))
+    assert [x.path for x in of(e.FileSkipped, run(made))] == ["a.png"]  # type: ignore[attr-defined]
 
 
 def test_where_there_is_no_room_amid_the_validation_data_it_is_evaluated_as_ever(
