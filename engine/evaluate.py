@@ -62,7 +62,7 @@ def evaluate(
     began = time.monotonic()
     session.module.eval()
     try:
-        found = figures(session, session.module, tally)
+        found = figures(session, session.module, tally, own=weights == "raw")
     finally:
         set_modes(session.module)
     if found is None:
@@ -80,15 +80,17 @@ def evaluate(
     )
 
 
-def figures(session: Session, module: nn.Module, tally: Tally | None = None) -> Figures | None:
+def figures(
+    session: Session, module: nn.Module, tally: Tally | None = None, own: bool = True
+) -> Figures | None:
     """What a module in eval mode comes to on the validation data; generators are left as they were.
 
-    `tally`, None and `UserError` as of `evaluate`.
+    `own` says whether its weights are, or are lent. `tally`, None and `UserError` as of `evaluate`.
     """
     tally = Tally() if tally is None else tally
     generators = session.device.rng_state()
     try:
-        for batch in prefix.validation(session, module):
+        for batch in prefix.validation(session, module, own):
             if session.stopping:
                 return None
             session.pending.add_skipped(batch.skipped)

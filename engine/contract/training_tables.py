@@ -132,8 +132,8 @@ class TrainingConfig(Table, frozen=True):
     cache_precision: Annotated[
         Literal["exact", "fp16", "bf16"],
         Meta(
-            description="How what is remembered is stored: as it was computed, or in half of the "
-            "room and no longer bit for bit the same."
+            description="How what is remembered of training data is stored: as it was computed, or "
+            "in half of the room and no longer bit for bit the same."
         ),
     ] = "exact"
 

@@ -71,6 +71,11 @@ class Row:
         """Shape of a sample as it is stored; None is the length of a text."""
         return tuple(None if self.shape[x] == LENGTH else self.shape[x] for x in self.order[1:])
 
+    def laid(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """`sized` as it is stored."""
+        sized = self.sized(sizes)
+        return tuple(sized[axis] for axis in self.order)
+
     def taken(self, tensor: Tensor) -> Tensor:
         """A copy of `tensor` as it is stored: nothing that is done in place can reach it."""
         return tensor.detach().permute(self.order).clone(memory_format=torch.contiguous_format)
@@ -142,7 +147,10 @@ class Cut:
         )
 
     def record(self, run: Run, inputs: Inputs) -> dict[str, Tensor]:
-        """What is remembered of a batch: the pass is broken off where all of it is known."""
+        """What is remembered of a batch: the pass is broken off where all of it is known.
+
+        Raises `Unfit` where that is not of the shape that it was found to have.
+        """
         found: dict[str, Tensor] = {}
 
         def take(row: Row, tensor: Tensor) -> None:
@@ -172,8 +180,10 @@ class Cut:
             with torch.no_grad(), Calls(made).of(self.modules):
                 run(inputs)
         except _Known:
-            return found
-        raise Unfit("it ran otherwise than before")
+            sizes = Sizes.of(inputs)
+            if all(found[x].shape == row.laid(sizes) for x, row in self.points.items()):
+                return found
+        raise Unfit("the model runs otherwise for some batches than for others")
 
     def play(self, run: Run, remembered: Mapping[str, Tensor]) -> Any:
         """What `run` gives, from what `record` gave; inputs by name lie beside it.

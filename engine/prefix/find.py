@@ -1,6 +1,7 @@
 """Where the frozen beginning of a model ends: places to cut, tried out and checked."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from engine.contract.text import plain
 from engine.data.batch import Inputs
 from engine.device import Device
 from engine.oom import is_out_of_memory
+from engine.prefix.apart import ROUNDING, check_apart
 from engine.prefix.calls import Calls, Forward, Trace, tensors, trace
 from engine.prefix.cut import (
     BATCH,
@@ -34,10 +36,12 @@ from engine.untouched import untouched
 def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) -> Cut:
     """The cut of `module` as it is now: what trains, in which modes.
 
-    `probes` are two batches of different sizes, three samples at least in the first. Of two places
-    to cut, behind the last frozen module or right before what is not frozen, it is that which
-    needs less memory. What it gives is compared with the whole pass, bit for bit. Weights, buffers
-    and generators are left as they were. Raises `Unfit` where there is none, or not worth it.
+    `probes` are two batches, three samples at least in the first and the last of them in the
+    second, less padded where they are texts. Of two places to cut, behind the last frozen module or
+    right before what is not frozen, it is that which needs less memory. What it gives is compared
+    with the whole pass, bit for bit, and what it remembers of a sample in one batch must serve in
+    the other. Weights, buffers and generators are left as they were. Raises `Unfit` where there is
+    none, or not worth it.
     """
     with untouched(module, device) as reset:
 
@@ -77,6 +81,9 @@ def _first_that_works(
             for inputs, whole in zip(probes, traces, strict=True):
                 with device.autocast():
                     _check(cut, run, inputs, whole.outputs)
+            with device.autocast(), _going_on():
+                outputs = [whole.outputs for whole in traces]
+                check_apart(cut, run, probes, outputs, ROUNDING[device.precision])
         except Unfit:
             if cut is cuts[-1]:
                 raise
@@ -206,14 +213,20 @@ def _leaves_of(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
 def _check(cut: Cut, run: Run, inputs: Inputs, whole: Any) -> None:
     """Raises `Unfit` where the cut pass does not give what the whole one did."""
     named = inputs if isinstance(inputs, dict) else {}
-    try:
+    with _going_on():
         played = cut.play(run, {**named, **cut.record(run, inputs)})
+    if not all(map(torch.equal, tensors(played), tensors(whole))):
+        raise Unfit("the model does not come to the same from there")
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
         if is_out_of_memory(error):
             raise
         raise Unfit(f"the model can't go on from there ({plain(error, 100)})") from error
-    if not all(map(torch.equal, tensors(played), tensors(whole))):
-        raise Unfit("the model does not come to the same from there")
 
 
 def _share(cut: Cut, run: Run, inputs: Inputs) -> float:

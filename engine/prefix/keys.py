@@ -22,8 +22,9 @@ _FORMAT = 1
 """To be raised where ftui comes to feed, cut or store otherwise."""
 
 
-def of_rows(session: "Session", cut: Cut) -> bytes:
-    """Of all that the rows of a run depend on: where they are taken, weights, data, pieces."""
+def of_rows(session: "Session", cut: Cut, precision: str) -> bytes:
+    """Of all that the rows of a run depend on: where they are taken, weights, data, pieces, and the
+    precision in which they are kept."""
     digest = hashlib.blake2b(digest_size=_SIZE)
     data, training = session.config.data, session.config.training
     about = (
@@ -32,7 +33,7 @@ def of_rows(session: "Session", cut: Cut) -> bytes:
         data.augment,
         data.augment_strength,
         training.cache,
-        training.cache_precision,
+        precision,
         session.progress.pieces,
     )
     digest.update(repr(about).encode())
@@ -40,7 +41,7 @@ def of_rows(session: "Session", cut: Cut) -> bytes:
     return digest.digest()
 
 
-def of_computing(session: "Session", cut: Cut) -> bytes | None:
+def of_computing(session: "Session", cut: Cut, precision: str) -> bytes | None:
     """Of all that the rows of any run depend on, but for what goes in; None where it is not known
     what code that is."""
     if own_module(session.config.model.name):
@@ -61,7 +62,7 @@ def of_computing(session: "Session", cut: Cut) -> bytes | None:
         ),
         [_version(package) for package in _COMPUTE],
     )
-    digest = hashlib.blake2b(of_rows(session, cut), digest_size=_SIZE)
+    digest = hashlib.blake2b(of_rows(session, cut, precision), digest_size=_SIZE)
     digest.update(repr(about).encode())
     return digest.digest()
 

@@ -25,7 +25,7 @@ class NoRoom(Exception):  # noqa: N818 - a finding
 class Store:
     """A column for each name, a row for each sample.
 
-    Where texts differ in length, the second axis of a column is as long as the longest so far.
+    Where texts differ in length, a column is as long as the longest so far, on whichever axis.
     """
 
     def __init__(self, samples: int, folder: Path) -> None:
@@ -51,30 +51,31 @@ class Store:
         """Raises `NoRoom`."""
         where = torch.tensor(numbers, dtype=torch.int64)
         for name, tensor in rows.items():
-            column = self._columns.get(name)
-            longest = tensor.shape[1:2]
-            if column is None:
-                column = self._room((self._samples, *tensor.shape[1:]), tensor.dtype)
-            elif longest > column.shape[1:2]:
-                longer = self._room((self._samples, *tensor.shape[1:]), tensor.dtype).zero_()
-                longer[:, : column.shape[1]] = column
-                column = longer
-            self._columns[name] = column
-            if longest < column.shape[1:2]:
-                tensor = _of_length(tensor, column.shape[1])
-            column[where] = tensor.to("cpu")
+            column, shape = self._columns.get(name), tensor.shape[1:]
+            if column is not None:
+                shape = torch.Size(map(max, column.shape[1:], shape))
+            if column is None or column.shape[1:] != shape:
+                grown = self._room((self._samples, *shape), tensor.dtype)
+                if column is not None:
+                    grown[tuple(map(slice, column.shape))] = column
+                column = self._columns[name] = grown
+            column[where] = resized(tensor, shape).to("cpu")
         self._there.update(numbers)
 
-    def rows(self, numbers: Sequence[int], lengths: Mapping[str, int]) -> dict[str, Tensor]:
-        """Those of some samples, each column whose length is given cut or filled up to that."""
+    def rows(
+        self, numbers: Sequence[int], shapes: Mapping[str, Sequence[int]]
+    ) -> dict[str, Tensor]:
+        """Those of some samples; `shapes` says what a sample's row is to be `resized` to."""
         where = torch.tensor(numbers, dtype=torch.int64)
         found = {name: column[where] for name, column in self._columns.items()}
-        return found | {name: _of_length(found[name], length) for name, length in lengths.items()}
+        return found | {name: resized(found[name], shape) for name, shape in shapes.items()}
 
     def _room(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Zeros. Memory is written to at once: what was only promised would count as free when the
+        next column asks."""
         size = math.prod(shape) * dtype.itemsize
         if size <= _PART * memory.free():
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype).zero_()
         try:
             if size > _PART * shutil.disk_usage(self._folder).free:
                 raise OSError
@@ -91,9 +92,9 @@ class Store:
         return torch.frombuffer(mapped, dtype=dtype).view(shape)
 
 
-def _of_length(rows: Tensor, length: int) -> Tensor:
-    """Cut, or filled up with zeros behind its end: padding, which is masked."""
-    missing = length - rows.shape[1]
-    if missing <= 0:
-        return rows[:, :length]
-    return F.pad(rows, (*([0, 0] * (rows.ndim - 2)), 0, missing))
+def resized(rows: Tensor, shape: Sequence[int]) -> Tensor:
+    """Cut on each axis of a row, or filled up with zeros behind its end: padding, which is
+    masked."""
+    cut = rows[(slice(None), *map(slice, shape))]
+    missing = [wanted - there for wanted, there in zip(shape, cut.shape[1:], strict=True)]
+    return F.pad(cut, [x for count in reversed(missing) for x in (0, count)])

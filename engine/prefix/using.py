@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.contract.events import Event, PrefixAdvanced, PrefixCached
-from engine.data.batch import Batch, Inputs, in_parts, on_each
+from engine.contract.text import plain
+from engine.data.batch import Batch, Inputs, in_parts
 from engine.oom import is_out_of_memory
 from engine.prefix import keys
 from engine.prefix.cut import NOTHING, Cut, Run, Sizes, Unfit
 from engine.prefix.find import find
+from engine.prefix.probes import probes
 from engine.prefix.shelf import Shelf
 from engine.prefix.store import NoRoom, Store
 
@@ -24,10 +26,9 @@ if TYPE_CHECKING:
     from engine.tasks.task import TrainData
 
 _TARGETS = "@targets"
+Precision = Literal["exact", "fp16", "bf16"]
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _SECONDS_BETWEEN_WORDS = 1.0
-_PROBES = (3, 2)
-"""Samples of the two batches that a cut is looked for with."""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Prefix:
     """Where the cut's tensors lie, and their versions."""
     reading: Iterator[tuple[int, Batch]] | None = None
     """Views and batches that are still to be computed."""
-    probe: Inputs | None = None
+    probes: tuple[Inputs, Inputs] | None = None
     told: str = ""
     said: float = 0.0
     """When it was last told how far it is."""
@@ -87,11 +88,18 @@ class Prefix:
             return map(self._beside, read())
         return (self._known(self.store.known(some)) for some in numbers)
 
-    def forget(self, why: str) -> PrefixCached | None:
-        """Remember nothing; returns what is to be told of it, once."""
+    def drop(self) -> None:
+        """Remember nothing."""
         self.cut, self.store, self.full, self.batches, self.key = None, None, False, [], b""
         self.reading, self.done, self.reused = None, Counter(), 0
-        return self.tell(PrefixCached(step=0, data=self.data, why=why)) if why != NOTHING else None
+
+    def forget(self, why: str) -> PrefixCached | None:
+        """As `drop`; returns what is to be told of it, once. That nothing is frozen is no news
+        where nothing was told before."""
+        self.drop()
+        if why == NOTHING and not self.told:
+            return None
+        return self.tell(PrefixCached(step=0, data=self.data, why=why))
 
     def tell(self, event: PrefixCached) -> PrefixCached | None:
         """`event`, where it says something new."""
@@ -109,9 +117,8 @@ class Prefix:
         assert self.cut
         assert self.store
         assert isinstance(batch.inputs, dict)
-        length = Sizes.of(batch.inputs).length
-        vary = [name for name, row in self.cut.points.items() if None in row.stored]
-        rows = self.store.rows(batch.numbers, dict.fromkeys(vary, length))
+        sizes, points = Sizes.of(batch.inputs), self.cut.points.items()
+        rows = self.store.rows(batch.numbers, {name: row.laid(sizes)[1:] for name, row in points})
         rows.pop(_TARGETS)
         return replace(batch, inputs={**batch.inputs, **rows})
 
@@ -165,19 +172,21 @@ def _rest(prefix: Prefix, data: "TrainData") -> Iterator[tuple[int, Batch]]:
             yield view, batch
 
 
-def validation(session: "Session", module: nn.Module) -> Iterator[Batch]:
+def validation(session: "Session", module: nn.Module, own: bool = True) -> Iterator[Batch]:
     """The batches of the validation data, from the second time on from what is remembered.
 
-    `module` must be in eval mode. Where it is not the run's own, or computes with other weights
-    just now, nothing is remembered of it.
+    `module` must be in eval mode; `own` says whether its weights are its own, or are lent. Nothing
+    is looked for with lent ones, nor is anything remembered where what the cut depends on is not
+    what it was found with.
     """
     prefix = session.val_prefix
-    if prefix.due and module is session.module:
+    if prefix.due and own and module is session.module:
         prefix.due = False
         why = _off(session) or _look(session, prefix, iter(session.val_data))
         if why and (event := prefix.forget(why)):
             session.pending.add(_here(event, session))
-    if module is not session.module or not prefix.cut or prefix.stamp != _stamp(prefix.cut):
+    usable = module is session.module and not prefix.due
+    if not usable or not prefix.cut or prefix.stamp != _stamp(prefix.cut):
         yield from session.val_data
     elif prefix.full:
         yield from prefix.again(prefix.batches, lambda: session.val_data)
@@ -227,26 +236,32 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
 
     Returns why there is none, or nothing.
     """
-    if prefix.probe is None:
-        batch = next((batch for batch in batches if len(batch) > 0 and batch.numbers), None)
-        if batch is None:
+    if prefix.probes is None:
+        if (found := probes(_read(session, batches))) is None:
             return NOTHING
-        some = torch.arange(_PROBES[0]) % len(batch)
-        prefix.probe = session.send(on_each(batch.inputs, lambda x: x[some]))
+        prefix.probes = session.send(found[0]), session.send(found[1])
     try:
-        cut = find(session.module, _run(session), _probes(prefix.probe), session.device)
+        cut = find(session.module, _run(session), prefix.probes, session.device)
     except Unfit as unfit:
         return str(unfit)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return "there was not enough memory to look for where to cut the model"
-    key = keys.of_rows(session, cut)
+    except Exception as error:  # a model may take only what training gives it, which goes on
+        if is_out_of_memory(error):
+            return "there was not enough memory to look for where to cut the model"
+        return f"looking for where to cut the model failed ({plain(error, 100)})"
+    precision = _precision(session, prefix)
+    key = keys.of_rows(session, cut, precision)
     if key != prefix.key:
-        prefix.forget(NOTHING)
-        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut))
+        prefix.drop()
+        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
+
+
+def _read(session: "Session", batches: Iterable[Batch]) -> Iterator[Batch]:
+    """A broken file is named only the first time that it is met, which may be here."""
+    for batch in batches:
+        session.pending.add_skipped(batch.skipped)
+        yield batch
 
 
 def _take(
@@ -264,7 +279,7 @@ def _take(
             samples=len(store),
             views=prefix.views,
             reused=min(prefix.reused, len(store)),
-            precision=session.config.training.cache_precision,
+            precision=_precision(session, prefix),
             size=store.size,
             on_disk=store.on_disk,
             share=prefix.cut.share,
@@ -295,9 +310,15 @@ def _rows(session: "Session", prefix: Prefix, batch: Batch) -> Mapping[str, Tens
         prefix.reused += len(batch)
         return known
     rows = _recorded(session, prefix.cut, batch)
-    kept = _as_kept(rows, _HALF.get(session.config.training.cache_precision))
+    kept = _as_kept(rows, _HALF.get(_precision(session, prefix)))
     prefix.shelf.put(digest, kept)
     return kept
+
+
+def _precision(session: "Session", prefix: Prefix) -> Precision:
+    """In which rows are kept. Of validation data exactly: the first evaluation of each life of a
+    run is of what is just computed, and must come to what the later ones do."""
+    return "exact" if prefix.data == "validation" else session.config.training.cache_precision
 
 
 def _as_kept(rows: dict[str, Tensor], half: torch.dtype | None) -> dict[str, Tensor]:
@@ -323,9 +344,11 @@ def _recorded(session: "Session", cut: Cut, batch: Batch) -> dict[str, Tensor]:
                 for inputs, _ in in_parts(batch.inputs, batch.targets, count)
             ]
             return {name: torch.cat([part[name] for part in parts]) for name in cut.points}
+        except Unfit:
+            raise
         except Exception as error:
             if not is_out_of_memory(error):
-                raise
+                raise Unfit(f"computing it failed ({plain(error, 100)})") from error
             session.pending.add(pieces.cut(session, error))
 
 
@@ -335,14 +358,6 @@ def _run(session: "Session") -> Run:
             return session.objective.outputs(session.module, inputs)
 
     return run
-
-
-def _probes(inputs: Inputs) -> list[Inputs]:
-    """Batches of other sizes; of texts also of other lengths."""
-    if isinstance(inputs, Tensor):
-        return [inputs[:count] for count in _PROBES]
-    short = max(1, Sizes.of(inputs).length - 1)
-    return [inputs, {name: x[: _PROBES[1], :short] for name, x in inputs.items()}]
 
 
 def _stamp(cut: Cut) -> list[tuple[int, int]]:

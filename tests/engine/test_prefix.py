@@ -1,5 +1,7 @@
 """A run whose frozen beginning is computed once comes to what it would come to anyway."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from engine import evaluate
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Config
@@ -19,9 +22,10 @@ from engine.data.batch import Batch
 from engine.data.loader import Key, TrainLoader
 from engine.data.workers import Feeding
 from engine.prefix import using
-from engine.prefix.cut import Unfit
+from engine.prefix.cut import NOTHING, Unfit
 from engine.prefix.store import NoRoom
 from tests.engine.sessions import (
+    Batches,
     ToyWorker,
     TrainTensors,
     batches,
@@ -171,6 +175,38 @@ def test_averaged_weights_are_not_judged_by_what_the_others_gave(tmp_path: Path)
     assert [x for _, x in judged[0]] == pytest.approx([x for _, x in judged[1]], rel=1e-5)
 
 
+def test_what_was_told_is_taken_back(tmp_path: Path) -> None:
+    made = session(tmp_path, asked("auto", HEAD), data=even())
+    told = of(e.PrefixCached, run(made, [(5, c.Thaw(id="1", pattern="*"))]))
+    last = {x.data: (x.cut, x.why) for x in told}  # type: ignore[attr-defined]
+    assert last == dict.fromkeys(("training", "validation"), ("", NOTHING))
+
+
+def test_a_cut_is_not_looked_for_with_lent_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due once the weights themselves were judged, in smaller pieces."""
+    judged, measured = [], evaluate._measured_in_pieces
+    fails = set[Path]()
+
+    def measure(made: Any, module: nn.Module, batch: Batch) -> Any:
+        if made.progress.step == 8 and made.folder not in fails:
+            fails.add(made.folder)
+            raise RuntimeError("out of memory")
+        return measured(made, module, batch)
+
+    monkeypatch.setattr(evaluate, "_measured_in_pieces", measure)
+    for cache in ("off", "auto"):
+        (folder := tmp_path / cache).mkdir()
+        averaged = RegularisationConfig(ema=0.9)
+        wanted = replace(asked(cache, BODY, 4), regularisation=averaged)
+        made = session(folder, wanted, data=even(), val_data=batches(4, 4))
+        events = run(made, [(7, c.Freeze(id="1", pattern="body"))])
+        judged.append([x.loss for x in of(e.Evaluated, events) if x.weights == "ema"])  # type: ignore[attr-defined]
+    assert len(fails) == 2
+    assert judged[0] == pytest.approx(judged[1], rel=1e-5)
+
+
 def views(tmp_path: Path, cache: str, precision: str = "exact", epochs: int = 9) -> tuple[Any, int]:
     """What is told of the training data of a run on eight pictures that look otherwise each time,
     and how many pictures its stem saw."""
@@ -235,6 +271,19 @@ def test_half_precision_takes_half_of_the_room(tmp_path: Path) -> None:
     assert half.precision == "bf16"
 
 
+def test_a_resumed_run_is_judged_alike_where_half_precision_is_kept(tmp_path: Path) -> None:
+    judged = []
+    for name, steps in (("whole", None), ("killed", 7)):
+        (folder := tmp_path / name).mkdir()
+        asks = asked("auto", HEAD)
+        asks = replace(asks, training=replace(asks.training, cache_precision="bf16"))
+        worker = ToyWorker(folder, asks)
+        if not worker.live(steps=steps):
+            assert worker.live()
+        judged.append({x.epoch: x.loss for x in of(e.Evaluated, worker.journal)})  # type: ignore[attr-defined]
+    assert judged[0] == judged[1]
+
+
 def test_what_fp16_cannot_hold_is_not_remembered() -> None:
     with pytest.raises(Unfit, match="too large for fp16"):
         using._as_kept({"@a": torch.tensor([1e6])}, torch.float16)
@@ -255,6 +304,22 @@ def test_looking_for_a_cut_leaves_the_epoch_as_it_was(tmp_path: Path) -> None:
     assert came_to[0] == came_to[1]
 
 
+class Naming(Batches):
+    """Names a broken file when it is first met, and then no more."""
+
+    broken = (e.FileSkipped(path="a.png", reason="broken"),)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in super().__iter__():
+            named, self.broken = self.broken, ()
+            yield dataclasses.replace(batch, skipped=named)
+
+
+def test_looking_for_a_cut_tells_of_broken_files(tmp_path: Path) -> None:
+    made = session(tmp_path, asked("auto", HEAD), data=even(), val_data=Naming(batches(4, 4)))
+    assert [x.path for x in of(e.FileSkipped, run(made))] == ["a.png"]  # type: ignore[attr-defined]
+
+
 def test_where_there_is_no_room_amid_the_validation_data_it_is_evaluated_as_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,3 +333,30 @@ def test_where_there_is_no_room_amid_the_validation_data_it_is_evaluated_as_ever
     told = [(x.data, x.why) for x in of(e.PrefixCached, events)]  # type: ignore[attr-defined]
     assert told == [("training", "it takes 3 GiB"), ("validation", "it takes 3 GiB")]
     assert [x.samples for x in of(e.Evaluated, events)] == [9, 9, 9]  # type: ignore[attr-defined]
+
+
+class InPairs(nn.Module):
+    """Takes batches of even sizes only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = self.stem(x).mean((2, 3)).view(2, len(x) // 2, 4)
+        out: Tensor = self.head(torch.cat([*pairs]))
+        return out
+
+
+def test_a_model_that_fails_on_a_few_samples_trains_all_the_same(tmp_path: Path) -> None:
+    losses = []
+    for cache in ("off", "auto"):
+        (folder := tmp_path / cache).mkdir()
+        torch.manual_seed(0)
+        made = session(folder, asked(cache, HEAD), InPairs(), even(), batches(4, 4))
+        events = run(made)
+        losses.append([x.loss for x in of(e.StepsTrained, events)])  # type: ignore[attr-defined]
+    assert losses[0] == losses[1]
+    told = [x.why for x in of(e.PrefixCached, events)]  # type: ignore[attr-defined]
+    assert len(told) == 2
+    assert all("failed (shape '[2, 1, 4]' is invalid" in why for why in told)

@@ -29,8 +29,8 @@ def train_only(module: nn.Module, *beginnings: str) -> nn.Module:
 
 def smaller(inputs: Inputs) -> Inputs:
     if isinstance(inputs, Tensor):
-        return inputs[:2]
-    return {name: x[:2, :-1] for name, x in inputs.items()}
+        return inputs[-2:]
+    return {name: x[-2:, :-3] for name, x in inputs.items()}
 
 
 def logits(module: nn.Module, inputs: Inputs) -> Any:
@@ -49,7 +49,9 @@ def images(side: int = 32, count: int = 4) -> Tensor:
 
 def texts() -> dict[str, Tensor]:
     ids = torch.randint(1, 90, (4, 10), generator=torch.Generator().manual_seed(1))
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    mask = torch.ones_like(ids)
+    mask[-2:, -3:] = 0
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 def swin() -> nn.Module:

@@ -33,8 +33,17 @@ def test_texts_of_any_length(tmp_path: Path) -> None:
     store.put([0], numbered(1, length=2))
     store.put([1], numbered(2, length=5))
     store.put([2], numbered(3, length=3))
-    rows = store.rows([0, 1, 2], {"rows": 4})["rows"]
+    rows = store.rows([0, 1, 2], {"rows": (4, 2)})["rows"]
     assert rows[..., 0].tolist() == [[1, 1, 0, 0], [2, 2, 2, 2], [3, 3, 3, 0]]
+
+
+def test_a_length_on_any_axis(tmp_path: Path) -> None:
+    store = Store(4, tmp_path)
+    for number, length in enumerate((2, 5, 3)):
+        store.put([number], {"masks": torch.full((1, 2, length, length), number + 1)})
+    rows = store.rows([0, 1, 2], {"masks": (2, 4, 4)})["masks"]
+    assert rows.shape == (3, 2, 4, 4)
+    assert rows[:, 0].diagonal(dim1=1, dim2=2).tolist() == [[1, 1, 0, 0], [2] * 4, [3, 3, 3, 0]]
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +51,13 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.prefix.store._PART", 1e-15)
     with pytest.raises(NoRoom, match=r"it takes 0\.0 GiB, which neither memory nor the disk"):
         Store(10, tmp_path).put([1], numbered(1))
+
+
+def test_a_column_writes_to_its_memory_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would still count as free when the next one asks."""
+    monkeypatch.setattr(torch, "empty", torch.ones)
+    store = Store(10, tmp_path)
+    store.put([1], numbered(1))
+    assert not any(rows.any() for rows in store.rows([0, 5], {}).values())
