@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
+from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain, quoted
-from engine.data import masks, picture
+from engine.data import joint, masks, picture
 from engine.data.masks import IGNORED, Coding
 from engine.data.samples import digest_of
 from engine.data.split import VAL_NAMES, split
@@ -54,6 +56,9 @@ class MaskIndex:
     val: list[MaskedPicture]
     train_counts: Counts
     val_counts: Counts
+    evaluated: list[int]
+    """Pixels of each class in the validation masks as an evaluation sees them; none where that is
+    not known."""
     skipped: list[FileSkipped]
     held_out: bool = False
     """As of `engine.data.samples.DataIndex`."""
@@ -71,22 +76,26 @@ class MaskIndex:
         return digest_of(f"{image}\0{mask}" for image, mask in self.train)
 
     def told(self) -> DataIndexed:
-        """The baseline is of whole masks, whatever size the model is given."""
-        train, val = self.train_counts, self.val_counts
-        commonest = train.pixels.index(max(train.pixels))
-        there = sum(n > 0 or place == commonest for place, n in enumerate(val.pixels))
-        share = val.pixels[commonest] / max(1, sum(val.pixels))
-        how = f"always saying '{self.classes[commonest]}'"
         return DataIndexed(
             classes=self.classes,
-            train_counts=train.pictures,
-            val_counts=val.pictures,
-            baseline=Baseline("miou", share / there, how),
+            train_counts=self.train_counts.pictures,
+            val_counts=self.val_counts.pictures,
+            baseline=self._baseline() if self.evaluated else None,
         )
 
+    def _baseline(self) -> Baseline:
+        """Of the pixels that are evaluated: of pictures that aren't square, their middles."""
+        train, val = self.train_counts.pixels, self.evaluated
+        commonest = train.index(max(train))
+        there = sum(n > 0 or place == commonest for place, n in enumerate(val))
+        share = val[commonest] / max(1, sum(val))
+        return Baseline("miou", share / there, f"always saying '{self.classes[commonest]}'")
 
-def index_masks(config: Config, tell: Tell) -> MaskIndex:
+
+def index_masks(config: Config, tell: Tell, pre: Preprocessing | None = None) -> MaskIndex:
     """List the pictures and masks of `data.path`, read every mask, and split them where needed.
+
+    `pre` is what an evaluation makes of a picture; None where there is no saying.
 
     The folder has images/ and masks/, each perhaps with train/ and val/ in it, or train/ and val/
     with those two in each. Files that can't be read are in `skipped`.
@@ -120,6 +129,7 @@ def index_masks(config: Config, tell: Tell) -> MaskIndex:
         [found.pair for found in val],
         _counts(train, coding),
         _counts(val, coding),
+        _evaluated(val, coding, pre) if pre else [],
         skipped,
         held_out=len(looked) == 1,
     )
@@ -303,6 +313,17 @@ def _counts(part: Sequence[_Looked], coding: Coding) -> Counts:
             if known[value] != IGNORED:
                 pixels[known[value]] += count
     return Counts(pixels, pictures)
+
+
+def _evaluated(part: Sequence[_Looked], coding: Coding, pre: Preprocessing) -> list[int]:
+    """Pixels of each class, read anew: what the values mean was not known before all were seen."""
+
+    def counts(found: _Looked) -> NDArray[np.int64]:
+        seen = np.asarray(joint.eval_mask(masks.decoded(found.pair.mask, coding), pre))
+        return np.bincount(seen[seen != IGNORED], minlength=len(coding.classes))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return np.sum([*pool.map(counts, part)], axis=0).tolist()  # type: ignore[no-any-return]
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -1,11 +1,13 @@
 """Each pixel of a picture to one of several classes."""
 
+from contextlib import suppress
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from engine.contract.config import Config
+from engine.contract.errors import UserError
 from engine.data.loader import TrainLoader, ValLoader
 from engine.data.mask_folder import MaskedPicture, MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
@@ -21,7 +23,10 @@ class SemanticSegmentation:
     """Pictures with masks, a network that gives logits of each pixel by torchvision's names."""
 
     def index(self, config: Config, tell: Tell) -> MaskIndex:
-        return index_masks(config, tell)
+        pre = None
+        with suppress(UserError):  # whoever loads the model says what is wrong with it
+            pre = seen.evaluated(config)
+        return index_masks(config, tell, pre)
 
     def data(
         self, config: Config, index: MaskIndex, model: LoadedModel, feeding: Feeding
