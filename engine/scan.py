@@ -1,6 +1,7 @@
 """Looking at samples one by one, for as long as there is time: what repeats, what is broken, and
 how long texts are."""
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -34,8 +35,9 @@ class _Looked(NamedTuple):
 class Search:
     """Begins with the validation samples; of many, it takes evenly spaced ones."""
 
-    def __init__(self, train: Part, val: Part) -> None:
-        self._train, self._val = train, val
+    def __init__(self, train: Part, val: Part, ends: bool = False) -> None:
+        """`ends`: validation samples are the ends of the training samples of the same numbers."""
+        self._train, self._val, self._ends = train, val, ends
         numbers = {part: _spread(len(part)) for part in (val, train)}
         self._todo: Iterator[tuple[Part, int]] = (
             (part, number) for part, some in numbers.items() for number in some
@@ -52,7 +54,7 @@ class Search:
         """Numbers of training and validation samples; no exact copies."""
         self._compared = 0
         self._broken: list[FileSkipped] = []
-        self._lengths: list[int] = []
+        self._lengths: Counter[tuple[Part, int]] = Counter()
 
     def go_on(self, seconds: float) -> None:
         """Until so many seconds are over; what is begun is finished."""
@@ -66,7 +68,8 @@ class Search:
                     return
         for val, train in self._nearest:
             self._compared += 1
-            self._near += [] if train is None else [(train, val)]
+            if train is not None and not (self._ends and train == val):
+                self._near.append((train, val))
             if monotonic() > until:
                 return
 
@@ -106,7 +109,8 @@ class Search:
             length = part.tokens(number)
             if part.reader().tokenizer is None:
                 length = len(part.texts[number])
-            self._lengths += [] if length is None else [length]
+            if length is not None:
+                self._lengths[self._train if self._ends else part, number] += length
 
     @cached_property
     def _alone(self) -> list[int]:
@@ -130,7 +134,7 @@ class Search:
 
     def _told_lengths(self) -> Lengths:
         assert isinstance(self._train, TextPart)
-        reader, lengths = self._train.reader(), np.array(self._lengths)
+        reader, lengths = self._train.reader(), np.array([*self._lengths.values()])
         limit = reader.longest
         median, most = (int(q) for q in np.percentile(lengths, [50, 95]))
         return Lengths(

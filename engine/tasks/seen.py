@@ -64,7 +64,7 @@ def reader(
             most = longest(language.positions) if longest else None
         except UserError as error:
             return Reader(problem=str(error))
-        return Reader(language.tokenizer, most)
+        return Reader(language.tokenizer, most, positions=language.positions)
 
     return made
 

@@ -55,6 +55,9 @@ def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sen
     words = TASKS[config.task]
     noun = "document" if config.task == "causal-lm" else words.sample
     found = [(_split(config, overview, noun), "")]
+    if (blocks := overview.blocks) is not None:
+        cut = f"Blocks of {blocks.length:,} tokens: {blocks.train:,} to train on"
+        found.append((f"{cut} and {blocks.val:,} to validate on.", ""))
     found += [(remark, ".warn") for remark in overview.remarks]
     if balance := _balance(overview, noun):
         found.append((balance, ""))
@@ -63,7 +66,7 @@ def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sen
         value = measured(figure, baseline.value)
         found.append((f"The baseline, {baseline.how}: {figure.label} {value}.", ""))
     if scan is not None:
-        found += _scanned(scan, noun)
+        found += _scanned(scan, noun, several=overview.ends is None or overview.train > 1)
     if overview.skipped:
         found.append((f"Can't be used: {count(overview.skipped, 'file')}.", ".warn"))
         found += _files(overview.first_skipped, overview.skipped)
@@ -71,6 +74,11 @@ def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sen
 
 
 def _split(config: Config, overview: Overview, noun: str) -> str:
+    if (ends := overview.ends) is not None:
+        unit = "tokens" if ends.in_tokens else "characters"
+        whose = "its last" if overview.train == 1 else "the end of each,"
+        held_out = f"{whose} {ends.held_out:,} of {ends.total:,} {unit}"
+        return f"{count(overview.train, noun)}: {held_out} validate (data.val_fraction)."
     how = "as the data has it"
     if overview.held_out:
         data = config.data
@@ -95,7 +103,8 @@ def _balance(overview: Overview, noun: str) -> str:
     )
 
 
-def _scanned(scan: Scan, noun: str) -> list[Sentence]:
+def _scanned(scan: Scan, noun: str, several: bool) -> list[Sentence]:
+    """`several`: there is more than one, to be compared."""
     found: list[Sentence] = []
     if scan.looked < scan.wanted:
         found.append((f"Looked at {scan.looked:,} of {scan.wanted:,} {noun}s ...", ".muted"))
@@ -110,7 +119,7 @@ def _scanned(scan: Scan, noun: str) -> list[Sentence]:
     if scan.near:
         found.append((f"Nearly the same in both: {count(scan.near, noun)}.", ".warn"))
         found += _twins(scan.first_near, scan.near)
-    if scan.done and not scan.same and not scan.near:
+    if several and scan.done and not scan.same and not scan.near:
         found.append((f"No {noun} is in both parts.", ".good"))
     if scan.train_copies or scan.val_copies:
         within = f"{scan.train_copies:,} in training, {scan.val_copies:,} in validation"
@@ -118,7 +127,7 @@ def _scanned(scan: Scan, noun: str) -> list[Sentence]:
     if scan.broken:
         found.append((f"Broken inside: {count(scan.broken, 'file')}.", ".bad"))
         found += _files(scan.first_broken, scan.broken)
-    if scan.lengths is not None:
+    if several and scan.lengths is not None:
         found.append((_lengths(scan.lengths), ".warn" if scan.lengths.cut else ""))
     return found
 

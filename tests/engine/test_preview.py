@@ -12,7 +12,17 @@ from PIL import Image
 from engine import preview
 from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, AskData, AskScan, Samples, Shown, Twins, Which
+from engine.contract.inspection import (
+    NO_MODEL,
+    AskData,
+    AskScan,
+    Blocks,
+    Ends,
+    Samples,
+    Shown,
+    Twins,
+    Which,
+)
 from engine.contract.preprocessing import Preprocessing
 from engine.data import likeness
 from engine.data.loader import Key
@@ -140,6 +150,13 @@ def test_documents_and_their_tokens(tmp_path: Path) -> None:
         assert one.tokens == len(reader(one.text)["input_ids"]) + 1
         assert one.name.startswith("texts.jsonl:")
         assert (one.labels, one.kept) == ([], None)
+    novel = tmp_path / "novel.txt"
+    novel.write_text(language.TEXT)
+    overview, scan = looked(replace(config, data=DataConfig(str(novel), val_fraction=0.2)))
+    tokens = len(reader(language.TEXT)["input_ids"]) + 2  # an end of text in each part
+    assert overview.ends == Ends(overview.ends.held_out, tokens, in_tokens=True)
+    assert overview.blocks == Blocks(64, (tokens * 4 // 5 - 1) // 64, (tokens // 5 - 1) // 64)
+    assert (scan.near, scan.lengths.median) == (0, tokens)  # every line of its end is in it before
 
 
 def test_without_a_model_pictures_are_as_most_take_them(tmp_path: Path) -> None:
@@ -224,7 +241,8 @@ def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
     config = Config("causal-lm", ModelConfig(NO_MODEL), DataConfig(str(tmp_path / "novel.txt")))
     overview, scan = looked(config)
     assert (overview.classes, overview.train, overview.val, overview.held_out) == ([], 1, 1, True)
-    assert scan.lengths is not None
+    assert (scan.near, scan.lengths.longest) == (0, 500)
+    assert overview.ends == Ends(100, 500, in_tokens=False)
 
 
 def test_flat_pictures_are_told_apart_by_their_grey() -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from PIL import Image
 
 from engine.contract.baseline import Baseline
@@ -40,6 +42,8 @@ class SeenData:
         self.listed.set()
         self.left = False
         self.problem = ""
+        self.overview: dict[str, Any] = {}
+        """What an overview has otherwise."""
         self.scans = [0.5, 1.0]
         """Share that each look comes to."""
 
@@ -49,7 +53,7 @@ class SeenData:
         if self.problem:
             raise UserError(self.problem)
         classed = config.task != "causal-lm"
-        return Overview(
+        found = Overview(
             classes=["red [b]discs[/b]", "blue discs"] if classed else [],
             train_counts=[70, 10] if classed else [80],
             val_counts=[14, 2] if classed else [16],
@@ -63,6 +67,7 @@ class SeenData:
             first_skipped=[FileSkipped(path="red/[x].png", reason="empty file")],
             remarks=[],
         )
+        return replace(found, **self.overview)
 
     async def scan(self, config: Config) -> Scan:
         share = self.scans.pop(0) if len(self.scans) > 1 else self.scans[0]

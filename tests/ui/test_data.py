@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract.config import Config, DataConfig, ModelConfig
-from engine.contract.inspection import NO_MODEL, Which
+from engine.contract.inspection import NO_MODEL, Blocks, Ends, Which
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.screens import data
@@ -165,6 +165,22 @@ async def test_texts_with_their_tokens(opened, task: str) -> None:
         await on.pilot.press("a")  # texts are not augmented
         await on.asks("t", lambda asked: asked.part == "val")
         assert on.asked.epoch is None
+
+
+async def test_one_document_is_told_by_its_end(opened) -> None:
+    novel = {"train": 1, "val": 1, "train_counts": [1], "val_counts": [1]}
+    async with opened(config("causal-lm")) as on:
+        on.inspector.overview |= novel | {
+            "ends": Ends(2075, 8398, in_tokens=True),
+            "blocks": Blocks(64, 98, 32),
+        }
+        await on.pilot.press("escape", "D")
+        await until(on.pilot, lambda: "Blocks" in on.screen.text)
+        said = " ".join(on.screen.text.split())
+    assert "1 document: its last 2,075 of 8,398 tokens validate" in said
+    assert "Blocks of 64 tokens: 98 to train on and 32 to validate on." in said
+    assert "held out by seed" not in said
+    assert "the median" not in said
 
 
 async def test_what_is_broken_says_so(opened) -> None:
