@@ -14,7 +14,7 @@ from engine.contract import inspection
 from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped, TextsTokenised
 from engine.contract.inspection import Ends
 from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
@@ -89,6 +89,7 @@ class CausalLM:
     def data(
         self, config: Config, index: TextIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
+        feeding.tell(TextsTokenised(longest=index.train.length))
         here = replace(
             feeding, workers=0, up_to=0
         )  # blocks lie in memory: there is nothing to read

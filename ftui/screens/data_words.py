@@ -73,6 +73,16 @@ def sentences(config: Config, overview: Overview, scan: Scan | None) -> list[Sen
     return found
 
 
+def tokens_at_most(overview: Overview, scan: Scan) -> int | None:
+    """That a text, or a block, gives the model; None where they were not all counted."""
+    if overview.blocks is not None:
+        return overview.blocks.length
+    lengths = scan.lengths
+    if lengths is None or lengths.limit is None or scan.looked < scan.total:
+        return None
+    return min(lengths.longest, lengths.limit) if lengths.in_tokens else None
+
+
 def _split(config: Config, overview: Overview, noun: str) -> str:
     if (ends := overview.ends) is not None:
         unit = "tokens" if ends.in_tokens else "characters"
