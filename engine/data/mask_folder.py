@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from engine.data.split import VAL_NAMES, split
 _THREADS = 8
 _BATCH = 500
 _MOST_CLASSES = 1000
+_NAMED = 20
 
 Tell = Callable[[str], None]
 
@@ -60,6 +61,8 @@ class MaskIndex:
     """Pixels of each class in the validation masks as an evaluation sees them; none where that is
     not known."""
     skipped: list[FileSkipped]
+    remarks: list[str]
+    """What the user should know, in sentences."""
     held_out: bool = False
     """As of `engine.data.samples.DataIndex`."""
 
@@ -131,6 +134,7 @@ def index_masks(config: Config, tell: Tell, pre: Preprocessing | None = None) ->
         _counts(val, coding),
         _evaluated(val, coding, pre) if pre else [],
         skipped,
+        _gap(seen, coding, ignore_index) if named is None else [],
         held_out=len(looked) == 1,
     )
     if not any(index.train_counts.pixels) or not any(index.val_counts.pixels):
@@ -292,6 +296,21 @@ def _check(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> None:
             f"data.path: the masks hold {len(coding.classes):,} numbers, too many for classes; "
             "where they count objects, give all of a class the same number."
         )
+
+
+def _gap(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> list[str]:
+    """A sentence where numbers are left out: what comes after them is perhaps no class."""
+    values = sorted(set(coding.numbers) - {ignore_index})
+    after = next((b for a, b in pairwise(values) if b > a + 1), None)
+    if after is None:
+        return []
+    holds = next(found.pair.mask for found in seen if after in found.values)
+    some = ", ".join(map(str, values[:_NAMED])) + (", ..." if len(values) > _NAMED else "")
+    return [
+        f"The numbers in the masks have a gap ({some}), and {after}, as in {quoted(holds)}, is "
+        "taken for a class: name the classes in classes.csv, or set segmentation.ignore_index to "
+        f"{after} if it is none."
+    ]
 
 
 def _split(

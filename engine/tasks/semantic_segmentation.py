@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
+from engine.contract.events import Warned
 from engine.data.loader import TrainLoader, ValLoader
 from engine.data.mask_folder import MaskedPicture, MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
@@ -31,6 +32,8 @@ class SemanticSegmentation:
     def data(
         self, config: Config, index: MaskIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
+        for remark in index.remarks:
+            feeding.tell(Warned(message=remark))
         pre, seed = model.preprocessing(config), config.training.seed
         train, val = (
             MaskedPictures(pairs, index.coding, pre, seed) for pairs in (index.train, index.val)
@@ -46,7 +49,12 @@ class SemanticSegmentation:
             return MaskedPart(pictures, len(pairs), *files)
 
         return Preview(
-            index.told(), part(index.train), part(index.val), index.skipped, index.held_out
+            index.told(),
+            part(index.train),
+            part(index.val),
+            index.skipped,
+            index.held_out,
+            index.remarks,
         )
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:

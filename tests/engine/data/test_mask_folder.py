@@ -17,6 +17,7 @@ from engine.data.loader import Key
 from engine.data.mask_folder import MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
 from engine.data.transforms import Augmentation
+from engine.tasks import TASKS
 from engine.tasks.segmenting import confusion, mean_iou
 from engine.tasks.semantic_segmentation import SemanticSegmentation
 from tests.engine.data.masked import SIDE, config, save
@@ -188,6 +189,20 @@ def test_an_ignored_number_of_ones_own(tmp_path: Path) -> None:
     found = index(tmp_path, segmentation=SegmentationConfig(ignore_index=-1))
     assert found.classes == ["0", "255"]
     assert found.train_counts.pixels == [2, 2]
+
+
+def test_a_gap_in_the_numbers_is_said(tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path, name)
+    assert index(tmp_path).remarks == []
+    odd = np.zeros((SIDE, SIDE), np.uint8)
+    odd[0, :3] = 1, 2, 77
+    save(tmp_path, "b", odd)
+    (said,) = index(tmp_path).remarks
+    assert f'a gap (0, 1, 2, 77), and 77, as in "{tmp_path}/masks/b.png", is taken for' in said
+    assert "segmentation.ignore_index to 77" in said
+    previewed = TASKS["semantic-segmentation"].preview(config(tmp_path), lambda _words: None)
+    assert previewed.remarks == [said]
 
 
 def test_batches_are_functions_of_their_key(tmp_path: Path) -> None:
