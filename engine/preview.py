@@ -64,6 +64,7 @@ def overview(asked: AskData, tell: Tell = lambda _: None) -> Overview:
         train=len(found.train),
         val=len(found.val),
         held_out=found.held_out,
+        pixels=list(found.pixels),
         ends=found.ends,
         blocks=found.blocks,
         baseline=told.baseline,

@@ -133,6 +133,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     val: int
     held_out: bool
     """Whether the validation part was held out; else it was there."""
+    pixels: list[int] = []
+    """Of each class in the training masks; empty where samples aren't masks."""
     ends: Ends | None = None
     """Where so few documents are held out that it is the end of each."""
     blocks: Blocks | None = None

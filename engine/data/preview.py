@@ -76,6 +76,7 @@ class Preview:
     remarks: Sequence[str] = ()
     ends: Ends | None = None
     blocks: Blocks | None = None
+    pixels: Sequence[int] = ()
 
 
 class PicturePart(Part):

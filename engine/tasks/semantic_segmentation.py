@@ -55,6 +55,7 @@ class SemanticSegmentation:
             index.skipped,
             index.held_out,
             index.remarks,
+            pixels=index.train_counts.pixels,
         )
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:

@@ -10,13 +10,16 @@ from engine.contract.inspection import Lengths, Overview, Scan, Twins
 from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.bars import bar_text
-from ftui.format import count, measured
+from ftui.format import count, measured, percent
 from ftui.widgets.lines import Line
 from ftui.widgets.picture import colour_of
 
 _COUNT = 8
 _NAMED = 20
-_UNBALANCED = 5
+_EVEN, _UNBALANCED = 1.5, 5
+"""Up to how many times as many samples, or pixels, the largest class has as the smallest where
+classes count as balanced, and from how many on they don't at all."""
+_SHARES = 8
 Sentence = tuple[str, str]
 """Words, and the style that they have."""
 
@@ -100,17 +103,38 @@ def _split(config: Config, overview: Overview, noun: str) -> str:
 def _balance(overview: Overview, noun: str) -> str:
     if not overview.classes:
         return ""
+    if overview.pixels:
+        return _shares(overview)
     counts = overview.train_counts
-    most, least = max(counts), min(counts)
+    most, least, word = max(counts), min(counts), _evenness(counts)
+    if least == most:
+        return f"{word}: each class has {count(most, noun)} to train on."
+    if word != "Unbalanced":
+        return f"{word}: classes have {least:,} to {most:,} {noun}s to train on."
     largest, smallest = (overview.classes[counts.index(n)] for n in (most, least))
-    if least and most < _UNBALANCED * least:
-        if least == most:
-            return f"Balanced: each class has {count(most, noun)} to train on."
-        return f"Balanced: classes have {least:,} to {most:,} {noun}s to train on."
     return (
         f'Unbalanced: "{plain(largest, 40)}" has {count(most, noun)} to train on, '
         f'"{plain(smallest, 40)}" {least:,} (regularisation.class_weights, sampling).'
     )
+
+
+def _shares(overview: Overview) -> str:
+    """Of the pixels, not of pictures: nearly each may show a class that is small in all."""
+    order = sorted(zip(overview.pixels, overview.classes, strict=True), key=lambda x: -x[0])
+    total = sum(overview.pixels)
+    named = [f'"{plain(name, 40)}" has {percent(n / total)}' for n, name in order[:_SHARES]]
+    more = f" and {len(order) - _SHARES:,} classes less" if len(order) > _SHARES else ""
+    word = _evenness(overview.pixels)
+    return f"{word}: of the pixels to train on {', '.join(named)}{more}" + (
+        "." if word == "Balanced" else " (regularisation.class_weights)."
+    )
+
+
+def _evenness(counts: Sequence[int]) -> str:
+    most, least = max(counts), min(counts)
+    if most <= _EVEN * least:
+        return "Balanced"
+    return "Uneven" if most < _UNBALANCED * least else "Unbalanced"
 
 
 def _scanned(scan: Scan, noun: str, several: bool) -> list[Sentence]:

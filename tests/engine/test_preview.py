@@ -236,6 +236,7 @@ def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
         masked.save(tmp_path, str(i), seed=i)
     overview, scan = looked(masked.config(tmp_path, model=LRASPP))
     assert (overview.held_out, overview.train_counts) == (True, [4, 4, 4])
+    assert sum(overview.pixels) == 4 * masked.SIDE**2
     assert (scan.looked, scan.same, scan.near, scan.broken) == (5, 0, 0, 0)
     (tmp_path / "novel.txt").write_text("line\n" * 100)
     config = Config("causal-lm", ModelConfig(NO_MODEL), DataConfig(str(tmp_path / "novel.txt")))
