@@ -9,7 +9,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import plain, quoted
-from engine.data.rows import SUFFIXES, whole
+from engine.data.rows import CONVERT, NOT_UTF8, SUFFIXES, whole
 from engine.data.split import VAL_NAMES, split
 from engine.places import similar
 
@@ -141,8 +141,8 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"data.path: {quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
-            "can't be decoded; convert it, such as with iconv -t utf-8."
+            f"data.path: {quoted(path)} {NOT_UTF8} text: byte {error.start:,} (line {line:,}) "
+            f"can't be decoded; {CONVERT}."
         ) from None
 
 
