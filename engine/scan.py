@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.contract.events import FileSkipped
-from engine.contract.inspection import Lengths, Scan, Twins
+from engine.contract.inspection import Copy, Lengths, Scan, Twins
 from engine.data import likeness, picture, shingles
 from engine.data.likeness import Likeness
 from engine.data.preview import Part, TextPart
@@ -48,6 +48,7 @@ class Search:
         """Of each side, digests and the first number that has them."""
         self._outlines: dict[Part, dict[int, np.ndarray]] = {train: {}, val: {}}
         self._copies = {train: 0, val: 0}
+        self._first_copies: list[Copy] = []
         self._digests: dict[int, bytes] = {}
         """Of the validation samples."""
         self._near: list[tuple[int, int]] = []
@@ -83,6 +84,7 @@ class Search:
             total=len(self._train) + len(self._val),
             train_copies=self._copies[self._train],
             val_copies=self._copies[self._val],
+            first_copies=[*self._first_copies],
             same=len(shared),
             first_same=self._named(shared),
             compared=self._compared,
@@ -100,8 +102,11 @@ class Search:
             self._broken.append(FileSkipped(path=part.name(number), reason=reason))
             return
         known = self._known[part]
-        self._copies[part] += found.digest in known
-        known.setdefault(found.digest, number)
+        first = known.setdefault(found.digest, number)
+        if first != number:
+            self._copies[part] += 1
+            if len(self._first_copies) < _NAMED:
+                self._first_copies.append(Copy(part.name(first), part.name(number)))
         if part is self._val:
             self._digests[number] = found.digest
         self._outlines[part][number] = found.outline

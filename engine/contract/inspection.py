@@ -154,6 +154,13 @@ class Twins(Struct, frozen=True):
     val: str
 
 
+class Copy(Struct, frozen=True):
+    """A sample that repeats an earlier one of the same side, by name."""
+
+    first: str
+    again: str
+
+
 class Lengths(Struct, frozen=True):
     """Of texts, in tokens, or in characters where there is no tokenizer."""
 
@@ -178,6 +185,8 @@ class Scan(Struct, frozen=True, kw_only=True):
     train_copies: int
     """Samples that repeat an earlier one of the same side."""
     val_copies: int
+    first_copies: list[Copy]
+    """Of both."""
     same: int
     """Validation samples that are training samples, too: of texts but for case and spaces."""
     first_same: list[Twins]

@@ -158,6 +158,8 @@ def _scanned(scan: Scan, noun: str, several: bool) -> list[Sentence]:
     if scan.train_copies or scan.val_copies:
         within = f"{scan.train_copies:,} in training, {scan.val_copies:,} in validation"
         found.append((f"Copies within a part: {within}.", ""))
+        named = [f"{copy.again} = {copy.first}" for copy in scan.first_copies]
+        found += _listed(named, scan.train_copies + scan.val_copies)
     if scan.broken:
         found.append((f"Broken inside: {count(scan.broken, 'file')}.", ".bad"))
         found += _files(scan.first_broken, scan.broken)

@@ -17,6 +17,7 @@ from engine.contract.inspection import (
     AskData,
     AskScan,
     Blocks,
+    Copy,
     Ends,
     Samples,
     Shown,
@@ -209,6 +210,7 @@ def test_an_overview_of_pictures_with_copies_and_broken_ones(tmp_path: Path) -> 
     assert scan.first_same == [Twins("train/a/0.png", "val/a/copy.png")]
     assert scan.first_near == [Twins("train/a/2.png", "val/a/nearly.jpg")]
     assert (scan.same, scan.near, scan.train_copies, scan.val_copies) == (1, 1, 1, 0)
+    assert scan.first_copies == [Copy("train/a/1.png", "train/a/again.png")]
     assert [file.path for file in scan.first_broken] == ["train/a/3.png"]
     assert (scan.looked, scan.total, scan.lengths) == (17, 17, None)
 

@@ -13,7 +13,7 @@ from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
-from engine.contract.inspection import Lengths, Overview, Samples, Scan, Shown, Twins, Which
+from engine.contract.inspection import Copy, Lengths, Overview, Samples, Scan, Shown, Twins, Which
 
 SIDE = 64
 
@@ -78,6 +78,7 @@ class SeenData:
             total=96,
             train_copies=2,
             val_copies=0,
+            first_copies=[Copy("red/1.png", "red/7.png"), Copy("red/2.png", "red/8.png")],
             same=1,
             first_same=[Twins("red/1.png", "red/99.png")],
             near=1 if share == 1 else 0,

@@ -115,6 +115,7 @@ async def test_what_a_look_adds(opened) -> None:
         await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert "Looked at" not in on.screen.text
         assert "red/98.png = red/2.png" in on.screen.text
+        assert "red/7.png = red/1.png" in on.screen.text
 
 
 async def test_keys_choose_samples(opened) -> None:
