@@ -89,9 +89,10 @@ def tokens_at_most(overview: Overview, scan: Scan) -> int | None:
 def _split(config: Config, overview: Overview, noun: str) -> str:
     if (ends := overview.ends) is not None:
         unit = "tokens" if ends.in_tokens else "characters"
-        whose = "its last" if overview.train == 1 else "the end of each,"
-        held_out = f"{whose} {ends.held_out:,} of {ends.total:,} {unit}"
-        return f"{count(overview.train, noun)}: {held_out} validate (data.val_fraction)."
+        share = f"{ends.held_out:,} of {ends.total:,} {unit}"
+        one, several = f"its last {share} validate", f"the end of each validates, {share} in all"
+        held_out = one if overview.train == 1 else several
+        return f"{count(overview.train, noun)}: {held_out} (data.val_fraction)."
     how = "as the data has it"
     if overview.held_out:
         data = config.data
