@@ -58,7 +58,7 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
     not even the smallest fits.
     """
     began, sample = time.monotonic(), _sample(session)
-    peak, before, tried = Peak(session.device.torch_device), memory.resident(), list[SizeTried]()
+    peak, before, tried = Peak(session.device.torch_device), memory.taken(), list[SizeTried]()
     size, why, samples = _FIRST, "", session.train_data.samples
     while not why:
         measured = _measure(session, sample, size, peak)
@@ -94,7 +94,7 @@ def foreseen(before: int, peaks: list[int]) -> int:
 
 def _short(size: int, peak: int) -> str:
     """Why a size with such a peak is not tried; empty where there is room."""
-    needed, free = peak - memory.resident(), memory.free()
+    needed, free = peak - memory.taken(), memory.free()
     if needed <= _SHARE * free:
         return ""
     gib = 2**30

@@ -51,6 +51,11 @@ def grown() -> int | None:
     return None if most is None else max(0, most - _before)
 
 
+def taken() -> int:
+    """By how many bytes the process is larger now than at `begin_counting`."""
+    return resident() - _before
+
+
 def resident() -> int:
     """Bytes of this process that are in memory now."""
     return int(psutil.Process().memory_info().rss)

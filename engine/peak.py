@@ -15,7 +15,8 @@ _HIGH_WATER = "5"
 
 
 class Peak:
-    """On CUDA that of tensors, elsewhere that of all that is resident.
+    """On CUDA that of tensors, elsewhere by how much the process has grown since its model was
+    about to be built.
 
     Where it can't be forgotten (macOS, some containers) it is that of the process's whole life; on
     MPS it is what is taken at the time of asking.
@@ -39,7 +40,7 @@ class Peak:
             return torch.cuda.max_memory_allocated(self._device)
         if self._device.type == "mps":
             return torch.mps.driver_allocated_memory()
-        if (most := memory.high_water()) is not None:
-            return most
+        if (grown := memory.grown()) is not None:
+            return grown
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else 1024 * most

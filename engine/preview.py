@@ -64,6 +64,9 @@ def overview(asked: AskData, tell: Tell = lambda _: None) -> Overview:
         train=len(found.train),
         val=len(found.val),
         held_out=found.held_out,
+        pixels=list(found.pixels),
+        ends=found.ends,
+        blocks=found.blocks,
         baseline=told.baseline,
         skipped=len(found.skipped),
         first_skipped=list(found.skipped[:_NAMED]),
@@ -87,7 +90,7 @@ def _listed(config: Config, tell: Tell = lambda _: None) -> tuple[Preview, Searc
     if key not in _kept:
         _kept.clear()
         found = TASKS[config.task].preview(msgspec.json.decode(key, type=Config), tell)
-        _kept[key] = found, Search(found.train, found.val)
+        _kept[key] = found, Search(found.train, found.val, ends=found.ends is not None)
     return _kept[key]
 
 

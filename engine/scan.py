@@ -1,6 +1,7 @@
 """Looking at samples one by one, for as long as there is time: what repeats, what is broken, and
 how long texts are."""
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.contract.events import FileSkipped
-from engine.contract.inspection import Lengths, Scan, Twins
+from engine.contract.inspection import Copy, Lengths, Scan, Twins
 from engine.data import likeness, picture, shingles
 from engine.data.likeness import Likeness
 from engine.data.preview import Part, TextPart
@@ -34,8 +35,9 @@ class _Looked(NamedTuple):
 class Search:
     """Begins with the validation samples; of many, it takes evenly spaced ones."""
 
-    def __init__(self, train: Part, val: Part) -> None:
-        self._train, self._val = train, val
+    def __init__(self, train: Part, val: Part, ends: bool = False) -> None:
+        """`ends`: validation samples are the ends of the training samples of the same numbers."""
+        self._train, self._val, self._ends = train, val, ends
         numbers = {part: _spread(len(part)) for part in (val, train)}
         self._todo: Iterator[tuple[Part, int]] = (
             (part, number) for part, some in numbers.items() for number in some
@@ -46,13 +48,14 @@ class Search:
         """Of each side, digests and the first number that has them."""
         self._outlines: dict[Part, dict[int, np.ndarray]] = {train: {}, val: {}}
         self._copies = {train: 0, val: 0}
+        self._first_copies: list[Copy] = []
         self._digests: dict[int, bytes] = {}
         """Of the validation samples."""
         self._near: list[tuple[int, int]] = []
         """Numbers of training and validation samples; no exact copies."""
         self._compared = 0
         self._broken: list[FileSkipped] = []
-        self._lengths: list[int] = []
+        self._lengths: Counter[tuple[Part, int]] = Counter()
 
     def go_on(self, seconds: float) -> None:
         """Until so many seconds are over; what is begun is finished."""
@@ -66,7 +69,8 @@ class Search:
                     return
         for val, train in self._nearest:
             self._compared += 1
-            self._near += [] if train is None else [(train, val)]
+            if train is not None and not (self._ends and train == val):
+                self._near.append((train, val))
             if monotonic() > until:
                 return
 
@@ -80,6 +84,7 @@ class Search:
             total=len(self._train) + len(self._val),
             train_copies=self._copies[self._train],
             val_copies=self._copies[self._val],
+            first_copies=[*self._first_copies],
             same=len(shared),
             first_same=self._named(shared),
             compared=self._compared,
@@ -97,8 +102,11 @@ class Search:
             self._broken.append(FileSkipped(path=part.name(number), reason=reason))
             return
         known = self._known[part]
-        self._copies[part] += found.digest in known
-        known.setdefault(found.digest, number)
+        first = known.setdefault(found.digest, number)
+        if first != number:
+            self._copies[part] += 1
+            if len(self._first_copies) < _NAMED:
+                self._first_copies.append(Copy(part.name(first), part.name(number)))
         if part is self._val:
             self._digests[number] = found.digest
         self._outlines[part][number] = found.outline
@@ -106,7 +114,8 @@ class Search:
             length = part.tokens(number)
             if part.reader().tokenizer is None:
                 length = len(part.texts[number])
-            self._lengths += [] if length is None else [length]
+            if length is not None:
+                self._lengths[self._train if self._ends else part, number] += length
 
     @cached_property
     def _alone(self) -> list[int]:
@@ -130,7 +139,7 @@ class Search:
 
     def _told_lengths(self) -> Lengths:
         assert isinstance(self._train, TextPart)
-        reader, lengths = self._train.reader(), np.array(self._lengths)
+        reader, lengths = self._train.reader(), np.array([*self._lengths.values()])
         limit = reader.longest
         median, most = (int(q) for q in np.percentile(lengths, [50, 95]))
         return Lengths(

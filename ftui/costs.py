@@ -49,6 +49,8 @@ def question(workspace: Workspace) -> Question | None:
     if state and state.precision:  # which may have been measured
         training = replace(config.training, precision=state.precision)
         config = replace(config, training=training)
+    if longest := workspace.longest:  # what is shorter is padded to no more
+        config = replace(config, text=replace(config.text, max_length=max(4, longest)))
     classes = len(state.data.classes) if state and state.data else None
     pieces = state.pieces if state else 1
     return Question(replace(config, trainable=rules, stages=[]), rules, classes, pieces)
@@ -74,9 +76,10 @@ class Measured:
 def lines(cost: Cost, before: Cost | None, measured: Measured, config: Config) -> list[str]:
     """Memory, its parts, and time; `before` is what it cost under the plan before."""
     change = f" ({_signed(cost.peak - before.peak)})" if before and before.peak != cost.peak else ""
+    at = f" at {cost.length:,} tokens" if cost.length else ""
     held = f", measured {size(measured.memory)}" if measured.memory else ""
     return [
-        f"memory {size(cost.peak)}{change}{held}{_fits(cost, measured)}",
+        f"memory {size(cost.peak)}{change}{at}{held}{_fits(cost, measured)}",
         f"weights {size(cost.weights)}, gradients {size(cost.gradients)}, optimizer "
         f"{size(cost.optimizer)}, activations {size(cost.activations)}",
         f"{_step(cost, before, measured, config)}{_cache(cost, config)}",

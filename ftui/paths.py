@@ -14,11 +14,13 @@ from engine.places import known_set
 from ftui.format import count
 
 _LISTS = {".csv", ".tsv", ".jsonl"}
+_TEXTS = {".txt", ".md"} | _LISTS
 _PICTURES = {
     *(".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".ppm", ".pgm"),
     *(".tif", ".tiff", ".webp", ".avif"),
 }
 _VALIDATION = {"val", "valid", "validation"}
+_NAMED = 3
 _MOST = 20_000
 """Files looked at: a glance must not take long on a network's disk."""
 
@@ -55,9 +57,9 @@ def near(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def glance(path: str) -> str:
+def glance(path: str, task: str) -> str:
     """What a data folder holds by its names, such as `434 pictures in 7 classes`, `80 pictures with
-    masks`, or what is wrong.
+    masks`, `2 text files`, or what is wrong.
 
     Reads names only, and at most some thousands of them, so it is a first look, no check. Nothing
     is said of a list, nor of torchvision's own data sets.
@@ -68,7 +70,10 @@ def glance(path: str) -> str:
     if not root.exists():
         return "no such folder"
     if not root.is_dir():
-        return "" if root.suffix.lower() in _LISTS else "a file, not a folder"
+        files = _TEXTS if task == "causal-lm" else _LISTS
+        return "" if root.suffix.lower() in files else "a file, not a folder"
+    if task in ("text-classification", "causal-lm"):
+        return _texts(root)
     folders = _folders(root)
     split = {p.name: p for p in folders if p.name in {"train"} | _VALIDATION}
     below = [p for place in (root, *split.values()) for p in _folders(place)]
@@ -85,6 +90,16 @@ def glance(path: str) -> str:
         return "no class folders in it"
     noun = "class" if len(classes) == 1 else "classes"
     return f"{pictures} in {len(classes):,} {noun}, {how}"
+
+
+def _texts(root: Path) -> str:
+    """How many texts and tables are below a folder; the names of a few."""
+    below = (Path(name) for _, _, names in os.walk(root) for name in names)
+    found = sorted(p.name for p in islice(below, _MOST) if p.suffix.lower() in _TEXTS)
+    if not found:
+        return "no text in it"
+    few = f": {', '.join(map(plain, found))}" if len(found) <= _NAMED else ""
+    return f"{count(len(found), 'text file')}{few}"
 
 
 def _many(folders: Iterator[Path] | list[Path]) -> str:

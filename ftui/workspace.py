@@ -61,6 +61,8 @@ class Workspace:
         self._run_history = History()
         self._baselines: dict[tuple[object, ...], TextBaseline] = {}
         """By what decides the texts and their split."""
+        self._longest: dict[tuple[object, ...], int] = {}
+        """By what decides their tokens."""
 
     # The open run
 
@@ -135,6 +137,17 @@ class Workspace:
     def baseline(self) -> TextBaseline | None:
         """Of the texts of the open run or the draft, where it was fitted in this session."""
         return self._baselines.get(_texts_of(self.config))
+
+    def keep_longest(self, config: Config, tokens: int) -> None:
+        """Of the texts of a config, as its model reads them; for the session."""
+        self._longest[_tokens_of(config)] = tokens
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text of the open run or the draft, where the run has told or they
+        were looked at in this session."""
+        told = self.state.longest if self.state is not None else None
+        return told or self._longest.get(_tokens_of(self.config))
 
     def set_field(self, key: str, text: str) -> list[AnyCommand]:
         """Set what a person typed: done in a draft, else the commands to send.
@@ -281,6 +294,10 @@ class Workspace:
 def _texts_of(config: Config) -> tuple[object, ...]:
     data, text = config.data, config.text
     return data.path, data.val_fraction, data.split_seed, text.text_column, text.label_column
+
+
+def _tokens_of(config: Config) -> tuple[object, ...]:
+    return config.model.name, config.text.max_length, *_texts_of(config)
 
 
 def _shortest(before: Sequence[Rule], after: list[Rule]) -> AnyCommand:

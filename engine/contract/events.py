@@ -80,6 +80,13 @@ class DataIndexed(Event, frozen=True):
     baseline: Baseline | None = None
 
 
+class TextsTokenised(Event, frozen=True):
+    """Texts are tokens, cut to what the model takes."""
+
+    longest: int
+    """Tokens of the longest training sample: no batch is padded to more."""
+
+
 class FileSkipped(Event, frozen=True):
     """A file could not be used; told once a file."""
 
@@ -360,6 +367,7 @@ AnyEvent = (
     | PreparationAdvanced
     | ModelLoaded
     | DataIndexed
+    | TextsTokenised
     | FileSkipped
     | Warned
     | TrainingStarted

@@ -46,7 +46,8 @@ class SizeTried(Found, frozen=True):
     samples_per_second: float
     """Forward, backward and update; reading is left out."""
     memory: int
-    """Bytes that were taken at most: on a GPU by tensors, else by the whole process."""
+    """Bytes that were taken at most: on a GPU by tensors, else by the process since its model was
+    about to be built."""
 
 
 class Suggested(Found, frozen=True):

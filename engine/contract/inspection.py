@@ -102,6 +102,24 @@ Question = (
 )
 
 
+class Blocks(Struct, frozen=True):
+    """What a language model is given of documents."""
+
+    length: int
+    """Tokens of each."""
+    train: int
+    val: int
+
+
+class Ends(Struct, frozen=True):
+    """What is held out where each document's end is, of all documents together."""
+
+    held_out: int
+    total: int
+    in_tokens: bool
+    """Else in characters: there is no tokenizer, or very much text."""
+
+
 class Overview(Struct, frozen=True, kw_only=True):
     """A data set, listed and split; all texts are safe to show."""
 
@@ -115,6 +133,11 @@ class Overview(Struct, frozen=True, kw_only=True):
     val: int
     held_out: bool
     """Whether the validation part was held out; else it was there."""
+    pixels: list[int] = []
+    """Of each class in the training masks; empty where samples aren't masks."""
+    ends: Ends | None = None
+    """Where so few documents are held out that it is the end of each."""
+    blocks: Blocks | None = None
     baseline: Baseline | None
     """What comes of the classes' frequencies alone; None where it takes tokens."""
     skipped: int
@@ -129,6 +152,13 @@ class Twins(Struct, frozen=True):
 
     train: str
     val: str
+
+
+class Copy(Struct, frozen=True):
+    """A sample that repeats an earlier one of the same side, by name."""
+
+    first: str
+    again: str
 
 
 class Lengths(Struct, frozen=True):
@@ -155,6 +185,8 @@ class Scan(Struct, frozen=True, kw_only=True):
     train_copies: int
     """Samples that repeat an earlier one of the same side."""
     val_copies: int
+    first_copies: list[Copy]
+    """Of both."""
     same: int
     """Validation samples that are training samples, too: of texts but for case and spaces."""
     first_same: list[Twins]

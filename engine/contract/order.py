@@ -22,6 +22,7 @@ ORDER: dict[type[e.Event], tuple[tuple[Phase, ...], Phase | None]] = {
     e.PreparationAdvanced: (("preparing",), None),
     e.ModelLoaded: (("preparing",), None),
     e.DataIndexed: (("preparing",), None),
+    e.TextsTokenised: (("preparing",), None),
     e.FileSkipped: (LIVE, None),
     e.Warned: (LIVE, None),
     e.SpeedMeasured: (("preparing",), None),

@@ -59,6 +59,8 @@ class RunState:
     model: ModelInfo | None = None
     weights: str = ""
     data: e.DataIndexed | None = None
+    longest: int | None = None
+    """Tokens of the longest training sample; None where it is not known, or there are no texts."""
     device: str = ""
     device_name: str = ""
     precision: str = ""
@@ -136,6 +138,8 @@ class RunState:
                 self.model, self.weights = event.model, event.weights
             case e.DataIndexed():
                 self.data = event
+            case e.TextsTokenised():
+                self.longest = event.longest
             case e.SpeedMeasured():
                 self.speed = event
             case e.TrainingStarted():

@@ -76,6 +76,11 @@ class Blocks:
         return self._ids[1 : len(self) * self.length + 1]
 
     @property
+    def tokens(self) -> int:
+        """All, those that are dropped among them."""
+        return len(self._ids)
+
+    @property
     def left_over(self) -> int:
         """Tokens that are dropped."""
         return len(self._ids) - 1 - len(self) * self.length

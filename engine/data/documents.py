@@ -9,7 +9,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import plain, quoted
-from engine.data.rows import SUFFIXES, whole
+from engine.data.rows import CONVERT, NOT_UTF8, SUFFIXES, whole
 from engine.data.split import VAL_NAMES, split
 from engine.places import similar
 
@@ -33,6 +33,8 @@ class Documents(NamedTuple):
     """Files without a word."""
     held_out: bool = False
     """As of `engine.data.samples.DataIndex`."""
+    ends: bool = False
+    """Whether those held out are the ends of those to train on, in the same order."""
 
 
 def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
@@ -53,9 +55,10 @@ def read_documents(config: Config, tell: Callable[[str], None]) -> Documents:
     found = _read(root, column, skipped)
     if not found:
         raise UserError(f"data.path: {quoted(root)} is empty; give a file or a folder of text.")
-    return Documents(
-        *_split(found, config.data.val_fraction, config.data.split_seed), skipped, True
-    )
+    ends = len(found) < _WHOLE_FROM
+    fraction, seed = config.data.val_fraction, config.data.split_seed
+    train, val = _cut_each(found, fraction) if ends else _split(found, fraction, seed)
+    return Documents(train, val, skipped, True, ends)
 
 
 def _parts(root: Path) -> list[Path] | None:
@@ -138,23 +141,26 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"data.path: {quoted(path)} is not UTF-8 text: byte {error.start:,} (line {line:,}) "
-            "can't be decoded; convert it, such as with iconv -t utf-8."
+            f"data.path: {quoted(path)} {NOT_UTF8} text: byte {error.start:,} (line {line:,}) "
+            f"can't be decoded; {CONVERT}."
         ) from None
 
 
 def _split(
     documents: list[Document], fraction: float, seed: int
 ) -> tuple[list[Document], list[Document]]:
-    """Whole documents to either side where there are many, or the end of each held out."""
-    if len(documents) < _WHOLE_FROM:
-        cut = [(name, *_cut(text, fraction)) for name, text in documents]
-        heads = [Document(name, head) for name, head, _ in cut]
-        return heads, [Document(name, tail) for name, _, tail in cut]
+    """Whole documents to either side."""
     texts = dict(documents)
     train, val = split(texts, fraction, seed)
     kept, held_out = ([Document(name, texts[name]) for name in part] for part in (train, val))
     return kept, held_out
+
+
+def _cut_each(documents: list[Document], fraction: float) -> tuple[list[Document], list[Document]]:
+    """The beginning of each, and its end."""
+    cut = [(name, *_cut(text, fraction)) for name, text in documents]
+    heads = [Document(name, head) for name, head, _ in cut]
+    return heads, [Document(name, tail) for name, _, tail in cut]
 
 
 def _cut(text: str, fraction: float) -> tuple[str, str]:

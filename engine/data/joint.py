@@ -34,17 +34,19 @@ _AT_ONCE = 2
 def eval_joint(pre: Preprocessing) -> Joint:
     """What the weights were trained to see: resize, centre crop. No randomness."""
 
-    def transform(image: Image.Image, mask: Image.Image) -> Pair:
-        how = InterpolationMode(pre.interpolation)
-        image = F.center_crop(F.resize(_trim(image), pre.resize_size, how), pre.image_size)
-        mask = F.center_crop(F.resize(_trim(mask), pre.resize_size, _NEAREST), pre.image_size)
-        return image, mask
-
-    return transform
+    how = InterpolationMode(pre.interpolation)
+    return lambda image, mask: (_middle(image, pre, how), eval_mask(mask, pre))
 
 
-def _trim(image: Image.Image) -> Image.Image:
-    return image.crop(middle(*image.size))
+def eval_mask(mask: Image.Image, pre: Preprocessing) -> Image.Image:
+    """What `eval_joint` makes of a mask; its picture is not needed."""
+    return _middle(mask, pre, _NEAREST)
+
+
+def _middle(image: Image.Image, pre: Preprocessing, how: InterpolationMode) -> Image.Image:
+    trimmed = image.crop(middle(*image.size))
+    found: Image.Image = F.center_crop(F.resize(trimmed, pre.resize_size, how), pre.image_size)
+    return found
 
 
 def train_joint(pre: Preprocessing, asked: Augmentation) -> Joint:

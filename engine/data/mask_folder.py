@@ -5,19 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
+from engine.contract.preprocessing import Preprocessing
 from engine.contract.text import plain, quoted
-from engine.data import masks, picture
+from engine.data import joint, masks, picture
 from engine.data.masks import IGNORED, Coding
 from engine.data.samples import digest_of
 from engine.data.split import VAL_NAMES, split
@@ -25,6 +27,7 @@ from engine.data.split import VAL_NAMES, split
 _THREADS = 8
 _BATCH = 500
 _MOST_CLASSES = 1000
+_NAMED = 20
 
 Tell = Callable[[str], None]
 
@@ -54,7 +57,12 @@ class MaskIndex:
     val: list[MaskedPicture]
     train_counts: Counts
     val_counts: Counts
+    evaluated: list[int]
+    """Pixels of each class in the validation masks as an evaluation sees them; none where that is
+    not known."""
     skipped: list[FileSkipped]
+    remarks: list[str]
+    """What the user should know, in sentences."""
     held_out: bool = False
     """As of `engine.data.samples.DataIndex`."""
 
@@ -71,22 +79,26 @@ class MaskIndex:
         return digest_of(f"{image}\0{mask}" for image, mask in self.train)
 
     def told(self) -> DataIndexed:
-        """The baseline is of whole masks, whatever size the model is given."""
-        train, val = self.train_counts, self.val_counts
-        commonest = train.pixels.index(max(train.pixels))
-        there = sum(n > 0 or place == commonest for place, n in enumerate(val.pixels))
-        share = val.pixels[commonest] / max(1, sum(val.pixels))
-        how = f"always saying '{self.classes[commonest]}'"
         return DataIndexed(
             classes=self.classes,
-            train_counts=train.pictures,
-            val_counts=val.pictures,
-            baseline=Baseline("miou", share / there, how),
+            train_counts=self.train_counts.pictures,
+            val_counts=self.val_counts.pictures,
+            baseline=self._baseline() if self.evaluated else None,
         )
 
+    def _baseline(self) -> Baseline:
+        """Of the pixels that are evaluated: of pictures that aren't square, their middles."""
+        train, val = self.train_counts.pixels, self.evaluated
+        commonest = train.index(max(train))
+        there = sum(n > 0 or place == commonest for place, n in enumerate(val))
+        share = val[commonest] / max(1, sum(val))
+        return Baseline("miou", share / there, f"always saying '{self.classes[commonest]}'")
 
-def index_masks(config: Config, tell: Tell) -> MaskIndex:
+
+def index_masks(config: Config, tell: Tell, pre: Preprocessing | None = None) -> MaskIndex:
     """List the pictures and masks of `data.path`, read every mask, and split them where needed.
+
+    `pre` is what an evaluation makes of a picture; None where there is no saying.
 
     The folder has images/ and masks/, each perhaps with train/ and val/ in it, or train/ and val/
     with those two in each. Files that can't be read are in `skipped`.
@@ -120,7 +132,9 @@ def index_masks(config: Config, tell: Tell) -> MaskIndex:
         [found.pair for found in val],
         _counts(train, coding),
         _counts(val, coding),
+        _evaluated(val, coding, pre) if pre else [],
         skipped,
+        _gap(seen, coding, ignore_index) if named is None else [],
         held_out=len(looked) == 1,
     )
     if not any(index.train_counts.pixels) or not any(index.val_counts.pixels):
@@ -284,6 +298,21 @@ def _check(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> None:
         )
 
 
+def _gap(seen: Sequence[_Looked], coding: Coding, ignore_index: int) -> list[str]:
+    """A sentence where numbers are left out: what comes after them is perhaps no class."""
+    values = sorted(set(coding.numbers) - {ignore_index})
+    after = next((b for a, b in pairwise(values) if b > a + 1), None)
+    if after is None:
+        return []
+    holds = next(found.pair.mask for found in seen if after in found.values)
+    some = ", ".join(map(str, values[:_NAMED])) + (", ..." if len(values) > _NAMED else "")
+    return [
+        f"The numbers in the masks have a gap ({some}), and {after}, as in {quoted(holds)}, is "
+        "taken for a class: name the classes in classes.csv, or set segmentation.ignore_index to "
+        f"{after} if it is none."
+    ]
+
+
 def _split(
     looked: Sequence[_Looked], images: Path, config: Config
 ) -> tuple[list[_Looked], list[_Looked]]:
@@ -303,6 +332,17 @@ def _counts(part: Sequence[_Looked], coding: Coding) -> Counts:
             if known[value] != IGNORED:
                 pixels[known[value]] += count
     return Counts(pixels, pictures)
+
+
+def _evaluated(part: Sequence[_Looked], coding: Coding, pre: Preprocessing) -> list[int]:
+    """Pixels of each class, read anew: what the values mean was not known before all were seen."""
+
+    def counts(found: _Looked) -> NDArray[np.int64]:
+        seen = np.asarray(joint.eval_mask(masks.decoded(found.pair.mask, coding), pre))
+        return np.bincount(seen[seen != IGNORED], minlength=len(coding.classes))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return np.sum([*pool.map(counts, part)], axis=0).tolist()  # type: ignore[no-any-return]
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 
 from engine.contract.events import FileSkipped
 from engine.contract.preprocessing import Preprocessing
@@ -75,12 +74,12 @@ class MaskedPictures:
         try:
             image = picture.read(path)
             path = self._masks[position]
-            places = self._coding.decode(masks.read(path, self._coding))
-            if places.shape != (image.height, image.width):
+            places = masks.decoded(path, self._coding)
+            if places.size != image.size:
                 raise picture.Unreadable("not of its picture's size any more")
         except picture.Unreadable as error:
             return FileSkipped(path=plain(path, limit=4096), reason=error.reason)
-        return image, Image.fromarray(places.astype(np.int32))
+        return image, places
 
     def _joint(self, augmentation: Augmentation) -> joint.Joint:
         if augmentation not in self._joints:

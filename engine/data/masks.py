@@ -95,6 +95,11 @@ def read(path: Path, coding: Coding | None) -> Values:
         return Values(_numbers(seen) // spread, are_colours=False)
 
 
+def decoded(path: Path, coding: Coding) -> Image.Image:
+    """A mask as positions of classes and `IGNORED`, in mode I. Raises `picture.Unreadable`."""
+    return Image.fromarray(coding.decode(read(path, coding)).astype(np.int32))
+
+
 def class_file(root: Path, ignore_index: int) -> Coding | None:
     """The classes that a data folder names, a line each: a name, or a name and its colour as
     `name,red,green,blue`. None where it names none.

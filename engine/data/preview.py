@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from engine.contract.events import DataIndexed, FileSkipped
-from engine.contract.inspection import Shown
+from engine.contract.inspection import Blocks, Ends, Shown
 from engine.contract.text import plain
 from engine.data import blocks
 from engine.data.likeness import Likeness, of_text
@@ -21,7 +21,7 @@ from engine.data.transforms import Augmentation
 _SHOWN = 2_000
 """Characters of a text."""
 _LONGEST_LINE = 500
-_COUNTED = 2**22
+COUNTED = 2**22
 """Characters whose tokens are counted: a second or two."""
 
 
@@ -74,6 +74,9 @@ class Preview:
     skipped: Sequence[FileSkipped]
     held_out: bool
     remarks: Sequence[str] = ()
+    ends: Ends | None = None
+    blocks: Blocks | None = None
+    pixels: Sequence[int] = ()
 
 
 class PicturePart(Part):
@@ -142,6 +145,8 @@ class Reader(NamedTuple):
     """Tokens after which a text is cut; None where none is."""
     problem: str = ""
     """Why there is no tokenizer, in a sentence; empty too where there is no model yet."""
+    positions: int | None = None
+    """As of `ModelInfo`."""
 
 
 class TextPart(Part):
@@ -174,12 +179,12 @@ class TextPart(Part):
 
     def tokens(self, number: int) -> int | None:
         """Of a whole text; None where there is no tokenizer, or the text is gigantic."""
-        text, (tokenizer, longest, _) = self.texts[number], self.reader()
-        if tokenizer is None or len(text) > _COUNTED:
+        text, reader = self.texts[number], self.reader()
+        if reader.tokenizer is None or len(text) > COUNTED:
             return None
-        if longest is None:  # a document
-            return len(blocks.tokenise(tokenizer, [text], lambda _: None))
-        return len(tokenizer(text, verbose=False, return_attention_mask=False)["input_ids"])
+        if reader.longest is None:  # a document
+            return len(blocks.tokenise(reader.tokenizer, [text], lambda _: None))
+        return len(reader.tokenizer(text, verbose=False, return_attention_mask=False)["input_ids"])
 
 
 def png(image: Image.Image) -> bytes:

@@ -11,6 +11,8 @@ from engine.contract.errors import UserError
 from engine.contract.text import did_you_mean, plain, quoted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
+NOT_UTF8 = "is not UTF-8"
+CONVERT = "convert it, such as with iconv -f latin1 -t utf-8"
 Cells = dict[str, Any]
 """Of a row, by column; what a short row lacks is not in it."""
 
@@ -37,8 +39,7 @@ def whole(path: Path) -> Iterator[tuple[int, Cells]]:
             raise UserError(f"data.path: line {line:,} of {quoted(path)} is no JSON object.")
         if not is_utf8("".join(map(str, cells.values()))):
             raise UserError(
-                f"data.path: line {line:,} of {quoted(path)} is not UTF-8 text; convert it, such "
-                "as with iconv -t utf-8."
+                f"data.path: line {line:,} of {quoted(path)} {NOT_UTF8} text; {CONVERT}."
             )
         yield line, cells
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
 from engine.contract.text import plain
-from engine.data.rows import SUFFIXES, is_utf8, require, rows
+from engine.data.rows import NOT_UTF8, SUFFIXES, is_utf8, require, rows
 
 
 class Row(NamedTuple):
@@ -78,4 +78,4 @@ def _unusable(text: Any, label: Any) -> str:
         return "has no text"
     if label is None or isinstance(label, dict | list) or not str(label).strip():
         return "has no label"
-    return "" if is_utf8(f"{text}{label}") else "is not UTF-8"
+    return "" if is_utf8(f"{text}{label}") else NOT_UTF8

@@ -12,7 +12,7 @@ from engine.contract.events import DataIndexed, FileSkipped
 from engine.contract.paths import expand
 from engine.contract.text import did_you_mean, plain, quoted
 from engine.data import table
-from engine.data.rows import SUFFIXES
+from engine.data.rows import CONVERT, NOT_UTF8, SUFFIXES
 from engine.data.samples import counts_of, digest_of, indexed
 from engine.data.split import VAL_NAMES, split
 from engine.data.table import Row
@@ -73,8 +73,10 @@ def index_texts(config: Config, tell: Callable[[str], None]) -> TextIndex:
         tell(f"reading the texts of {plain(place)}")
         rows = _rows_of(place, config, skipped)
         if not rows:
-            why = f" ({len(skipped)} skipped: {skipped[0].reason})" if skipped else ""
-            raise UserError(f"data.path: {quoted(place)} holds no usable text{why}; add some.")
+            reason = skipped[0].reason if skipped else ""
+            why = f" ({len(skipped)} skipped: {reason})" if skipped else ""
+            then = CONVERT if reason == NOT_UTF8 else "add some"
+            raise UserError(f"data.path: {quoted(place)} holds no usable text{why}; {then}.")
         parts.append(rows)
     names = _classes(parts, root)
     train, val = parts if len(parts) == 2 else _split(parts[0], config)

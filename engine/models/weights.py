@@ -28,7 +28,7 @@ _WRAPPERS = ("state_dict_ema", "state_dict", "model_state_dict", "model_ema", "m
 _HARMLESS: list[Any] = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
 
 
-def read_state(path: Path, advice: str = "") -> StateDict:
+def read_state(path: Path, advice: str = "; fetch or copy it again") -> StateDict:
     """Tensors by name from a .safetensors file, the index of several, or one that `torch.save`
     wrote, on the CPU; out of the checkpoint of a training program, its moving average first.
 

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from engine import models
+from engine.contract import inspection
 from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import DataIndexed, FileSkipped
+from engine.contract.events import DataIndexed, FileSkipped, TextsTokenised
+from engine.contract.inspection import Ends
 from engine.contract.text import plain
 from engine.data import Feeding, TrainLoader, ValLoader
 from engine.data.blocks import Blocks, Ids, count_blocks, tokenise
-from engine.data.documents import Document, read_documents
-from engine.data.preview import Preview, TextPart
-from engine.models.source import LoadedModel, Tell
+from engine.data.documents import Document, Documents, read_documents
+from engine.data.preview import COUNTED, Preview, Reader, TextPart
+from engine.models.source import Language, LoadedModel, Tell
 from engine.tasks import seen
 from engine.tasks.next_token import NextToken
 from engine.tasks.task import Blank
@@ -76,24 +78,18 @@ class CausalLM:
     def index(self, config: Config, tell: Tell) -> TextIndex:
         language = models.language(config, tell)
         documents = read_documents(config, tell)
-        train, val = (
-            tokenise(language.tokenizer, [document.text for document in part], tell)
-            for part in (documents.train, documents.val)
-        )
-        length = _length(config.text.max_length, language.positions, train, val)
-        _check(train, "training", length)
-        _check(val, "validation", length)
-        blocks = Blocks(train, length), Blocks(val, length)
+        train, val = _blocks(config, language, documents, tell)
         tell(
-            f"{len(train):,} tokens to train on, in {len(blocks[0]):,} blocks of {length:,} "
-            f"({blocks[0].left_over:,} left over), and {len(val):,} to validate on, in "
-            f"{len(blocks[1]):,} ({blocks[1].left_over:,} left over)"
+            f"{train.tokens:,} tokens to train on, in {len(train):,} blocks of {train.length:,} "
+            f"({train.left_over:,} left over), and {val.tokens:,} to validate on, in "
+            f"{len(val):,} ({val.left_over:,} left over)"
         )
-        return TextIndex(*blocks, documents.skipped, language.tokenizer, [])
+        return TextIndex(train, val, documents.skipped, language.tokenizer, [])
 
     def data(
         self, config: Config, index: TextIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
+        feeding.tell(TextsTokenised(longest=index.train.length))
         here = replace(
             feeding, workers=0, up_to=0
         )  # blocks lie in memory: there is nothing to read
@@ -104,12 +100,12 @@ class CausalLM:
 
     def preview(self, config: Config, tell: Tell) -> Preview:
         """Of documents: blocks begin and end anywhere in them."""
-        documents = read_documents(config, tell)
+        documents, reader = read_documents(config, tell), seen.reader(config)
 
         def part(of: list[Document]) -> TextPart:
             texts = [document.text for document in of]
             name = seen.below(config)
-            return TextPart(texts, [()] * len(of), lambda n: name(of[n].name), seen.reader(config))
+            return TextPart(texts, [()] * len(of), lambda n: name(of[n].name), reader)
 
         told = DataIndexed(
             classes=[],
@@ -117,12 +113,23 @@ class CausalLM:
             val_counts=[len(documents.val)],
             baseline=None,
         )
+        sizes, blocks, remarks = _characters(documents), [], []
+        if sum(sizes) <= COUNTED and reader().tokenizer is not None:
+            try:
+                blocks = [*_blocks(config, reader(), documents, tell)]
+            except UserError as error:
+                remarks.append(str(error))
+        if blocks:
+            sizes = [part.tokens for part in blocks]
         return Preview(
             told,
             part(documents.train),
             part(documents.val),
             documents.skipped,
             documents.held_out,
+            remarks,
+            Ends(sizes[1], sum(sizes), in_tokens=bool(blocks)) if documents.ends else None,
+            inspection.Blocks(blocks[0].length, *map(len, blocks)) if blocks else None,
         )
 
     def objective(self, config: Config, index: TextIndex) -> NextToken:
@@ -152,6 +159,26 @@ def unigram_perplexity(train: Ids, val: Ids, vocabulary: int) -> float:
     (Laplace's rule)."""
     counts = np.bincount(train, minlength=vocabulary) + 1.0
     return math.exp(float(np.mean(math.log(counts.sum()) - np.log(counts[val]))))
+
+
+def _characters(documents: Documents) -> list[int]:
+    """Of what is to train and to validate on."""
+    parts = documents.train, documents.val
+    return [sum(len(document.text) for document in part) for part in parts]
+
+
+def _blocks(
+    config: Config, language: Language | Reader, documents: Documents, tell: Tell
+) -> tuple[Blocks, Blocks]:
+    """To train and to validate on. Raises `UserError` where the text is too short."""
+    train, val = (
+        tokenise(language.tokenizer, [document.text for document in part], tell)
+        for part in (documents.train, documents.val)
+    )
+    length = _length(config.text.max_length, language.positions, train, val)
+    _check(train, "training", length)
+    _check(val, "validation", length)
+    return Blocks(train, length), Blocks(val, length)
 
 
 def _length(asked: int | str, positions: int | None, train: Ids, val: Ids) -> int:

@@ -29,15 +29,18 @@ def pictures(
 
     @cache
     def made() -> Pictures:
-        model, size = config.model, config.data.image_size
-        if model.name == NO_MODEL:
-            pre = Preprocessing() if size == "auto" else Preprocessing().at(size)
-        else:
-            info = models.describe(model.name, model.weights, None, config.task)
-            pre = preprocessing(info, config)
-        return of(pre, config.training.seed)
+        return of(evaluated(config), config.training.seed)
 
     return made
+
+
+def evaluated(config: Config) -> Preprocessing:
+    """What an evaluation makes of a picture. Raises `UserError` where the model can't be asked."""
+    model, size = config.model, config.data.image_size
+    if model.name == NO_MODEL:
+        return Preprocessing() if size == "auto" else Preprocessing().at(size)
+    info = models.describe(model.name, model.weights, None, config.task)
+    return preprocessing(info, config)
 
 
 def reader(
@@ -61,7 +64,7 @@ def reader(
             most = longest(language.positions) if longest else None
         except UserError as error:
             return Reader(problem=str(error))
-        return Reader(language.tokenizer, most)
+        return Reader(language.tokenizer, most, positions=language.positions)
 
     return made
 

@@ -1,11 +1,14 @@
 """Each pixel of a picture to one of several classes."""
 
+from contextlib import suppress
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from engine.contract.config import Config
+from engine.contract.errors import UserError
+from engine.contract.events import Warned
 from engine.data.loader import TrainLoader, ValLoader
 from engine.data.mask_folder import MaskedPicture, MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
@@ -21,11 +24,16 @@ class SemanticSegmentation:
     """Pictures with masks, a network that gives logits of each pixel by torchvision's names."""
 
     def index(self, config: Config, tell: Tell) -> MaskIndex:
-        return index_masks(config, tell)
+        pre = None
+        with suppress(UserError):  # whoever loads the model says what is wrong with it
+            pre = seen.evaluated(config)
+        return index_masks(config, tell, pre)
 
     def data(
         self, config: Config, index: MaskIndex, model: LoadedModel, feeding: Feeding
     ) -> tuple[TrainLoader, ValLoader]:
+        for remark in index.remarks:
+            feeding.tell(Warned(message=remark))
         pre, seed = model.preprocessing(config), config.training.seed
         train, val = (
             MaskedPictures(pairs, index.coding, pre, seed) for pairs in (index.train, index.val)
@@ -41,7 +49,13 @@ class SemanticSegmentation:
             return MaskedPart(pictures, len(pairs), *files)
 
         return Preview(
-            index.told(), part(index.train), part(index.val), index.skipped, index.held_out
+            index.told(),
+            part(index.train),
+            part(index.val),
+            index.skipped,
+            index.held_out,
+            index.remarks,
+            pixels=index.train_counts.pixels,
         )
 
     def objective(self, config: Config, index: MaskIndex) -> Segmenting:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from engine.contract.config import Config
 from engine.contract.errors import UserError
-from engine.contract.events import PreparationAdvanced, Warned
+from engine.contract.events import PreparationAdvanced, TextsTokenised, Warned
 from engine.contract.text import plain
 from engine.data import TrainLoader, ValLoader
 from engine.data.batch import Inputs
@@ -54,6 +54,7 @@ class TextClassification:
         _check_vocabulary(model, train, val)
         for remark in (*index.remarks, *_truncation(longest, train, val)):
             feeding.tell(Warned(message=remark))
+        feeding.tell(TextsTokenised(longest=min(longest, int(train.lengths.max()))))
         padding = model.tokenizer.pad_token_id
         samples = (
             TokenisedTexts(tokens, [sample.label for sample in of], padding)

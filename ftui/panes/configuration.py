@@ -91,7 +91,7 @@ class ConfigurationPane(Pane):
         self._awaited: dict[str, str] = {}
         """Values that were asked of the worker."""
         self._missing = ""
-        self._looked_at = ""
+        self._looked_at = "", ""
         self._seen = ""
         """What lies at the path of the data."""
 
@@ -122,9 +122,9 @@ class ConfigurationPane(Pane):
         self._missing = "" if of_run else workspace.draft.missing
         self.border_subtitle = "of the open run" if of_run else "draft"
         self._text.show(toml_lines(toml.dump(config)))
-        if not of_run and config.data.path != self._looked_at:
-            self._looked_at, self._seen = config.data.path, ""
-            self._glance(config.data.path)
+        if not of_run and (config.data.path, config.task) != self._looked_at:
+            self._looked_at, self._seen = (config.data.path, config.task), ""
+            self._glance(*self._looked_at)
         self._show_form()
         if not self.prompt.display:
             self._explain(self.form.list.field)
@@ -152,12 +152,12 @@ class ConfigurationPane(Pane):
         return fixed(key) if self._live else _ENDED
 
     @work(thread=True, exclusive=True, group="glance")
-    def _glance(self, path: str) -> None:
-        seen = glance(path) if path else ""
-        self.app.call_from_thread(self._glanced, path, seen)
+    def _glance(self, path: str, task: str) -> None:
+        seen = glance(path, task) if path else ""
+        self.app.call_from_thread(self._glanced, (path, task), seen)
 
-    def _glanced(self, path: str, seen: str) -> None:
-        if path == self._looked_at:
+    def _glanced(self, place: tuple[str, str], seen: str) -> None:
+        if place == self._looked_at:
             self._seen = seen
             self._show_form()
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import textwrap
+from collections.abc import Callable
 from time import monotonic
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
-from ftui.screens.data_words import class_lines, head_line, sentences
+from ftui.screens.data_words import class_lines, head_line, sentences, tokens_at_most
 from ftui.screens.help import help_on
 from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
@@ -83,8 +84,16 @@ class DataScreen(Sheet[None]):
         _key("close", "escape,q,D,ctrl+g", "dismiss", "Close", "Close this"),
     ]
 
-    def __init__(self, config: Config, inspector: ModelInspector, ascii_only: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        inspector: ModelInspector,
+        ascii_only: bool,
+        keep_longest: Callable[[Config, int], None],
+    ) -> None:
+        """`keep_longest` is told how many tokens the longest text has."""
         super().__init__()
+        self._keep_longest = keep_longest
         unset = config.model.name == UNSET
         self._config = (
             replace(config, model=replace(config.model, name=NO_MODEL)) if unset else config
@@ -157,6 +166,8 @@ class DataScreen(Sheet[None]):
             while self._scan is None or not self._scan.done:
                 self._scan = await self._inspector.scan(self._config)
                 self._show_words()
+            if longest := tokens_at_most(self._overview, self._scan):
+                self._keep_longest(self._config, longest)
         except UserError as error:
             self._began = None
             self._fail(str(error))

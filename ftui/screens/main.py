@@ -352,7 +352,8 @@ class MainScreen(Steering):
         """Show the data of the draft, or of the open run."""
         from ftui.screens.data import DataScreen  # it takes time that the first frame needs
 
-        self.app.push_screen(DataScreen(self.workspace.config, self._inspector, self._ascii))
+        config, keep = self.workspace.config, self.workspace.keep_longest
+        self.app.push_screen(DataScreen(config, self._inspector, self._ascii, keep))
 
     # Moving about
 

@@ -175,12 +175,20 @@ def test_it_ends_before_the_computers_memory_does(
 ) -> None:
     peaks = iter([1000, 1100, 1300, 1700])
     monkeypatch.setattr(batch_sizes.Peak, "bytes", property(lambda _: next(peaks)))
-    monkeypatch.setattr(memory, "resident", lambda: 900)
+    monkeypatch.setattr(memory, "taken", lambda: 900)
     monkeypatch.setattr(memory, "free", lambda: 1500)  # 8 needs 400 more, 16 needs 800
     *tried, found = find_batch(hungry(tmp_path, 99)[0])
     assert [x.memory for x in tried if isinstance(x, SizeTried)] == [1000, 1100, 1300]
     assert isinstance(found, Suggested)
     assert "16 would take" in found.why
+
+
+def test_what_the_process_took_before_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_before", 0)
+    monkeypatch.setattr(memory, "resident", lambda: 900)
+    memory.begin_counting()
+    monkeypatch.setattr(memory, "high_water", lambda: 1000)
+    assert batch_sizes.Peak(torch.device("cpu")).bytes == 100
 
 
 def test_what_the_next_size_takes_is_foreseen_on_a_line() -> None:

@@ -12,7 +12,18 @@ from PIL import Image
 from engine import preview
 from engine.contract.config import Config, DataConfig, ModelConfig, TextConfig
 from engine.contract.errors import UserError
-from engine.contract.inspection import NO_MODEL, AskData, AskScan, Samples, Shown, Twins, Which
+from engine.contract.inspection import (
+    NO_MODEL,
+    AskData,
+    AskScan,
+    Blocks,
+    Copy,
+    Ends,
+    Samples,
+    Shown,
+    Twins,
+    Which,
+)
 from engine.contract.preprocessing import Preprocessing
 from engine.data import likeness
 from engine.data.loader import Key
@@ -140,6 +151,13 @@ def test_documents_and_their_tokens(tmp_path: Path) -> None:
         assert one.tokens == len(reader(one.text)["input_ids"]) + 1
         assert one.name.startswith("texts.jsonl:")
         assert (one.labels, one.kept) == ([], None)
+    novel = tmp_path / "novel.txt"
+    novel.write_text(language.TEXT)
+    overview, scan = looked(replace(config, data=DataConfig(str(novel), val_fraction=0.2)))
+    tokens = len(reader(language.TEXT)["input_ids"]) + 2  # an end of text in each part
+    assert overview.ends == Ends(overview.ends.held_out, tokens, in_tokens=True)
+    assert overview.blocks == Blocks(64, (tokens * 4 // 5 - 1) // 64, (tokens // 5 - 1) // 64)
+    assert (scan.near, scan.lengths.median) == (0, tokens)  # every line of its end is in it before
 
 
 def test_without_a_model_pictures_are_as_most_take_them(tmp_path: Path) -> None:
@@ -192,6 +210,7 @@ def test_an_overview_of_pictures_with_copies_and_broken_ones(tmp_path: Path) -> 
     assert scan.first_same == [Twins("train/a/0.png", "val/a/copy.png")]
     assert scan.first_near == [Twins("train/a/2.png", "val/a/nearly.jpg")]
     assert (scan.same, scan.near, scan.train_copies, scan.val_copies) == (1, 1, 1, 0)
+    assert scan.first_copies == [Copy("train/a/1.png", "train/a/again.png")]
     assert [file.path for file in scan.first_broken] == ["train/a/3.png"]
     assert (scan.looked, scan.total, scan.lengths) == (17, 17, None)
 
@@ -219,12 +238,14 @@ def test_masks_and_documents_have_an_overview(tmp_path: Path) -> None:
         masked.save(tmp_path, str(i), seed=i)
     overview, scan = looked(masked.config(tmp_path, model=LRASPP))
     assert (overview.held_out, overview.train_counts) == (True, [4, 4, 4])
+    assert sum(overview.pixels) == 4 * masked.SIDE**2
     assert (scan.looked, scan.same, scan.near, scan.broken) == (5, 0, 0, 0)
     (tmp_path / "novel.txt").write_text("line\n" * 100)
     config = Config("causal-lm", ModelConfig(NO_MODEL), DataConfig(str(tmp_path / "novel.txt")))
     overview, scan = looked(config)
     assert (overview.classes, overview.train, overview.val, overview.held_out) == ([], 1, 1, True)
-    assert scan.lengths is not None
+    assert (scan.near, scan.lengths.longest) == (0, 500)
+    assert overview.ends == Ends(100, 500, in_tokens=False)
 
 
 def test_flat_pictures_are_told_apart_by_their_grey() -> None:

@@ -126,7 +126,9 @@ def test_what_is_frozen_stays_and_transformers_loads_the_rest(
 
 def test_truncation_is_said(asked: Config, tmp_path: Path) -> None:
     asked = replace(asked, text=TextConfig(max_length=5), trainable=[])
-    (warned,) = of(e.Warned, live(store.create(asked, tmp_path / "runs"), asked))
+    events = live(store.create(asked, tmp_path / "runs"), asked)
+    (warned,) = of(e.Warned, events)
+    assert [event.longest for event in of(e.TextsTokenised, events)] == [5]
     # [CLS] and [SEP] leave three words: "bad" with two films fits, and "a poor" with one
     assert "of 16 texts are cut to 5 tokens" in warned.message
     assert "the longest has 10" in warned.message

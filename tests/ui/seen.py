@@ -3,15 +3,17 @@
 import asyncio
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from PIL import Image
 
 from engine.contract.baseline import Baseline
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.events import FileSkipped
-from engine.contract.inspection import Lengths, Overview, Samples, Scan, Shown, Twins, Which
+from engine.contract.inspection import Copy, Lengths, Overview, Samples, Scan, Shown, Twins, Which
 
 SIDE = 64
 
@@ -40,6 +42,8 @@ class SeenData:
         self.listed.set()
         self.left = False
         self.problem = ""
+        self.overview: dict[str, Any] = {}
+        """What an overview has otherwise."""
         self.scans = [0.5, 1.0]
         """Share that each look comes to."""
 
@@ -49,7 +53,7 @@ class SeenData:
         if self.problem:
             raise UserError(self.problem)
         classed = config.task != "causal-lm"
-        return Overview(
+        found = Overview(
             classes=["red [b]discs[/b]", "blue discs"] if classed else [],
             train_counts=[70, 10] if classed else [80],
             val_counts=[14, 2] if classed else [16],
@@ -63,6 +67,7 @@ class SeenData:
             first_skipped=[FileSkipped(path="red/[x].png", reason="empty file")],
             remarks=[],
         )
+        return replace(found, **self.overview)
 
     async def scan(self, config: Config) -> Scan:
         share = self.scans.pop(0) if len(self.scans) > 1 else self.scans[0]
@@ -73,6 +78,7 @@ class SeenData:
             total=96,
             train_copies=2,
             val_copies=0,
+            first_copies=[Copy("red/1.png", "red/7.png"), Copy("red/2.png", "red/8.png")],
             same=1,
             first_same=[Twins("red/1.png", "red/99.png")],
             near=1 if share == 1 else 0,

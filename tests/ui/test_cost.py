@@ -69,6 +69,24 @@ async def test_what_can_not_be_costed_is_a_sentence(runs_dir: Path) -> None:
         await until(pilot, lambda: lines_of(app) == f"No estimate of costs: {inspector.error}")
 
 
+def test_texts_cost_what_the_longest_of_them_does(runs_dir: Path) -> None:
+    texts = Config("text-classification", ModelConfig("hf/a"), DataConfig("x", batch_size=16))
+    app = FtuiApp(runs_dir, inspector=FakeInspector())
+    app.workspace.draft = Draft(texts, resnet18())
+    lengths = [costs.question(app.workspace).config.text.max_length]
+    app.workspace.keep_longest(texts, 15)
+    lengths.append(costs.question(app.workspace).config.text.max_length)
+    assert lengths == ["auto", 15]
+    app.workspace.draft = Draft(replace(texts, data=DataConfig("y")), resnet18())
+    assert costs.question(app.workspace).config.text.max_length == "auto"
+
+
+async def test_tokens_are_named_beside_the_memory(runs_dir: Path) -> None:
+    cost = replace(await FakeInspector().cost(replace(CONFIG, trainable=[])), length=512)
+    said = costs.lines(cost, None, costs.Measured(500 * 2**20, 2.0), CONFIG)
+    assert " at 512 tokens, measured 500.0 MiB" in said[0]
+
+
 def test_own_code_is_not_run_for_it(runs_dir: Path) -> None:
     own = Config("image-classification", ModelConfig("net.py:make"), DataConfig("x"))
     app = FtuiApp(runs_dir, inspector=FakeInspector())

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract.config import Config, DataConfig, ModelConfig
-from engine.contract.inspection import NO_MODEL, Which
+from engine.contract.inspection import NO_MODEL, Blocks, Ends, Overview, Which
 from ftui.app import FtuiApp
 from ftui.draft import Draft
-from ftui.screens import data
+from ftui.screens import data, data_words
 from ftui.screens.data import DataScreen, scattered
 from ftui.widgets.samples import Samples
 from tests.ui.conftest import until
@@ -115,6 +115,7 @@ async def test_what_a_look_adds(opened) -> None:
         await until(on.pilot, lambda: "Nearly the same" in on.screen.text)
         assert "Looked at" not in on.screen.text
         assert "red/98.png = red/2.png" in on.screen.text
+        assert "red/7.png = red/1.png" in on.screen.text
 
 
 async def test_keys_choose_samples(opened) -> None:
@@ -165,6 +166,38 @@ async def test_texts_with_their_tokens(opened, task: str) -> None:
         await on.pilot.press("a")  # texts are not augmented
         await on.asks("t", lambda asked: asked.part == "val")
         assert on.asked.epoch is None
+
+
+async def test_one_document_is_told_by_its_end(opened) -> None:
+    novel = {"train": 1, "val": 1, "train_counts": [1], "val_counts": [1]}
+    async with opened(config("causal-lm")) as on:
+        on.inspector.overview |= novel | {
+            "ends": Ends(2075, 8398, in_tokens=True),
+            "blocks": Blocks(64, 98, 32),
+        }
+        await on.pilot.press("escape", "D")
+        await until(on.pilot, lambda: "Blocks" in on.screen.text)
+        said = " ".join(on.screen.text.split())
+    assert "1 document: its last 2,075 of 8,398 tokens validate" in said
+    assert "Blocks of 64 tokens: 98 to train on and 32 to validate on." in said
+    assert "held out by seed" not in said
+    assert "the median" not in said
+
+
+def test_how_even_classes_are() -> None:
+    def said(counts: list[int], pixels: list[int]) -> str:
+        overview = Overview(
+            classes=["sky", "tree", "cat"], train_counts=counts, val_counts=counts, train=99, val=9,
+            held_out=False, pixels=pixels, baseline=None, skipped=0, first_skipped=[], remarks=[],
+        )  # fmt: skip
+        return data_words.sentences(config(), overview, None)[1][0]
+
+    assert said([30, 25, 20], []) == "Balanced: classes have 20 to 30 pictures to train on."
+    assert said([51, 20, 13], []) == "Uneven: classes have 13 to 51 pictures to train on."
+    assert said([51, 20, 10], []).startswith('Unbalanced: "sky" has 51 pictures')
+    assert said([9, 9, 8], [850, 40, 110]).startswith(
+        'Unbalanced: of the pixels to train on "sky" has 85.0 %, "cat" has 11.0 %, "tree" has 4.0 %'
+    )
 
 
 async def test_what_is_broken_says_so(opened) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from ftui.paths import complete, glance, near
 
+PICTURES = "image-classification"
+
 
 def touch(root: Path, *names: str) -> None:
     for name in names:
@@ -52,16 +54,27 @@ def test_home_and_here_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 def test_a_glance_counts_what_is_there(tmp_path: Path, files: list[str], words: str) -> None:
     touch(tmp_path, *files)
-    assert glance(str(tmp_path)).startswith(words)
+    assert glance(str(tmp_path), PICTURES).startswith(words)
 
 
 def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
     touch(tmp_path, "file")
-    assert glance(str(tmp_path / "nowhere")) == "no such folder"
-    assert glance(str(tmp_path / "file")) == "a file, not a folder"
+    assert glance(str(tmp_path / "nowhere"), PICTURES) == "no such folder"
+    assert glance(str(tmp_path / "file"), PICTURES) == "a file, not a folder"
     (tmp_path / "list.CSV").touch()
-    assert glance(str(tmp_path / "list.CSV")) == ""
-    assert glance("torchvision/FashionMNIST") == ""
+    assert glance(str(tmp_path / "list.CSV"), PICTURES) == ""
+    assert glance("torchvision/FashionMNIST", PICTURES) == ""
+
+
+@pytest.mark.parametrize("task", ["text-classification", "causal-lm"])
+def test_a_glance_at_texts(tmp_path: Path, task: str) -> None:
+    assert glance(str(tmp_path), task) == "no text in it"
+    touch(tmp_path, "train.csv", "val.csv", "notes.pdf")
+    assert glance(str(tmp_path), task) == "2 text files: train.csv, val.csv"
+    touch(tmp_path, "up/1.txt", "down/1.txt")
+    assert glance(str(tmp_path), task) == "4 text files"
+    is_text = glance(str(tmp_path / "up" / "1.txt"), task) == ""
+    assert is_text == (task == "causal-lm")
 
 
 def test_a_path_below_the_current_folder_is_told_from_there(

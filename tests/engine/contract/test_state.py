@@ -68,6 +68,11 @@ def test_preparation_is_told() -> None:
     )
 
 
+def test_the_longest_text_is_told() -> None:
+    assert fold(started()[:2]).longest is None
+    assert fold([*started()[:2], e.TextsTokenised(longest=15)]).longest == 15
+
+
 def test_training_is_told() -> None:
     state = fold([*started(), *loop()[:6]])
     assert state.live

@@ -2,12 +2,14 @@
 
 import math
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from engine.contract.baseline import Baseline
 from engine.contract.config import DataConfig, SegmentationConfig
 from engine.contract.errors import UserError
 from engine.contract.preprocessing import Preprocessing
@@ -15,11 +17,14 @@ from engine.data.loader import Key
 from engine.data.mask_folder import MaskIndex, index_masks
 from engine.data.masked import MaskedPictures
 from engine.data.transforms import Augmentation
+from engine.tasks import TASKS
+from engine.tasks.segmenting import confusion, mean_iou
+from engine.tasks.semantic_segmentation import SemanticSegmentation
 from tests.engine.data.masked import SIDE, config, save
 
 
-def index(path: Path, **tables) -> MaskIndex:
-    return index_masks(config(path, **tables), lambda _words: None)
+def index(path: Path, pre: Preprocessing | None = None, **tables) -> MaskIndex:
+    return index_masks(config(path, **tables), lambda _words: None, pre)
 
 
 def names(pairs) -> list[str]:
@@ -61,7 +66,7 @@ def test_what_is_counted_and_the_baseline(tmp_path: Path) -> None:
     third[2:, 2:] = 255
     for part, name, mask in (("train", "a", first), ("train", "b", second), ("val", "c", third)):
         save(tmp_path / part, name, mask)
-    found = index(tmp_path)
+    found = index(tmp_path, Preprocessing(image_size=4, resize_size=4))
     assert found.classes == ["0", "5", "9"]
     assert (found.train_counts.pixels, found.val_counts.pixels) == ([12, 4, 1], [4, 8, 0])
     told = found.told()
@@ -70,6 +75,25 @@ def test_what_is_counted_and_the_baseline(tmp_path: Path) -> None:
     # 0 is the commonest to train on: it has a third of val's pixels, and 5 has an IoU of none
     assert math.isclose(told.baseline.value, (4 / 12 + 0) / 2)
     assert (told.baseline.figure, told.baseline.how) == ("miou", "always saying '0'")
+
+
+def test_the_baseline_is_of_the_pixels_that_are_evaluated(tmp_path: Path) -> None:
+    wide = np.ones((SIDE, 2 * SIDE), np.uint8)
+    wide[:, 20:40] = 0  # most of the middle, and less than half of all
+    wide[:4] = 255
+    save(tmp_path / "train", "a")
+    save(tmp_path / "train", "b", np.zeros((SIDE, SIDE), np.uint8))
+    save(tmp_path / "val", "c", wide)
+    pre = Preprocessing(image_size=24, resize_size=28)
+    found = index(tmp_path, pre)
+    [batch] = [MaskedPictures(found.val, found.coding, pre, 0)[Key(0, (0,), Augmentation())]]
+    said_0 = torch.zeros_like(batch.targets)
+    [of_pictures] = mean_iou(confusion(said_0, batch.targets, 3)).tolist()
+    assert found.told().baseline == Baseline("miou", pytest.approx(of_pictures), ANY)
+    assert of_pictures > 0.3
+    assert index(tmp_path).told().baseline is None
+    of_run = SemanticSegmentation().index(config(tmp_path), lambda _words: None)
+    assert sum(of_run.evaluated) < SIDE * SIDE
 
 
 def test_broken_files_are_named_and_left_out(tmp_path: Path) -> None:
@@ -165,6 +189,20 @@ def test_an_ignored_number_of_ones_own(tmp_path: Path) -> None:
     found = index(tmp_path, segmentation=SegmentationConfig(ignore_index=-1))
     assert found.classes == ["0", "255"]
     assert found.train_counts.pixels == [2, 2]
+
+
+def test_a_gap_in_the_numbers_is_said(tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path, name)
+    assert index(tmp_path).remarks == []
+    odd = np.zeros((SIDE, SIDE), np.uint8)
+    odd[0, :3] = 1, 2, 77
+    save(tmp_path, "b", odd)
+    (said,) = index(tmp_path).remarks
+    assert f'a gap (0, 1, 2, 77), and 77, as in "{tmp_path}/masks/b.png", is taken for' in said
+    assert "segmentation.ignore_index to 77" in said
+    previewed = TASKS["semantic-segmentation"].preview(config(tmp_path), lambda _words: None)
+    assert previewed.remarks == [said]
 
 
 def test_batches_are_functions_of_their_key(tmp_path: Path) -> None:

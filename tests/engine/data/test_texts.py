@@ -124,6 +124,14 @@ def test_what_is_no_data_set_is_said(tmp_path: Path, content: str, words: str) -
         indexed(write(tmp_path / "a.csv", content))
 
 
+def test_another_encoding_is_to_be_converted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\ncafé,a\nthé,b\n".encode("latin1"))
+    words = r"\(2 skipped: is not UTF-8\); convert it, such as with iconv -f latin1 -t utf-8\."
+    with pytest.raises(UserError, match=words):
+        indexed(path)
+
+
 def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         indexed(tmp_path / "nowhere")

@@ -211,6 +211,8 @@ def damaged(tmp_path: Path, kind: str) -> Path:
 )
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, kind: str) -> None:
     path = damaged(tmp_path, kind)
+    with pytest.raises(UserError, match=r"is broken \(.+\); fetch or copy it again\.$"):
+        read_state(path)
     with pytest.raises(UserError) as raised:
         read_state(path, "; delete it")
     assert re.fullmatch(
