@@ -19,6 +19,8 @@ from engine.contract.evaluations import TextGenerated as TextGenerated
 from engine.contract.event import Event as Event
 from engine.contract.rules import Rule, Stage
 from engine.contract.speed import ModelCompiled as ModelCompiled
+from engine.contract.speed import PrefixAdvanced as PrefixAdvanced
+from engine.contract.speed import PrefixCached as PrefixCached
 from engine.contract.speed import SpeedMeasured as SpeedMeasured
 from engine.contract.tree import ModelInfo
 
@@ -244,38 +246,6 @@ class MicroBatchHalved(Event, frozen=True):
     """Into how many each batch is cut now."""
     samples: int
     """How many are in the largest of them."""
-
-
-class PrefixAdvanced(Event, frozen=True):
-    """How far the frozen part is computed that is to be remembered; about once a second."""
-
-    step: int
-    samples: int
-    of: int
-    """Both with each view of a sample counted."""
-
-
-class PrefixCached(Event, frozen=True):
-    """What lies before everything that trains was computed once and is remembered, or is not."""
-
-    step: int
-    data: Literal["training", "validation"]
-    cut: str = ""
-    """Where the model goes on from, in words; empty where nothing is remembered."""
-    samples: int = 0
-    views: int = 1
-    """Of each, where augmentation makes several; they are among `samples`."""
-    reused: int = 0
-    """Of them, those that were known from another run."""
-    precision: Literal["exact", "fp16", "bf16"] = "exact"
-    """In which they are kept."""
-    size: int = 0
-    """Bytes."""
-    on_disk: bool = False
-    share: float = 0.0
-    """Of the operations of a forward pass, those that are saved."""
-    why: str = ""
-    """Why nothing is remembered, in a few words."""
 
 
 class RunPaused(Event, frozen=True):

@@ -1,4 +1,6 @@
-"""How a run computes, where it is free to choose: precision, layout, threads."""
+"""How a run computes, where it is free to choose: precision, layout, threads, what is remembered."""
+
+from typing import Literal
 
 from msgspec import Struct
 
@@ -46,3 +48,35 @@ class ModelCompiled(Event, frozen=True):
     seconds: float
     gain: float | None = None
     """How many times as fast they are as before, where that was measured."""
+
+
+class PrefixAdvanced(Event, frozen=True):
+    """How far the frozen part is computed that is to be remembered; about once a second."""
+
+    step: int
+    samples: int
+    of: int
+    """Both with each view of a sample counted."""
+
+
+class PrefixCached(Event, frozen=True):
+    """What lies before everything that trains was computed once and is remembered, or is not."""
+
+    step: int
+    data: Literal["training", "validation"]
+    cut: str = ""
+    """Where the model goes on from, in words; empty where nothing is remembered."""
+    samples: int = 0
+    views: int = 1
+    """Of each, where augmentation makes several; they are among `samples`."""
+    reused: int = 0
+    """Of them, those that were known from another run."""
+    precision: Literal["exact", "fp16", "bf16"] = "exact"
+    """In which they are kept."""
+    size: int = 0
+    """Bytes."""
+    on_disk: bool = False
+    share: float = 0.0
+    """Of the operations of a forward pass, those that are saved."""
+    why: str = ""
+    """Why nothing is remembered, in a few words."""
