@@ -1,4 +1,4 @@
-"""How a run computes, where it is free to choose: precision, layout, threads, what is remembered."""
+"""How a run computes where it is free to choose: precision, layout, threads, what it remembers."""
 
 from typing import Literal
 
