@@ -23,9 +23,10 @@ Pictures = TypeVar("Pictures")
 
 
 def pictures(
-    config: Config, of: Callable[[Preprocessing, int], Pictures]
+    config: Config, classes: int, of: Callable[[Preprocessing, int], Pictures]
 ) -> Callable[[], Pictures]:
-    """`of` of the preprocessing and the seed; without a model, of the usual preprocessing."""
+    """`of` of the preprocessing of the model for so many classes, and the seed; without a model,
+    of the usual preprocessing."""
 
     @cache
     def made() -> Pictures:
@@ -33,7 +34,7 @@ def pictures(
         if model.name == NO_MODEL:
             pre = Preprocessing() if size == "auto" else Preprocessing().at(size)
         else:
-            info = models.describe(model.name, model.weights, None, config.task)
+            info = models.describe(model.name, model.weights, classes, config.task)
             pre = preprocessing(info, config)
         return of(pre, config.training.seed)
 

@@ -34,9 +34,10 @@ class SemanticSegmentation:
 
     def preview(self, config: Config, tell: Tell) -> Preview:
         index = self.index(config, tell)
+        classes = len(index.classes)
 
         def part(pairs: list[MaskedPicture]) -> MaskedPart:
-            pictures = seen.pictures(config, partial(MaskedPictures, pairs, index.coding))
+            pictures = seen.pictures(config, classes, partial(MaskedPictures, pairs, index.coding))
             files = seen.files(config, [pair.image for pair in pairs])
             return MaskedPart(pictures, len(pairs), *files)
 
