@@ -22,13 +22,14 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
+from ftui.screens.consent import OF_TEXTS, SampleSheet
 from ftui.screens.data_words import class_lines, head_line, sentences
 from ftui.screens.help import help_on
-from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
+from ftui.widgets.prompt import Prompt
 from ftui.widgets.samples import Samples, amount
+from ftui.workspace import Workspace
 
-_TEXTS = ("text-classification", "causal-lm")
 _MASKS = "semantic-segmentation"
 _SETTLE = 0.05
 """Seconds after a key before samples are asked for: the next key may want others."""
@@ -60,7 +61,7 @@ class ClassList(Lines):
             self.post_message(self.Moved())
 
 
-class DataScreen(Sheet[None]):
+class DataScreen(SampleSheet):
     """Asks the inspector; what is not known yet is not shown."""
 
     DEFAULT_CSS = """
@@ -83,8 +84,9 @@ class DataScreen(Sheet[None]):
         _key("close", "escape,q,D,ctrl+g", "dismiss", "Close", "Close this"),
     ]
 
-    def __init__(self, config: Config, inspector: ModelInspector, ascii_only: bool) -> None:
-        super().__init__()
+    def __init__(self, workspace: Workspace, inspector: ModelInspector, ascii_only: bool) -> None:
+        super().__init__(workspace, Prompt())
+        config = workspace.config
         unset = config.model.name == UNSET
         self._config = (
             replace(config, model=replace(config.model, name=NO_MODEL)) if unset else config
@@ -100,14 +102,15 @@ class DataScreen(Sheet[None]):
         )
         self._class_list, self._words = ClassList(cursor=True), Lines(id="data-words")
         self._samples = Samples(ascii_only=ascii_only)
-        self._samples.kind = "text" if config.task in _TEXTS else "picture"
+        self._samples.kind = "text" if config.task in OF_TEXTS else "picture"
 
     def compose(self) -> ComposeResult:
         box = Vertical(
             Horizontal(
                 Vertical(self._head, self._class_list, self._words, id="data-figures"),
                 Vertical(self._state, self._samples, self._one),
-            )
+            ),
+            self.prompt,
         )
         title = TASKS[self._config.task].title
         box.border_title = f"Data: {title}"
@@ -153,7 +156,7 @@ class DataScreen(Sheet[None]):
             self._overview = await self._inspector.data(self._config, self._tell)
             self._began = None
             self._show_figures()
-            self._load()
+            self.show_samples()
             while self._scan is None or not self._scan.done:
                 self._scan = await self._inspector.scan(self._config)
                 self._show_words()
@@ -171,11 +174,14 @@ class DataScreen(Sheet[None]):
             self._words.say(sentence)
 
     @work(exclusive=True, group="samples")
-    async def _load(self) -> None:
+    async def show_samples(self) -> None:
         if self._overview is None or not self._samples.places:
             return
         await asyncio.sleep(_SETTLE)
         self._show_state()
+        if self.refusal:
+            self._samples.say(self.refusal)
+            return
         try:
             found = await self._inspector.samples(
                 self._config,
@@ -265,13 +271,13 @@ class DataScreen(Sheet[None]):
     def _refitted(self) -> None:
         if self._overview is not None:
             self._page = min(self._page, self._pages - 1)
-            self._load()
+            self.show_samples()
 
     @on(ClassList.Moved)
     def _others(self) -> None:
         self._page = 0
         self._samples.picked = 0
-        self._load()
+        self.show_samples()
 
     def on_resize(self) -> None:
         if self._overview is not None:
@@ -284,7 +290,12 @@ class DataScreen(Sheet[None]):
             return self._config.task == _MASKS
         if action == "augment":
             return self._samples.kind == "picture"
-        return True
+        return super().check_action(action, parameters)
+
+    @on(Prompt.Closed)
+    def _answered(self, event: Prompt.Closed) -> None:
+        event.stop()
+        self.set_focus(self._class_list)
 
     def action_help(self) -> None:
         self.app.push_screen(help_on(self))
@@ -295,7 +306,7 @@ class DataScreen(Sheet[None]):
 
     def action_augment(self) -> None:
         self._augmented = not self._augmented
-        self._load()
+        self.show_samples()
 
     def action_masks(self) -> None:
         self._masks = not self._masks
@@ -304,7 +315,7 @@ class DataScreen(Sheet[None]):
     def action_page(self, step: int) -> None:
         if self._overview is not None and 0 <= self._page + step < self._pages:
             self._page += step
-            self._load()
+            self.show_samples()
 
     def action_pick(self, step: int) -> None:
         if self._samples.alone or not self._samples.pick(step):

@@ -73,7 +73,8 @@ class SampleView(Vertical):
         for masked in (self._true, self._said):
             masked.add_class("-masks")
         self._lines = Lines()
-        self._of: Row | None = None
+        self._of: tuple[Row, str] | None = None
+        """What is shown, and the refusal in place of a part of it."""
 
     def compose(self) -> ComposeResult:
         yield self._words
@@ -85,22 +86,28 @@ class SampleView(Vertical):
         """What is to be read of the sample."""
         return f"{self._words.content}\n{self._lines.text if self.has_class('-text') else ''}"
 
-    def show(self, found: Predictions, row: Row | None, config: Config) -> None:
-        """Show one of the predictions, of data that `config` names."""
+    def show(
+        self, found: Predictions, row: Row | None, config: Config, refusal: str = ""
+    ) -> None:
+        """Show one of the predictions, of data that `config` names; where there is a `refusal`,
+        that in place of what the data has."""
         if row is None:
             self._of = None
             self._only()
             self._words.update("")
-        elif row != self._of:
-            self._of = row
-            self._fetch(found, row, config)
+        elif (row, refusal) != self._of:
+            self._of = row, refusal
+            self._fetch(found, row, config, refusal)
 
     @work(exclusive=True, group="sample")
-    async def _fetch(self, found: Predictions, row: Row, config: Config) -> None:
+    async def _fetch(self, found: Predictions, row: Row, config: Config, refusal: str) -> None:
         self._only()
         if found.task == "causal-lm":  # the data has documents, not blocks
             self._words.update(_words(found, row))
             self._read(row.name)
+            return
+        if refusal:
+            self._words.update(f"{_words(found, row)}\n{refusal}")
             return
         self._words.update(Content.assemble(_words(found, row), ("\nreading it ...", "dim")))
         await asyncio.sleep(_SECONDS_BEFORE_ASKING)

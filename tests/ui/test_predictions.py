@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract import events as e
+from engine.contract.config import ModelConfig
 from engine.contract.inspection import Shown
 from engine.contract.predictions import BEST, NEWEST, Cell, Counts, Row
 from ftui.app import FtuiApp
@@ -14,7 +16,7 @@ from ftui.screens.predictions import PredictionsScreen
 from tests.ui.conftest import Shown as ShowApp
 from tests.ui.conftest import until
 from tests.ui.predicted import SampleInspector, keep, mask, of_pets, of_scenes, png
-from tests.ui.scripted import ScriptedRun
+from tests.ui.scripted import CONFIG, ScriptedRun
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 PICTURE[...] = 90, 120, 30
@@ -144,6 +146,24 @@ async def test_a_picture_under_the_list(shown: ShowApp, run: ScriptedRun) -> Non
         await pilot.press("down")
         await until(pilot, lambda: "not what it was" in screen.sample.text)
         assert not screen.sample.has_class("-picture")
+
+
+async def test_code_of_ones_own_runs_for_it_once_that_is_allowed(
+    shown: ShowApp, runs_dir: Path
+) -> None:
+    run = ScriptedRun(runs_dir / "own", replace(CONFIG, model=ModelConfig("net.py:make")))
+    run.start()
+    keep(run, of_pets())
+    inspector = SampleInspector(Shown(number=3, name="e/[bold]3.png", picture=png(PICTURE)))
+    async with shown(run) as (app, pilot):
+        app.main.inspector = inspector
+        screen = await opened(app, pilot)
+        await pilot.press("3")
+        await until(pilot, lambda: "r runs net.py:make, your own code" in screen.sample.text)
+        await pilot.press("r", "n")
+        assert inspector.asked == []
+        await pilot.press("r", "y")
+        await until(pilot, lambda: screen.sample.has_class("-picture"))
 
 
 async def test_masks_side_by_side(shown: ShowApp, run: ScriptedRun) -> None:
