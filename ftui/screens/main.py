@@ -223,6 +223,12 @@ class MainScreen(Steering):
             self.workspace.set_model(event.model, event.weights, event.task)
             self.show()
 
+    @on(ModelPane.Failed)
+    def _model_failed(self, event: ModelPane.Failed) -> None:
+        if self.workspace.run is None:
+            self.workspace.draft.problem = event.sentence
+            self.show()
+
     @on(FieldForm.Entered)
     def _field_entered(self, event: FieldForm.Entered) -> None:
         try:
@@ -262,6 +268,7 @@ class MainScreen(Steering):
 
     @on(ModelPane.AskedAgain)
     def _describe(self) -> None:
+        self.workspace.draft.problem = ""
         with_consent(self.workspace, self.prompt, self.show)
 
     def _once_complete(self, go_on: Callable[[], object]) -> None:
