@@ -4,6 +4,7 @@ import asyncio
 import io
 import textwrap
 
+from msgspec.structs import replace
 from PIL import Image
 from textual import work
 from textual.app import ComposeResult
@@ -72,7 +73,7 @@ class SampleView(Vertical):
         )
         for masked in (self._true, self._said):
             masked.add_class("-masks")
-        self._lines = Lines()
+        self._lines, self._text = Lines(), ""
         self._of: tuple[Row, str] | None = None
         """What is shown, and the refusal in place of a part of it."""
 
@@ -103,8 +104,9 @@ class SampleView(Vertical):
     async def _fetch(self, found: Predictions, row: Row, config: Config, refusal: str) -> None:
         self._only()
         if found.task == "causal-lm":  # the data has documents, not blocks
-            self._words.update(_words(found, row))
-            self._read(row.name)
+            block, _, text = row.name.partition(": ")
+            self._words.update(_words(found, replace(row, name=block)))
+            self._read(text)
             return
         if refusal:
             self._words.update(f"{_words(found, row)}\n{refusal}")
@@ -141,9 +143,16 @@ class SampleView(Vertical):
             self._said.picture.say(_NO_MASKS)
 
     def _read(self, text: str) -> None:
+        self._text = text
         self._only("-text")
-        wide = max(20, self._lines.room or self.size.width)
-        lines = (plain(line, _LONGEST_LINE) for line in text.splitlines())
+        self.call_after_refresh(self._wrap)  # hidden, the lines had no room
+
+    def on_resize(self) -> None:
+        self._wrap()
+
+    def _wrap(self) -> None:
+        wide = max(20, self._lines.room)
+        lines = (plain(line, _LONGEST_LINE) for line in self._text.splitlines())
         self._lines.show([row for line in lines for row in textwrap.wrap(line, wide) or [""]])
 
     def _only(self, *classes: str) -> None:
