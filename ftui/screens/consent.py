@@ -29,8 +29,10 @@ def with_consent(workspace: Workspace, prompt: Prompt, go_on: Callable[[], objec
 
 
 class SampleSheet(Sheet[None]):
-    """It shows samples as the model takes them, for which code of the user's own may have to run:
-    that waits for a key."""
+    """It shows samples as the model takes them, one of which may have all the room.
+
+    Code of the user's own may have to run for them: that waits for a key.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -39,6 +41,13 @@ class SampleSheet(Sheet[None]):
             "Run",
             id="samples.run",
             tooltip="Run the model's own code, for samples as it takes them",
+        ),
+        Binding(
+            "escape,ctrl+g",
+            "back",
+            "Back",
+            id="samples.back",
+            tooltip="The others again, where a sample is alone; else close this",
         ),
     ]
 
@@ -57,6 +66,14 @@ class SampleSheet(Sheet[None]):
     def show_samples(self) -> object:
         """Show those that are to be seen now, or the refusal."""
         raise NotImplementedError
+
+    def shrink(self) -> bool:
+        """Give the sample that is alone its part of the room again; False where none is."""
+        raise NotImplementedError
+
+    def action_back(self) -> None:
+        if not self.shrink():
+            self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return bool(self.refusal) if action == "run_code" else True

@@ -81,7 +81,7 @@ class DataScreen(SampleSheet):
         _key("next", "n", "page(1)", "Next", "The next samples"),
         _key("previous", "N", "page(-1)", "Before", "The samples before"),
         _key("help", "question_mark,f1", "help", "Help", "These keys"),
-        _key("close", "escape,q,D,ctrl+g", "dismiss", "Close", "Close this"),
+        _key("close", "q,D", "dismiss", "Close", "Close this"),
     ]
 
     def __init__(self, workspace: Workspace, inspector: ModelInspector, ascii_only: bool) -> None:
@@ -322,6 +322,12 @@ class DataScreen(SampleSheet):
             self.action_page(step)
         else:
             self._show_one()
+
+    def shrink(self) -> bool:
+        alone = self._samples.alone
+        if alone:
+            self.action_alone()
+        return alone
 
     def action_alone(self) -> None:
         """One at a time, beginning with the one that is picked; or again as many as fit."""

@@ -73,7 +73,7 @@ class PredictionsScreen(SampleSheet):
         _key("all", "a", "all", "All", "All samples again, after those of one cell"),
         _key("help", "question_mark,f1", "help", "Help", "These keys"),
         _key("save", "ctrl+s", "save", "CSV", "Save the samples as CSV"),
-        _key("close", "escape,q,P,ctrl+g", "dismiss", "Close", "Close this"),
+        _key("close", "q,P", "dismiss", "Close", "Close this"),
     ]
     DEFAULT_CSS = """
     PredictionsScreen {
@@ -262,6 +262,12 @@ class PredictionsScreen(SampleSheet):
             self._show_samples(self.found)
             self.samples.select(0)
         self.action_view("samples")
+
+    def shrink(self) -> bool:
+        whole = self.view == "samples" and self.query_one("#samples").has_class("-whole")
+        if whole:
+            self._sample_opened()
+        return whole
 
     @on(_Picked.Opened)
     def _sample_opened(self) -> None:

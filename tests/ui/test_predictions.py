@@ -12,6 +12,7 @@ from engine.contract.config import ModelConfig
 from engine.contract.inspection import Shown
 from engine.contract.predictions import BEST, NEWEST, Cell, Counts, Row
 from ftui.app import FtuiApp
+from ftui.screens.help import help_on
 from ftui.screens.predictions import PredictionsScreen
 from tests.ui.conftest import Shown as ShowApp
 from tests.ui.conftest import until
@@ -120,14 +121,18 @@ async def test_labels_in_place_of_the_matrix_where_there_are_several(
 
 
 async def test_a_language_model_has_blocks_in_its_place(shown: ShowApp, run: ScriptedRun) -> None:
+    block = "block 1: " + "Once upon a time, " * 20
     none = {"classes": [], "counts": [], "cells": [], "score": "perplexity"}
-    keep(run, of_pets(task="causal-lm", rows=[Row(0, "block 1", 2.5, [], [], 12.2)], **none))
+    keep(run, of_pets(task="causal-lm", rows=[Row(0, block, 2.5, [], [], 12.2)], **none))
     async with shown(run) as (app, pilot):
         screen = await opened(app, pilot)
         told = "the highest loss first (3)"
         await until(pilot, lambda: told in " ".join(screen.by_label.text.split()))
         await pilot.press("3")
-        assert "block 1" in screen.samples.text
+        assert "block 1: Once" in screen.samples.text
+        once = "block 1\nloss 2.5, perplexity 12.2\n" + "Once upon a time, " * 5
+        await until(pilot, lambda: screen.sample.text.startswith(once))
+        assert screen.sample.text.count("block") == 1
 
 
 async def test_a_picture_under_the_list(shown: ShowApp, run: ScriptedRun) -> None:
@@ -164,6 +169,29 @@ async def test_code_of_ones_own_runs_for_it_once_that_is_allowed(
         assert inspector.asked == []
         await pilot.press("r", "y")
         await until(pilot, lambda: screen.sample.has_class("-picture"))
+
+
+async def test_escape_leaves_a_large_sample_for_the_list(shown: ShowApp, run: ScriptedRun) -> None:
+    keep(run, of_pets())
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("3", "enter")
+        assert screen.samples.size.height == 1
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.samples.size.height > 1)
+        assert app.screen is screen
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+async def test_help_is_of_keys_that_are_there(shown: ShowApp, run: ScriptedRun) -> None:
+    keep(run, of_pets())
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        told = help_on(screen)._sections
+        keys = [key for key in told[0].keys if {"y", "n", "escape"} & {*key.keys}]
+        assert [key.action for key in keys] == ["back"]
+        assert sum("enter" in key.keys for section in told for key in section.keys) == 2
 
 
 async def test_masks_side_by_side(shown: ShowApp, run: ScriptedRun) -> None:
