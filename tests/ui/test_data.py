@@ -180,6 +180,9 @@ async def test_texts_with_their_tokens(opened, task: str) -> None:
         await until(on.pilot, lambda: "longest has 99" in " ".join(on.screen.text.split()))
         said = " ".join(on.screen.text.split())
         assert "3 are cut to 64" in said
+        lines = [line.strip("┃│ ") for line in on.text.splitlines()]
+        (start,) = (n for n, line in enumerate(lines) if "Text 0 of" in line)
+        assert "discs.csv:0" in lines[start - 1], "what a text is stands above it"
         await on.pilot.press("a")  # texts are not augmented
         await on.asks("t", lambda asked: asked.part == "val")
         assert on.asked.epoch is None
