@@ -67,12 +67,12 @@ class SampleSheet(Sheet[None]):
         """Show those that are to be seen now, or the refusal."""
         raise NotImplementedError
 
-    def shrink(self) -> bool:
+    def show_others(self) -> bool:
         """Give the sample that is alone its part of the room again; False where none is."""
         raise NotImplementedError
 
     def action_back(self) -> None:
-        if not self.shrink():
+        if not self.show_others():
             self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -323,7 +323,7 @@ class DataScreen(SampleSheet):
         else:
             self._show_one()
 
-    def shrink(self) -> bool:
+    def show_others(self) -> bool:
         alone = self._samples.alone
         if alone:
             self.action_alone()

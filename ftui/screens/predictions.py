@@ -89,7 +89,8 @@ class PredictionsScreen(SampleSheet):
     """
 
     def __init__(self, workspace: Workspace, inspector: ModelInspector, ascii_only: bool) -> None:
-        super().__init__(workspace, FilePrompt(self._say))
+        self._files = FilePrompt(self._say)
+        super().__init__(workspace, self._files)
         self._path: str = NEWEST
         self._saved: PredictionsSaved | None = None
         self.found: Predictions | None = None
@@ -263,7 +264,7 @@ class PredictionsScreen(SampleSheet):
             self.samples.select(0)
         self.action_view("samples")
 
-    def shrink(self) -> bool:
+    def show_others(self) -> bool:
         whole = self.view == "samples" and self.query_one("#samples").has_class("-whole")
         if whole:
             self._sample_opened()
@@ -280,7 +281,7 @@ class PredictionsScreen(SampleSheet):
 
     def action_save(self) -> None:
         if self.found:
-            self.prompt.save("predictions.csv", as_csv(self.found), "table")
+            self._files.save("predictions.csv", as_csv(self.found), "table")
 
     @on(Prompt.Closed)
     def _answered(self, event: Prompt.Closed) -> None:

@@ -87,9 +87,7 @@ class SampleView(Vertical):
         """What is to be read of the sample."""
         return f"{self._words.content}\n{self._lines.text if self.has_class('-text') else ''}"
 
-    def show(
-        self, found: Predictions, row: Row | None, config: Config, refusal: str = ""
-    ) -> None:
+    def show(self, found: Predictions, row: Row | None, config: Config, refusal: str = "") -> None:
         """Show one of the predictions, of data that `config` names; where there is a `refusal`,
         that in place of what the data has."""
         if row is None:
