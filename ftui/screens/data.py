@@ -324,7 +324,7 @@ class DataScreen(SampleSheet):
             self._show_one()
 
     def show_others(self) -> bool:
-        alone = self._samples.alone
+        alone = self._samples.alone and self._overview is not None
         if alone:
             self.action_alone()
         return alone
