@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from engine.contract.config import Config, own_module
+from engine.contract.config import Config
 from engine.contract.cost import Cost
 from engine.contract.rules import Rule
 from ftui.format import percent, size
@@ -39,12 +39,9 @@ class Question(NamedTuple):
 
 def question(workspace: Workspace) -> Question | None:
     """None where there is no model, or code of the user's own would run that may not."""
-    if workspace.model is None:
+    if workspace.model is None or workspace.code_to_allow is not None:
         return None
     config, state, rules = workspace.config, workspace.state, workspace.wanted_rules
-    own = own_module(config.model.name)
-    if own and own[0].absolute() not in workspace.allowed:
-        return None
     config = replace(config, data=replace(config.data, path=_NO_DATA))  # it may not be chosen yet
     if state and state.precision:  # which may have been measured
         training = replace(config.training, precision=state.precision)

@@ -29,6 +29,8 @@ class Draft:
     def __init__(self, config: Config | None = None, model: ModelInfo | None = None) -> None:
         self.config = config or _EMPTY
         self.model = model
+        self.problem = ""
+        """Why there is no `model`, in a sentence, where it was looked up in vain."""
         self.history = History()
         self._see()
 
@@ -54,7 +56,7 @@ class Draft:
         self.config = replace(self.config, model=chosen)
         if task not in ("", self.config.task):
             self.config = _for_task(self.config, task)
-        self.model = model
+        self.model, self.problem = model, ""
         if another:
             self._begin_plan()
         self._see()
@@ -84,7 +86,7 @@ class Draft:
         if "data.path" in stood_in:
             config = replace(config, data=replace(config.data, path=UNSET))
         if _tree_of(config) != _tree_of(self.config):
-            self.model = None  # the tree is another one: it is looked up anew
+            self.model, self.problem = None, ""  # the tree is another one: it is looked up anew
         if config.task != self.config.task:
             config = _for_task(config, config.task)
         another = config.model.name != self.config.model.name

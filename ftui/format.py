@@ -70,9 +70,9 @@ def delivered(state: RunState) -> str:
 
 
 def best_main(run: RunSummary) -> str:
-    """The best value of a run's main figure with its name; empty where there is none yet."""
+    """The main figure of a run's best model with its name; empty where there is none yet."""
     task = TASKS.get(run.task)
-    value = run.best.get(f"val_{task.main}") if task else None
+    value = run.best_model.get(f"val_{task.main}") if task else None
     if task is None or value is None:
         return ""
     main = task.figures[task.main]

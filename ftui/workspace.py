@@ -194,9 +194,9 @@ class Workspace:
 
     @property
     def code_to_allow(self) -> Path | None:
-        """The file of the draft's model, where that is code of the user's own that nobody has
-        allowed to run yet."""
-        own = own_module(self.draft.config.model.name)
+        """The file of the model, the open run's or the draft's, where that is code of the user's
+        own that nobody has allowed to run yet."""
+        own = own_module(self.config.model.name)
         return own[0] if own and own[0].absolute() not in self.allowed else None
 
     def allow(self, file: Path) -> None:

@@ -18,12 +18,10 @@ from engine.cost import blank, rates
 from engine.cost.ledger import Amount, Watched
 from engine.cost.step import trace
 from engine.hardware import nvidia
-from engine.models.source import LoadedModel
+from engine.models.source import LoadedModel, stand_in
 from engine.tasks import TASKS
 from engine.tasks.task import Blank
 
-_PUBLISHED_CLASSES = {"semantic-segmentation": 21}
-_CLASSES = 1000
 _PASSES = {"sgd": 5, "adamw": 7}
 """How often an update reads or writes a tensor of the size of a parameter."""
 
@@ -86,7 +84,7 @@ def _model(
 ) -> _Model:
     """That of a config, and the same with adapters, stay at hand."""
     asked, mode = msgspec.json.decode(config, type=Config), Watched()
-    known = classes if classes is not None else _PUBLISHED_CLASSES.get(asked.task, _CLASSES)
+    known = classes if classes is not None else stand_in(asked.task)
     loaded = blank.load(asked, known, mode, dict(adapted))
     return _Model(loaded, TASKS[asked.task].blank(asked, loaded, known), mode)
 

@@ -22,7 +22,7 @@ from engine.contract.text import did_you_mean, plain
 from engine.contract.tree import ModelInfo
 from engine.models.describe import LayersOnMeta, model_info
 from engine.models.filling import fill
-from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task
+from engine.models.source import ON_PICTURES, LoadedModel, Tell, Wanted, require_task, stand_in
 from engine.models.weights import read_state
 
 _CLASSES = ("classes", "num_classes")  # arguments of a factory that we give
@@ -41,12 +41,15 @@ class OwnSource:
     def describe(self, wanted: Wanted) -> ModelInfo:
         require_task(wanted.name, wanted.task, [*_GIVES])
         factory = _factory(wanted.name)
+        classes = wanted.classes
+        if classes is None and _must_be_told(factory):
+            classes = stand_in(wanted.task)
         try:
             with LayersOnMeta():
-                module = _made(wanted.name, factory, wanted.classes)
+                module = _made(wanted.name, factory, classes)
         except UserError:  # it computes with its weights; as real ones it may
-            module = _made(wanted.name, factory, wanted.classes)
-        head, _ = _with_head(wanted.name, module, wanted.classes)
+            module = _made(wanted.name, factory, classes)
+        head, _ = _with_head(wanted.name, module, classes)
         return model_info(wanted.name, module, [head], _preprocessing(wanted.name, module))
 
     def load(self, wanted: Wanted, tell: Tell, structure_only: bool = False) -> LoadedModel:
@@ -111,11 +114,7 @@ def _factory(name: str) -> Callable[..., Any]:
 
 def _made(name: str, factory: Callable[..., Any], classes: int | None) -> nn.Module:
     """What the factory returns. Raises `UserError` where that is no module, or it raises."""
-    try:
-        takes = inspect.signature(factory).parameters
-    except (TypeError, ValueError):  # of something built in
-        takes = {}  # type: ignore[assignment]
-    given = {key: classes for key in _CLASSES if classes and key in takes}
+    given = {key: classes for key in _CLASSES if classes and key in _arguments(factory)}
     try:
         module = factory(**given)
     except (Exception, SystemExit) as error:
@@ -125,6 +124,19 @@ def _made(name: str, factory: Callable[..., Any], classes: int | None) -> nn.Mod
             f"model.name: {plain(name)} returned {plain(type(module).__name__)}, not an nn.Module."
         )
     return module
+
+
+def _must_be_told(factory: Callable[..., Any]) -> bool:
+    """Whether it can't be called without the number of classes."""
+    takes = _arguments(factory)
+    return any(key in takes and takes[key].default is inspect.Parameter.empty for key in _CLASSES)
+
+
+def _arguments(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # of something built in
+        return {}
 
 
 def _with_head(name: str, module: nn.Module, classes: int | None) -> tuple[str, str]:

@@ -40,6 +40,11 @@ def require_task(name: str, task: str, takes: Sequence[str]) -> None:
         )
 
 
+def stand_in(task: str) -> int:
+    """Classes where nobody knows yet how many there will be: as published heads mostly have."""
+    return 21 if task == "semantic-segmentation" else 1000  # Pascal VOC's, ImageNet's
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which model, and for what."""
@@ -49,7 +54,7 @@ class Wanted:
     weights: str = "DEFAULT"
     task: str = "image-classification"
     classes: int | None = None
-    """Outputs of the head; None keeps the published head."""
+    """Outputs of the head; None keeps the published head, or that of a module of one's own."""
     image_size: int | None = None
     """Side of the square that it is to take, in pixels; None for what its weights were trained
     for."""

@@ -61,6 +61,8 @@ class RunSummary(Struct, frozen=True):
     """The folder of the run that this one is a fork or a replay of, absolute; empty for none."""
     task: str
     """What is learned; empty where that is not known yet."""
+    best_model: dict[str, float]
+    """As `best`, of the one model that is kept; each figure of it may have been better once."""
 
 
 def runs_dir(given: Path | None = None) -> Path:
@@ -203,7 +205,15 @@ def _summary(folder: Path) -> RunSummary:
         skipped=state.skipped_count,
         parent=state.parent.parent if state.parent else "",
         task=config.task if config else "",
+        best_model=_of_model(state),
     )
+
+
+def _of_model(state: RunState) -> dict[str, float]:
+    if (kept := state.kept) is None:
+        return {}
+    known = {f"val_{key}": value for key, value in kept.figures.items()}
+    return known if kept.loss is None else {"val_loss": kept.loss, **known}
 
 
 def _config(folder: Path) -> Config | None:

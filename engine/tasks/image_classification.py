@@ -51,10 +51,11 @@ class ImageClassification:
 
     def preview(self, config: Config, tell: Tell) -> Preview:
         index = self.index(config, tell)
+        classes = len(index.classes)
 
         def part(side: str) -> PicturePart:
             samples = getattr(index, side)
-            pictures = seen.pictures(config, partial(_kind(index), samples))
+            pictures = seen.pictures(config, classes, partial(_kind(index), samples))
             if isinstance(index, KnownIndex):
                 labels = labels_of(samples).tolist()
                 name = f"{index.name} {side}"

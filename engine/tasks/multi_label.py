@@ -42,11 +42,12 @@ class MultiLabelClassification:
 
     def preview(self, config: Config, tell: Tell) -> Preview:
         index = self.index(config, tell)
+        classes = len(index.classes)
 
         def part(samples: list[SetSample]) -> PicturePart:
             listed = [Sample(sample.path, 0) for sample in samples]
             return PicturePart(
-                seen.pictures(config, partial(LabelledPictures, listed)),
+                seen.pictures(config, classes, partial(LabelledPictures, listed)),
                 [sample.labels for sample in samples],
                 *seen.files(config, [sample.path for sample in samples]),
             )

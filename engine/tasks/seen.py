@@ -23,23 +23,25 @@ Pictures = TypeVar("Pictures")
 
 
 def pictures(
-    config: Config, of: Callable[[Preprocessing, int], Pictures]
+    config: Config, classes: int, of: Callable[[Preprocessing, int], Pictures]
 ) -> Callable[[], Pictures]:
-    """`of` of the preprocessing and the seed; without a model, of the usual preprocessing."""
+    """`of` of the preprocessing of the model for so many classes, and the seed; without a model,
+    of the usual preprocessing."""
 
     @cache
     def made() -> Pictures:
-        return of(evaluated(config), config.training.seed)
+        return of(evaluated(config, classes), config.training.seed)
 
     return made
 
 
-def evaluated(config: Config) -> Preprocessing:
-    """What an evaluation makes of a picture. Raises `UserError` where the model can't be asked."""
+def evaluated(config: Config, classes: int | None = None) -> Preprocessing:
+    """What an evaluation makes of a picture, by a model for so many classes where they are known.
+    Raises `UserError` where it can't be asked."""
     model, size = config.model, config.data.image_size
     if model.name == NO_MODEL:
         return Preprocessing() if size == "auto" else Preprocessing().at(size)
-    info = models.describe(model.name, model.weights, None, config.task)
+    info = models.describe(model.name, model.weights, classes, config.task)
     return preprocessing(info, config)
 
 

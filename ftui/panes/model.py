@@ -64,6 +64,13 @@ class ModelPane(Pane):
             self.weights = weights
             self.task = task
 
+    class Failed(Message):
+        """The draft's own model was looked up in vain."""
+
+        def __init__(self, sentence: str) -> None:
+            super().__init__()
+            self.sentence = sentence
+
     class AskedAgain(Message):
         """The tree of the draft's model is wanted, even where code of the user's own must run."""
 
@@ -131,18 +138,26 @@ class ModelPane(Pane):
             self.set_class(choosing, "-choosing")
             if self.has_focus_within:
                 self.screen.set_focus(self.target)
-        self._summary.show(self._summary_of(workspace))
-        draft = workspace.draft
-        if not choosing or draft.model is not None:
+        if choosing:
+            self._look_up(workspace)
+        else:
             self._answered = None
-        if not choosing:
-            return
+        self._summary.show(self._summary_of(workspace))
+
+    def _look_up(self, workspace: Workspace) -> None:
+        """Ask for what is to be shown of the draft, and is not known."""
+        draft = workspace.draft
+        if draft.model is not None:
+            self._answered = None
         if not self._asked_catalogue:
             self._read_catalogue()
         model, pooling = draft.config.model, draft.config.text.pooling
         choice = (model.name, model.weights, draft.config.task, pooling)
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
+            self._failed.clear()
+            if self._catalogue is not None:
+                self._error = ""  # it was of another choice
             self._fill()
         may_run = workspace.code_to_allow is None
         if may_run == self._waits_for_consent:
@@ -167,6 +182,8 @@ class ModelPane(Pane):
             lines.append(Content.styled("describing it ...", ".muted"))
         elif self._error:
             lines.append(Content.styled(self._error, ".bad"))
+        elif workspace.run is None and self._waits_for_consent:
+            lines.append(Content.styled("your own code: 1, then r, runs it", ".warn"))
         if workspace.run is not None:
             words = "n makes a draft to choose another."
             lines.append(Content.styled(words, ".muted"))
@@ -267,6 +284,8 @@ class ModelPane(Pane):
         except UserError as error:
             self._error = plain(error)
             self._failed.add(choice)
+            if choice == self._chosen:
+                self.post_message(self.Failed(self._error))
         else:
             self._failed.discard(choice)
             self._answered = choice

@@ -208,8 +208,13 @@ def _why_empty(workspace: Workspace) -> str:
     """What to say while there is no model to show."""
     name = plain(workspace.config.model.name)
     if workspace.state is None:
-        where = "pane 1 tells how far that is"
-        return f"Looking up {name}: {where}." if name else "Choose a model (1) to see its modules."
+        if not name:
+            return "Choose a model (1) to see its modules."
+        if workspace.code_to_allow is not None:
+            return f"{name} is your own code: press 1, then r, to run it and see its modules."
+        if problem := workspace.draft.problem:
+            return f"{name} could not be looked up; 1, then r, tries again. {problem}"
+        return f"Looking up {name}: pane 1 tells how far that is."
     if workspace.standing == "preparing":
         stage = f": {plain(workspace.state.stage)}" if workspace.state.stage else ""
         return f"The worker prepares{stage}. The modules show once the model is loaded."

@@ -21,6 +21,7 @@ from ftui.panes.pane import Pane
 from ftui.widgets.fitline import FitLine
 from ftui.widgets.lines import Lines
 from ftui.widgets.plot import Marker, Plot, Series
+from ftui.widgets.plot.smooth import OF_LOSSES
 from ftui.workspace import Workspace
 
 _CELLS_A_FRAME = 400
@@ -78,7 +79,7 @@ def _value(key: str) -> Callable[[Evaluated], float | None]:
 
 
 FIGURES = [
-    Figure("loss", _loss, smoothing=0.9),
+    Figure("loss", _loss, smoothing=OF_LOSSES),
     Figure("metrics", _metrics),
     Figure("learning rate", lambda state: [_steps("lr", state.lr, "primary")]),
     Figure("throughput", lambda state: [_steps(state.task.unit, state.throughput, "primary")]),

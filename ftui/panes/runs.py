@@ -157,5 +157,5 @@ def _parent(run: RunSummary) -> str:
 
 
 def _best(run: RunSummary) -> list[str]:
-    loss = run.best.get("val_loss")
+    loss = run.best_model.get("val_loss")
     return [best_main(run), f"val {number(loss)}" if loss is not None else ""]

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import textwrap
-from collections.abc import Callable
 from time import monotonic
 from typing import ClassVar
 
@@ -23,13 +22,14 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
+from ftui.screens.consent import OF_TEXTS, SampleSheet
 from ftui.screens.data_words import class_lines, head_line, sentences, tokens_at_most
 from ftui.screens.help import help_on
-from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
+from ftui.widgets.prompt import Prompt
 from ftui.widgets.samples import Samples, amount
+from ftui.workspace import Workspace
 
-_TEXTS = ("text-classification", "causal-lm")
 _MASKS = "semantic-segmentation"
 _SETTLE = 0.05
 """Seconds after a key before samples are asked for: the next key may want others."""
@@ -61,7 +61,7 @@ class ClassList(Lines):
             self.post_message(self.Moved())
 
 
-class DataScreen(Sheet[None]):
+class DataScreen(SampleSheet):
     """Asks the inspector; what is not known yet is not shown."""
 
     DEFAULT_CSS = """
@@ -81,19 +81,13 @@ class DataScreen(Sheet[None]):
         _key("next", "n", "page(1)", "Next", "The next samples"),
         _key("previous", "N", "page(-1)", "Before", "The samples before"),
         _key("help", "question_mark,f1", "help", "Help", "These keys"),
-        _key("close", "escape,q,D,ctrl+g", "dismiss", "Close", "Close this"),
+        _key("close", "q,D", "dismiss", "Close", "Close this"),
     ]
 
-    def __init__(
-        self,
-        config: Config,
-        inspector: ModelInspector,
-        ascii_only: bool,
-        keep_longest: Callable[[Config, int], None],
-    ) -> None:
-        """`keep_longest` is told how many tokens the longest text has."""
-        super().__init__()
-        self._keep_longest = keep_longest
+    def __init__(self, workspace: Workspace, inspector: ModelInspector, ascii_only: bool) -> None:
+        super().__init__(workspace, Prompt())
+        config = workspace.config
+        self._keep_longest = workspace.keep_longest
         unset = config.model.name == UNSET
         self._config = (
             replace(config, model=replace(config.model, name=NO_MODEL)) if unset else config
@@ -109,14 +103,15 @@ class DataScreen(Sheet[None]):
         )
         self._class_list, self._words = ClassList(cursor=True), Lines(id="data-words")
         self._samples = Samples(ascii_only=ascii_only)
-        self._samples.kind = "text" if config.task in _TEXTS else "picture"
+        self._samples.kind = "text" if config.task in OF_TEXTS else "picture"
 
     def compose(self) -> ComposeResult:
         box = Vertical(
             Horizontal(
                 Vertical(self._head, self._class_list, self._words, id="data-figures"),
                 Vertical(self._state, self._samples, self._one),
-            )
+            ),
+            self.prompt,
         )
         title = TASKS[self._config.task].title
         box.border_title = f"Data: {title}"
@@ -162,7 +157,7 @@ class DataScreen(Sheet[None]):
             self._overview = await self._inspector.data(self._config, self._tell)
             self._began = None
             self._show_figures()
-            self._load()
+            self.show_samples()
             while self._scan is None or not self._scan.done:
                 self._scan = await self._inspector.scan(self._config)
                 self._show_words()
@@ -182,11 +177,14 @@ class DataScreen(Sheet[None]):
             self._words.say(sentence)
 
     @work(exclusive=True, group="samples")
-    async def _load(self) -> None:
+    async def show_samples(self) -> None:
         if self._overview is None or not self._samples.places:
             return
         await asyncio.sleep(_SETTLE)
         self._show_state()
+        if self.refusal:
+            self._samples.say(self.refusal)
+            return
         try:
             found = await self._inspector.samples(
                 self._config,
@@ -276,13 +274,13 @@ class DataScreen(Sheet[None]):
     def _refitted(self) -> None:
         if self._overview is not None:
             self._page = min(self._page, self._pages - 1)
-            self._load()
+            self.show_samples()
 
     @on(ClassList.Moved)
     def _others(self) -> None:
         self._page = 0
         self._samples.picked = 0
-        self._load()
+        self.show_samples()
 
     def on_resize(self) -> None:
         if self._overview is not None:
@@ -295,7 +293,12 @@ class DataScreen(Sheet[None]):
             return self._config.task == _MASKS
         if action == "augment":
             return self._samples.kind == "picture"
-        return True
+        return super().check_action(action, parameters)
+
+    @on(Prompt.Closed)
+    def _answered(self, event: Prompt.Closed) -> None:
+        event.stop()
+        self.set_focus(self._class_list)
 
     def action_help(self) -> None:
         self.app.push_screen(help_on(self))
@@ -306,7 +309,7 @@ class DataScreen(Sheet[None]):
 
     def action_augment(self) -> None:
         self._augmented = not self._augmented
-        self._load()
+        self.show_samples()
 
     def action_masks(self) -> None:
         self._masks = not self._masks
@@ -315,13 +318,19 @@ class DataScreen(Sheet[None]):
     def action_page(self, step: int) -> None:
         if self._overview is not None and 0 <= self._page + step < self._pages:
             self._page += step
-            self._load()
+            self.show_samples()
 
     def action_pick(self, step: int) -> None:
         if self._samples.alone or not self._samples.pick(step):
             self.action_page(step)
         else:
             self._show_one()
+
+    def show_others(self) -> bool:
+        alone = self._samples.alone and self._overview is not None
+        if alone:
+            self.action_alone()
+        return alone
 
     def action_alone(self) -> None:
         """One at a time, beginning with the one that is picked; or again as many as fit."""

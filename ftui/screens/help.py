@@ -16,6 +16,7 @@ from engine.contract.methods import METHODS
 from ftui.panes.pane import Pane
 from ftui.screens.sheet import Sheet
 from ftui.widgets.lines import Line, Lines
+from ftui.widgets.prompt import Prompt
 
 _KEYS = 18
 """Cells for the keys, and for the names of methods."""
@@ -146,9 +147,14 @@ def _beside(columns: Sequence[Sequence[Content]], width: int) -> list[Line]:
 def help_on(sheet: Screen[None]) -> HelpScreen:
     """The keys of a sheet and of what is in it."""
     lists = keys_of([Lines()])
-    own = [key for key in keys_of([sheet, *sheet.query("*")]) if key.tooltip and key not in lists]
+    there = [node for node in sheet.query("*") if not _in_prompt(node)]  # it tells its own keys
+    own = [key for key in keys_of([sheet, *there]) if key.tooltip and key not in lists]
     title = str(sheet.query_one(Vertical).border_title or "").split(":")[0]
     return HelpScreen([Section(title, own), Section("In every list", lists)], methods=False)
+
+
+def _in_prompt(node: DOMNode) -> bool:
+    return any(isinstance(ancestor, Prompt) for ancestor in node.ancestors_with_self)
 
 
 def sections_of(screen: Screen[None], panes: Iterable[Pane]) -> list[Section]:

@@ -14,7 +14,6 @@ from textual.timer import Timer
 from engine.contract import commands as c
 from engine.contract.edits import Reinitialise
 from engine.contract.errors import UserError
-from engine.contract.text import plain
 from engine.runs import client
 from engine.runs.client import Run
 from ftui import polling
@@ -30,6 +29,7 @@ from ftui.panes.plan import PlanText
 from ftui.panes.plots import PlotsPane
 from ftui.panes.runs import RunsPane
 from ftui.screens.body import Body
+from ftui.screens.consent import with_consent
 from ftui.screens.help import HelpScreen, sections_of
 from ftui.screens.keys import BINDINGS
 from ftui.screens.steering import LIVE_ACTIONS, Steering
@@ -223,6 +223,12 @@ class MainScreen(Steering):
             self.workspace.set_model(event.model, event.weights, event.task)
             self.show()
 
+    @on(ModelPane.Failed)
+    def _model_failed(self, event: ModelPane.Failed) -> None:
+        if self.workspace.run is None:
+            self.workspace.draft.problem = event.sentence
+            self.show()
+
     @on(FieldForm.Entered)
     def _field_entered(self, event: FieldForm.Entered) -> None:
         try:
@@ -262,28 +268,15 @@ class MainScreen(Steering):
 
     @on(ModelPane.AskedAgain)
     def _describe(self) -> None:
-        self._with_consent(self.show)
+        self.workspace.draft.problem = ""
+        with_consent(self.workspace, self.prompt, self.show)
 
     def _once_complete(self, go_on: Callable[[], object]) -> None:
-        """Where a run of the draft could start, as `_with_consent`; else say what is missing."""
+        """Where a run of the draft could start, as `with_consent`; else say what is missing."""
         if missing := self.workspace.draft.missing:
             self.tell(UserError(missing))
         else:
-            self._with_consent(go_on)
-
-    def _with_consent(self, go_on: Callable[[], object]) -> None:
-        """Go on at once, or where the draft's model is code of the user's own, once that may run;
-        it is asked once a file."""
-        file = self.workspace.code_to_allow
-        if file is None:
-            go_on()
-            return
-
-        def allow() -> None:
-            self.workspace.allow(file)
-            go_on()
-
-        self.prompt.confirm(f"Run the code in {plain(file)}? It may do all that you may.", allow)
+            with_consent(self.workspace, self.prompt, go_on)
 
     @work(exclusive=True, group="launch")
     async def _start(self) -> None:
@@ -352,8 +345,7 @@ class MainScreen(Steering):
         """Show the data of the draft, or of the open run."""
         from ftui.screens.data import DataScreen  # it takes time that the first frame needs
 
-        config, keep = self.workspace.config, self.workspace.keep_longest
-        self.app.push_screen(DataScreen(config, self._inspector, self._ascii, keep))
+        self.app.push_screen(DataScreen(self.workspace, self._inspector, self._ascii))
 
     # Moving about
 

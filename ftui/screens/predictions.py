@@ -20,8 +20,8 @@ from engine.runs.predictions import as_csv, load
 from ftui import predicted
 from ftui.format import percent
 from ftui.inspecting import ModelInspector
+from ftui.screens.consent import SampleSheet
 from ftui.screens.help import help_on
-from ftui.screens.sheet import Sheet
 from ftui.widgets.figure import Figure
 from ftui.widgets.fileprompt import FilePrompt
 from ftui.widgets.heatmap import HeatMap
@@ -59,7 +59,7 @@ class _Picked(Lines):
         self.post_message(self.Moved())
 
 
-class PredictionsScreen(Sheet[None]):
+class PredictionsScreen(SampleSheet):
     """It follows the run: a newer evaluation takes the place of the one that is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,7 +73,7 @@ class PredictionsScreen(Sheet[None]):
         _key("all", "a", "all", "All", "All samples again, after those of one cell"),
         _key("help", "question_mark,f1", "help", "Help", "These keys"),
         _key("save", "ctrl+s", "save", "CSV", "Save the samples as CSV"),
-        _key("close", "escape,q,P,ctrl+g", "dismiss", "Close", "Close this"),
+        _key("close", "q,P", "dismiss", "Close", "Close this"),
     ]
     DEFAULT_CSS = """
     PredictionsScreen {
@@ -89,8 +89,8 @@ class PredictionsScreen(Sheet[None]):
     """
 
     def __init__(self, workspace: Workspace, inspector: ModelInspector, ascii_only: bool) -> None:
-        super().__init__()
-        self._workspace = workspace
+        self._files = FilePrompt(self._say)
+        super().__init__(workspace, self._files)
         self._path: str = NEWEST
         self._saved: PredictionsSaved | None = None
         self.found: Predictions | None = None
@@ -108,7 +108,6 @@ class PredictionsScreen(Sheet[None]):
         self.by_class, self.samples = Lines(id="classes"), _Picked(cursor=True)
         self.sample = SampleView(inspector, ascii_only=ascii_only)
         self._words = Static(id="words", markup=False)
-        self.prompt = FilePrompt(self._say)
         self._switcher = ContentSwitcher(
             Vertical(self.matrix, id="matrix"),
             self.by_label,
@@ -121,7 +120,7 @@ class PredictionsScreen(Sheet[None]):
         box = Vertical(
             self._heading, self._tabs, self._columns, self._switcher, self._words, self.prompt
         )
-        run = self._workspace.run
+        run = self.workspace.run
         box.border_title = f"Predictions of {plain(run.folder.name)}" if run else "Predictions"
         box.border_subtitle = _KEYS
         yield box
@@ -145,7 +144,7 @@ class PredictionsScreen(Sheet[None]):
 
     def _look(self) -> None:
         """Read what the run has told since."""
-        state = self._workspace.state
+        state = self.workspace.state
         saved = state.predictions.get(self._path) if state else None
         if saved is None:
             self._heading.show(_NOTHING)
@@ -155,7 +154,7 @@ class PredictionsScreen(Sheet[None]):
 
     @work(exclusive=True, group="load")
     async def _load(self, saved: PredictionsSaved) -> None:
-        run = self._workspace.run
+        run = self.workspace.run
         assert run
         try:
             self.found = await asyncio.to_thread(load, run.folder, saved.path)
@@ -199,14 +198,14 @@ class PredictionsScreen(Sheet[None]):
         table = predicted.aligned(predicted.row_columns(found), cells)
         self._headings["samples"] = table[0]
         self.samples.show(table[1:])
-        self._show_sample()
+        self.show_samples()
 
     @on(_Picked.Moved)
-    def _show_sample(self) -> None:
-        at, state = self.samples.cursor, self._workspace.state
+    def show_samples(self) -> None:
+        at, state = self.samples.cursor, self.workspace.state
         if self.view == "samples" and self.found and state and state.config:
             row = self._rows[at] if at is not None and at < len(self._rows) else None
-            self.sample.show(self.found, row, state.config)
+            self.sample.show(self.found, row, state.config, self.refusal)
 
     @on(HeatMap.Moved)
     def _explain(self) -> None:
@@ -233,7 +232,7 @@ class PredictionsScreen(Sheet[None]):
         if self.focused in (None, *views.values(), self.matrix, self.by_label):
             self.set_focus(views[name])  # no typing is broken off
         self._explain()
-        self._show_sample()
+        self.show_samples()
 
     def action_next(self) -> None:
         self.action_view(_VIEWS[(_VIEWS.index(self.view) + 1) % len(_VIEWS)])
@@ -265,6 +264,12 @@ class PredictionsScreen(Sheet[None]):
             self.samples.select(0)
         self.action_view("samples")
 
+    def show_others(self) -> bool:
+        whole = self.view == "samples" and self.query_one("#samples").has_class("-whole")
+        if whole:
+            self._sample_opened()
+        return whole
+
     @on(_Picked.Opened)
     def _sample_opened(self) -> None:
         """Give the sample all the room, or the list its part again."""
@@ -276,7 +281,7 @@ class PredictionsScreen(Sheet[None]):
 
     def action_save(self) -> None:
         if self.found:
-            self.prompt.save("predictions.csv", as_csv(self.found), "table")
+            self._files.save("predictions.csv", as_csv(self.found), "table")
 
     @on(Prompt.Closed)
     def _answered(self, event: Prompt.Closed) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import textwrap
 
+from msgspec.structs import replace
 from PIL import Image
 from textual import work
 from textual.app import ComposeResult
@@ -72,8 +73,9 @@ class SampleView(Vertical):
         )
         for masked in (self._true, self._said):
             masked.add_class("-masks")
-        self._lines = Lines()
-        self._of: Row | None = None
+        self._lines, self._text = Lines(), ""
+        self._of: tuple[Row, str] | None = None
+        """What is shown, and the refusal in place of a part of it."""
 
     def compose(self) -> ComposeResult:
         yield self._words
@@ -85,22 +87,27 @@ class SampleView(Vertical):
         """What is to be read of the sample."""
         return f"{self._words.content}\n{self._lines.text if self.has_class('-text') else ''}"
 
-    def show(self, found: Predictions, row: Row | None, config: Config) -> None:
-        """Show one of the predictions, of data that `config` names."""
+    def show(self, found: Predictions, row: Row | None, config: Config, refusal: str = "") -> None:
+        """Show one of the predictions, of data that `config` names; where there is a `refusal`,
+        that in place of what the data has."""
         if row is None:
             self._of = None
             self._only()
             self._words.update("")
-        elif row != self._of:
-            self._of = row
-            self._fetch(found, row, config)
+        elif (row, refusal) != self._of:
+            self._of = row, refusal
+            self._fetch(found, row, config, refusal)
 
     @work(exclusive=True, group="sample")
-    async def _fetch(self, found: Predictions, row: Row, config: Config) -> None:
+    async def _fetch(self, found: Predictions, row: Row, config: Config, refusal: str) -> None:
         self._only()
         if found.task == "causal-lm":  # the data has documents, not blocks
-            self._words.update(_words(found, row))
-            self._read(row.name)
+            block, _, text = row.name.partition(": ")
+            self._words.update(_words(found, replace(row, name=block)))
+            self._read(text)
+            return
+        if refusal:
+            self._words.update(f"{_words(found, row)}\n{refusal}")
             return
         self._words.update(Content.assemble(_words(found, row), ("\nreading it ...", "dim")))
         await asyncio.sleep(_SECONDS_BEFORE_ASKING)
@@ -134,9 +141,16 @@ class SampleView(Vertical):
             self._said.picture.say(_NO_MASKS)
 
     def _read(self, text: str) -> None:
+        self._text = text
         self._only("-text")
-        wide = max(20, self._lines.room or self.size.width)
-        lines = (plain(line, _LONGEST_LINE) for line in text.splitlines())
+        self.call_after_refresh(self._wrap)  # hidden, the lines had no room
+
+    def on_resize(self) -> None:
+        self._wrap()
+
+    def _wrap(self) -> None:
+        wide = max(20, self._lines.room)
+        lines = (plain(line, _LONGEST_LINE) for line in self._text.splitlines())
         self._lines.show([row for line in lines for row in textwrap.wrap(line, wide) or [""]])
 
     def _only(self, *classes: str) -> None:

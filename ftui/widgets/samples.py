@@ -14,7 +14,7 @@ from engine.contract.text import plain
 from ftui.format import count
 from ftui.widgets.picture import Picture
 
-_LEAST = {"picture": (21, 11), "text": (40, 7)}
+_LEAST = {"picture": (21, 11), "text": (40, 8)}
 """Cells that a sample takes at least, across and down."""
 
 
@@ -108,12 +108,12 @@ class Samples(Grid):
 
 
 class Tile(Vertical):
-    """A sample: its picture or text, its labels and its name."""
+    """A sample: a picture above its labels and its name, or a text below them."""
 
     DEFAULT_CSS = """
     Tile {
         width: 1fr; height: 1fr;
-        & > .tile--text { height: 1fr; overflow: hidden; }
+        & > .tile--text { height: 1fr; overflow: hidden; margin-bottom: 1; }
         & > .tile--labels { height: 1; text-style: bold; }
         & > .tile--name { height: 1; color: $foreground-muted; }
         &.-picked > .tile--labels { text-style: bold reverse; }
@@ -128,9 +128,8 @@ class Tile(Vertical):
         self._file = Static(markup=False, classes="tile--name")
 
     def compose(self) -> ComposeResult:
-        yield self._picture or self._text
-        yield self._labels
-        yield self._file
+        about = self._labels, self._file
+        yield from (self._picture, *about) if self._picture else (*about, self._text)
 
     def show(self, shown: Shown, masks: bool) -> None:
         if self._picture is None:

@@ -15,6 +15,7 @@ from engine.contract.text import plain
 from ftui.bars import bar_text
 from ftui.format import duration, filling, measured, number
 from ftui.widgets.figure import Figure
+from ftui.widgets.plot.smooth import OF_LOSSES, smooth
 from ftui.workspace import Standing, Workspace
 
 SIGNS: dict[Standing, tuple[str, str, str]] = {
@@ -32,7 +33,8 @@ SIGNS: dict[Standing, tuple[str, str, str]] = {
 _GAP = 2
 _BAR = 12
 _NAME, _NAME_NARROW = 26, 19
-_LOSS_STEPS = 20
+_LOSS_STEPS = 400
+"""Those before have no weight in the average."""
 _RATE_STEPS = 50
 _COMMAND = 24
 
@@ -132,10 +134,10 @@ def _progress(state: RunState, ascii_only: bool) -> list[Part]:
 
 def _measures(state: RunState) -> list[Part]:
     found = []
-    recent = state.loss.values[-_LOSS_STEPS:]
-    if len(recent):
-        loss = float(np.nanmean(recent)) if np.isfinite(recent).any() else None
-        found.append(Part("loss", 4, _labelled("loss", number(loss).ljust(6))))
+    recent = smooth(state.loss.values[-_LOSS_STEPS:], OF_LOSSES)
+    if len(recent):  # the plot marks it so, too
+        average = f"~{number(float(recent[-1]))}"
+        found.append(Part("loss", 4, _labelled("loss", average.ljust(7))))
     if state.evaluations:
         last = state.evaluations[-1]
         found.append(Part("val", 10, _labelled("val", number(last.loss).ljust(6))))

@@ -167,6 +167,17 @@ def test_without_a_model_pictures_are_as_most_take_them(tmp_path: Path) -> None:
     assert pixels(ask(config).shown[0]).shape == (224, 224, 3)
 
 
+def test_a_module_of_ones_own_is_made_for_the_classes_of_the_data(tmp_path: Path) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(
+        "from torch import nn\ndef make(classes):\n    assert classes == 2\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, classes))\n"
+    )
+    config = classification(class_folders(tmp_path / "pets", {"a": 5, "b": 5}))
+    config = replace(config, model=ModelConfig(f"{net}:make"))
+    assert pixels(ask(config).shown[0]).shape == (32, 32, 3)
+
+
 def test_what_can_not_be_used_is_a_sentence(tmp_path: Path) -> None:
     config = classification(tmp_path / "nowhere")
     with pytest.raises(UserError, match="does not exist"):

@@ -15,7 +15,7 @@ from ftui.widgets.keyline import KeyLine
 from ftui.widgets.module_tree.node import Mark
 from ftui.widgets.status import StatusLine
 from ftui.widgets.tabs import TabLine
-from tests.ui.conftest import Shown, until
+from tests.ui.conftest import Shown, plot, until
 from tests.ui.scripted import ScriptedRun
 
 
@@ -68,6 +68,15 @@ async def test_attaching_shows_how_far_the_run_is(shown: Shown, run: ScriptedRun
         assert len(app.workspace.state.loss) == 200
         assert mark(app, "fc") is Mark.TRAINABLE
         assert mark(app, "layer4") is Mark.FROZEN
+
+
+async def test_the_training_loss_is_the_average_that_the_plot_draws(
+    shown: Shown, run: ScriptedRun
+) -> None:
+    async with shown(run, (160, 50)) as (app, pilot):
+        await until(pilot, lambda: "~" in plot(app))
+        _, _, average = plot(app).partition("~")
+        assert f"loss ~{average.split()[0]} " in status(app)
 
 
 async def test_what_the_worker_tells_while_shown_is_shown(shown: Shown, run: ScriptedRun) -> None:

@@ -95,6 +95,24 @@ async def test_figures_beside_pictures(opened, size: tuple[int, int]) -> None:
     assert "red/99.png = red/1.png" in " ".join(said.split())
 
 
+async def test_code_of_ones_own_runs_for_pictures_once_that_is_allowed(opened) -> None:
+    own = replace(config(), model=ModelConfig("[b]net.py:make"))
+    async with opened(own) as on:
+        await on.says("r runs [b]net.py:make,")
+        await on.pilot.press("t")
+        await on.says("validation", "r runs [b]net.py:make,")
+        await on.pilot.press("r")
+        await on.says("Run the code in [b]net.py? It may do all that you may. y/n")
+        await on.pilot.press("n", "r", "escape")
+        await on.pilot.pause()
+        assert on.inspector.seen == []
+        await on.pilot.press("r", "y")
+        await until(on.pilot, lambda: on.inspector.seen)
+        await on.says("▀")
+    async with opened(replace(own, task="text-classification")) as on:
+        await on.says("discs.csv:")
+
+
 async def test_a_long_listing_says_how_far_it_is(opened) -> None:
     async with opened(config(), listed=False) as on:
         await on.says("checked 12,000 of [b]50,000 pictures ...")
@@ -163,6 +181,9 @@ async def test_texts_with_their_tokens(opened, task: str) -> None:
         await until(on.pilot, lambda: "longest has 99" in " ".join(on.screen.text.split()))
         said = " ".join(on.screen.text.split())
         assert "3 are cut to 64" in said
+        lines = [line.strip("┃│ ") for line in on.text.splitlines()]
+        (start,) = (n for n, line in enumerate(lines) if "Text 0 of" in line)
+        assert "discs.csv:0" in lines[start - 1], "what a text is stands above it"
         await on.pilot.press("a")  # texts are not augmented
         await on.asks("t", lambda asked: asked.part == "val")
         assert on.asked.epoch is None

@@ -1,9 +1,14 @@
 """Figures in few characters."""
 
+from pathlib import Path
+
 import pytest
+from msgspec.structs import replace
 
 from engine.contract.speed import SpeedMeasured, Timed
+from engine.runs import store
 from ftui import format as f
+from tests.ui.scripted import ScriptedRun
 
 
 @pytest.mark.parametrize(
@@ -67,3 +72,14 @@ def test_what_was_measured() -> None:
     assert f.speed(SpeedMeasured(ways, 0, 1)) == (
         "measured: fp32 stays (40 ms a pass of 1 sample); fp32, channels last 0.80 times as fast"
     )
+
+
+def test_the_best_of_a_run_is_that_of_its_best_model(tmp_path: Path) -> None:
+    run = ScriptedRun(tmp_path / "pets")
+    run.start()
+    for loss, top1 in ((0.5, 0.9), (0.4, 0.7), (0.6, 0.8)):
+        run.step += 48
+        run.tell(replace(run.evaluated(1, loss), figures={"top1": top1}))
+    [told] = store.summaries(tmp_path)
+    assert f.best_main(told) == "top-1 70.0 %"
+    assert told.best_model["val_loss"] == 0.4

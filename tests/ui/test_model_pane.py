@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from engine.contract.catalogue import CatalogueEntry
 from engine.contract.config import Config, DataConfig, ModelConfig
@@ -337,3 +338,24 @@ async def test_code_of_ones_own_runs_once_that_is_allowed(
         app.main.show()
         await until(pilot, lambda: len(inspector.asked) == 2)
         assert app.workspace.code_to_allow is None
+
+
+async def test_what_is_to_be_pressed_for_code_of_ones_own_is_told_without_pane_1(
+    runs_dir: Path, inspector: FakeInspector
+) -> None:
+    async with opened(runs_dir, inspector) as (app, pilot):
+        await until(pilot, lambda: listed(app))
+        await pilot.press("2")
+        app.workspace.draft.set_field("model.name", "net.py:make")
+        app.main.show()
+        words = app.main.query_one("#modules-words", Static)
+        press = "net.py:make is your own code: press 1, then r, to run it and see its modules."
+        assert str(words.content) == press
+        assert "your own code: 1, then r, runs it" in pane(app)._summary.text
+        inspector.error = "net.py:make raised [b]ValueError."
+        await pilot.press("1", "r", "y", "2")
+        failed = "net.py:make could not be looked up; 1, then r, tries again. "
+        await until(pilot, lambda: str(words.content) == failed + inspector.error)
+        inspector.error = ""
+        await pilot.press("1", "r")
+        await until(pilot, lambda: app.workspace.draft.model)

@@ -4,17 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from engine.contract import events as e
+from engine.contract.config import ModelConfig
 from engine.contract.inspection import Shown
 from engine.contract.predictions import BEST, NEWEST, Cell, Counts, Row
 from ftui.app import FtuiApp
+from ftui.screens.help import help_on
 from ftui.screens.predictions import PredictionsScreen
 from tests.ui.conftest import Shown as ShowApp
 from tests.ui.conftest import until
 from tests.ui.predicted import SampleInspector, keep, mask, of_pets, of_scenes, png
-from tests.ui.scripted import ScriptedRun
+from tests.ui.scripted import CONFIG, ScriptedRun
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 PICTURE[...] = 90, 120, 30
@@ -118,14 +121,18 @@ async def test_labels_in_place_of_the_matrix_where_there_are_several(
 
 
 async def test_a_language_model_has_blocks_in_its_place(shown: ShowApp, run: ScriptedRun) -> None:
+    block = "block 1: " + "Once upon a time, " * 20
     none = {"classes": [], "counts": [], "cells": [], "score": "perplexity"}
-    keep(run, of_pets(task="causal-lm", rows=[Row(0, "block 1", 2.5, [], [], 12.2)], **none))
+    keep(run, of_pets(task="causal-lm", rows=[Row(0, block, 2.5, [], [], 12.2)], **none))
     async with shown(run) as (app, pilot):
         screen = await opened(app, pilot)
         told = "the highest loss first (3)"
         await until(pilot, lambda: told in " ".join(screen.by_label.text.split()))
         await pilot.press("3")
-        assert "block 1" in screen.samples.text
+        assert "block 1: Once" in screen.samples.text
+        once = "block 1\nloss 2.5, perplexity 12.2\n" + "Once upon a time, " * 5
+        await until(pilot, lambda: screen.sample.text.startswith(once))
+        assert screen.sample.text.count("block") == 1
 
 
 async def test_a_picture_under_the_list(shown: ShowApp, run: ScriptedRun) -> None:
@@ -144,6 +151,47 @@ async def test_a_picture_under_the_list(shown: ShowApp, run: ScriptedRun) -> Non
         await pilot.press("down")
         await until(pilot, lambda: "not what it was" in screen.sample.text)
         assert not screen.sample.has_class("-picture")
+
+
+async def test_code_of_ones_own_runs_for_it_once_that_is_allowed(
+    shown: ShowApp, runs_dir: Path
+) -> None:
+    run = ScriptedRun(runs_dir / "own", replace(CONFIG, model=ModelConfig("net.py:make")))
+    run.start()
+    keep(run, of_pets())
+    inspector = SampleInspector(Shown(number=3, name="e/[bold]3.png", picture=png(PICTURE)))
+    async with shown(run) as (app, pilot):
+        app.main.inspector = inspector
+        screen = await opened(app, pilot)
+        await pilot.press("3")
+        await until(pilot, lambda: "r runs net.py:make, your own code" in screen.sample.text)
+        await pilot.press("r", "n")
+        assert inspector.asked == []
+        await pilot.press("r", "y")
+        await until(pilot, lambda: screen.sample.has_class("-picture"))
+
+
+async def test_escape_leaves_a_large_sample_for_the_list(shown: ShowApp, run: ScriptedRun) -> None:
+    keep(run, of_pets())
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("3", "enter")
+        assert screen.samples.size.height == 1
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.samples.size.height > 1)
+        assert app.screen is screen
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+async def test_help_is_of_keys_that_are_there(shown: ShowApp, run: ScriptedRun) -> None:
+    keep(run, of_pets())
+    async with shown(run) as (app, pilot):
+        screen = await opened(app, pilot)
+        told = help_on(screen)._sections
+        keys = [key for key in told[0].keys if {"y", "n", "escape"} & {*key.keys}]
+        assert [key.action for key in keys] == ["back"]
+        assert sum("enter" in key.keys for section in told for key in section.keys) == 2
 
 
 async def test_masks_side_by_side(shown: ShowApp, run: ScriptedRun) -> None:

@@ -4,6 +4,8 @@ import numpy as np
 
 from ftui.widgets.plot.series import Floats
 
+OF_LOSSES = 0.9
+"""Weight of the past where nobody chose another, of losses of single steps."""
 _NEGLIGIBLE = 1e-17
 _EMPTY: Floats = np.empty(0)
 

@@ -91,6 +91,17 @@ def test_the_end_is_told() -> None:
     assert [x.step for x in state.checkpoints] == [4, 8, 12]
 
 
+def test_the_model_that_is_kept_is_judged_by_one_metric() -> None:
+    def told(step: int, loss: float | None, top1: float, reason="epoch") -> e.Evaluated:
+        return e.Evaluated(step, step, reason, loss, {"top1": top1}, 9, 1.0)
+
+    seen = [told(1, 0.5, 0.7), told(2, 0.4, 0.6), told(3, None, 0.9), told(4, 0.1, 1.0, "command")]
+    state = fold([*started(), *seen])
+    assert state.kept == seen[1]
+    assert (state.best["val_loss"], state.best["val_top1"]) == (0.1, 1.0)
+    assert fold(started()).kept is None
+
+
 def test_best_is_of_each_metric() -> None:
     state = fold([*started(), evaluated(1, 0.5), evaluated(2, 0.7), evaluated(3, 0.6)])
     assert state.best == {"val_loss": pytest.approx(0.3), "val_top1": 0.7}

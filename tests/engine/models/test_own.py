@@ -88,6 +88,14 @@ def test_any_of_these_gives_logits(file: Path, factory: str) -> None:
     assert model.info.preprocessing.image_size == (32 if factory == "Huggish" else 224)
 
 
+def test_one_that_must_be_told_its_classes_is_made_for_some_until_they_are_known(
+    file: Path,
+) -> None:
+    info = models.describe(f"{file}:with_classes")
+    assert info.head == ["fc"]
+    assert info.modules[-1].own == {"weight": 4000, "bias": 1000}
+
+
 def test_a_head_of_other_classes_is_replaced_and_told(file: Path) -> None:
     assert (
         load(file, "make").weights == "as net.py:make gives them, fc new for 3 classes (it had 10)"

@@ -302,6 +302,7 @@ def test_the_json_of_ls_is_stable(config: Config, runs: Path) -> None:
     assert list(shown) == [
         *("name", "path", "state", "step", "total_steps", "epoch", "epochs", "best", "model"),
         *("data", "started", "updated", "pid", "host", "error", "skipped", "parent", "task"),
+        "best_model",
     ]
 
 
