@@ -9,6 +9,7 @@ from pathlib import Path
 from textual.suggester import Suggester
 
 from engine.contract.paths import expand
+from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from engine.places import known_set
 from ftui.format import count
@@ -72,7 +73,7 @@ def glance(path: str, task: str) -> str:
     if not root.is_dir():
         files = _TEXTS if task == "causal-lm" else _LISTS
         return "" if root.suffix.lower() in files else "a file, not a folder"
-    if task in ("text-classification", "causal-lm"):
+    if TASKS[task].of_texts:
         return _texts(root)
     folders = _folders(root)
     split = {p.name: p for p in folders if p.name in {"train"} | _VALIDATION}

@@ -34,6 +34,11 @@ class TaskWords(NamedTuple):
         """Key of the first figure."""
         return next(iter(self.figures))
 
+    @property
+    def of_texts(self) -> bool:
+        """Whether samples are texts, else pictures."""
+        return "text" in self.tables
+
 
 TASKS = {
     "image-classification": TaskWords(

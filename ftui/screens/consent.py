@@ -5,13 +5,11 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.screens.sheet import Sheet
 from ftui.widgets.prompt import Prompt
 from ftui.workspace import Workspace
-
-OF_TEXTS = ("text-classification", "causal-lm")
-"""Tasks whose samples are shown as they are, whatever the model makes of them."""
 
 
 def with_consent(workspace: Workspace, prompt: Prompt, go_on: Callable[[], object]) -> None:
@@ -59,8 +57,8 @@ class SampleSheet(Sheet[None]):
     def refusal(self) -> str:
         """What to press before samples can be shown; empty where they can."""
         config = self.workspace.config
-        if self.workspace.code_to_allow is None or config.task in OF_TEXTS:
-            return ""
+        if self.workspace.code_to_allow is None or TASKS[config.task].of_texts:
+            return ""  # texts are shown as they are, whatever the model makes of them
         return f"r runs {plain(config.model.name)}, your own code, for samples as it takes them."
 
     def show_samples(self) -> object:

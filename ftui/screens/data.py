@@ -22,7 +22,7 @@ from engine.contract.tasks import TASKS
 from engine.contract.text import plain
 from ftui.draft import UNSET
 from ftui.inspecting import ModelInspector
-from ftui.screens.consent import OF_TEXTS, SampleSheet
+from ftui.screens.consent import SampleSheet
 from ftui.screens.data_words import class_lines, head_line, sentences, tokens_at_most
 from ftui.screens.help import help_on
 from ftui.widgets.lines import Line, Lines
@@ -103,7 +103,7 @@ class DataScreen(SampleSheet):
         )
         self._class_list, self._words = ClassList(cursor=True), Lines(id="data-words")
         self._samples = Samples(ascii_only=ascii_only)
-        self._samples.kind = "text" if config.task in OF_TEXTS else "picture"
+        self._samples.kind = "text" if TASKS[config.task].of_texts else "picture"
 
     def compose(self) -> ComposeResult:
         box = Vertical(
