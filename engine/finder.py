@@ -22,6 +22,7 @@ from engine.contract.event import Event
 from engine.contract.events import PreparationAdvanced, Warned
 from engine.contract.finding import Finding, FindRate, SearchFailed, Sought
 from engine.contract.text import plain
+from engine.imports import uncollected
 from engine.inspector import protected_stdout
 from engine.oom import is_out_of_memory
 from engine.past import Past
@@ -56,9 +57,10 @@ def main() -> None:
 def search(sought: Sought, tell: Callable[[Finding], None]) -> None:
     """Prepare as for a run, and look; raises `UserError` where that can't be done."""
     tell(PreparationAdvanced(stage="importing torch"))
-    from engine.find_batch import find_batch, for_sizes
-    from engine.find_lr import find_lr, for_search
-    from engine.prepare import prepare
+    with uncollected():
+        from engine.find_batch import find_batch, for_sizes
+        from engine.find_lr import find_lr, for_search
+        from engine.prepare import prepare
 
     def heard(event: Event) -> None:
         if isinstance(event, PreparationAdvanced | Warned):

@@ -32,6 +32,7 @@ from engine.contract.inspection import (
     Question,
 )
 from engine.contract.text import plain
+from engine.imports import uncollected
 
 _NICENESS = 5
 """Linux shares a busy core by weights, of which each step takes a fifth: at 5 it gets a quarter
@@ -50,7 +51,7 @@ def main() -> None:
         answers.write(msgspec.json.encode(said) + b"\n")
         answers.flush()
 
-    with contextlib.suppress(ImportError):  # whose sentence the first answer gives
+    with uncollected(), contextlib.suppress(ImportError):  # whose sentence the first answer gives
         importlib.import_module("engine.models")  # seconds, begun before anything is asked
     idle = _when_idle()
     with contextlib.suppress(BrokenPipeError):  # the asker is gone

@@ -32,8 +32,9 @@ _HOPELESS = 1.3
 _ROUNDS = 3
 _FEW = 4
 """Samples of the pass that says how many can be measured."""
-_FEWEST_STEPS, _SHORTEST_RUN = 100, 20.0
-"""Of a run that measuring can pay off for; the latter in seconds."""
+_FEWEST_STEPS, _SHORTEST_RUN = 20, 20.0
+"""Of a run that measuring can pay off for; the latter in seconds. Of steps, those that take time:
+where the head alone trains from memory these are the ones of one pass over the data."""
 _SHORT_STEP, _QUICK_STEP, _LONG_PASS = 0.005, 0.05, 0.4
 """In seconds. Below the first a step is overhead that none of this changes; below the second one
 thread may do better than several; passes longer than the last are made with fewer samples."""
@@ -170,6 +171,8 @@ def _race(passes: _Passes, ways: Callable[[bool], list[Timed]], count: int) -> S
     `count` passes."""
     few = passes.first(_FEW)
     seconds = few.take(usual := ways(False)[0])
+    if seconds * count * len(passes) / len(few) < _SHORTEST_RUN:  # a first pass is a slow one
+        return None
     some = passes.first(max(2, int(len(few) * _LONG_PASS / seconds)))
     some.take(usual)
     took = some.take(usual)

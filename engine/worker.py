@@ -25,6 +25,7 @@ from engine.contract import toml
 from engine.contract.config import Config
 from engine.contract.errors import UserError
 from engine.contract.text import plain
+from engine.imports import uncollected
 from engine.oom import is_out_of_memory
 from engine.past import Past
 from engine.runs import lock, store
@@ -180,7 +181,8 @@ class Worker:
         self._may_raise = True
         with _every(_SECONDS_BETWEEN_LOOKS, self.look):
             self.tell(e.PreparationAdvanced(stage="importing torch"))
-            from engine.prepare import prepare
+            with uncollected():
+                from engine.prepare import prepare
 
             if self.script and self.before.threads is None:
                 self.before.threads, self.before.speed = self.script.threads, self.script.speed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,8 +34,16 @@ from engine.prefix.cut import (
 from engine.untouched import untouched
 
 
-def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) -> Cut:
+def find(
+    module: nn.Module,
+    run: Run,
+    probes: Sequence[Inputs],
+    device: Device,
+    guess: Cut | None = None,
+) -> Cut:
     """The cut of `module` as it is now: what trains, in which modes.
+
+    It is like `guess`, that of the same module for other data, where that one serves.
 
     `probes` are two batches, three samples at least in the first and the last of them in the
     second, less padded where they are texts. Of two places to cut, behind the last frozen module or
@@ -52,6 +61,8 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
         def watch(inputs: Inputs) -> Trace:
             return trace(module, lambda: anew(inputs), Sizes.of(inputs)[0], device.rng_state)
 
+        if guess and (cut := _as_guessed(guess, anew, probes, device)):
+            return cut
         traces = [watch(inputs) for inputs in probes]
         cuts = list(_candidates(module, traces, probes))
         for cut in cuts:
@@ -59,7 +70,7 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
         cuts = [cut for cut in cuts if cut.points]
         if not cuts:
             raise Unfit(NOTHING)
-        best = _first_that_works(cuts, anew, probes, traces, device)
+        best = _first_that_works(cuts, anew, probes, [x.outputs for x in traces], device)
         best.share = _share(best, anew, probes[1])
     if best.share < WORTH:
         before = f" lies before {traces[0].end.path}" if traces[0].end else ""
@@ -67,22 +78,29 @@ def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) 
     return best
 
 
+def _as_guessed(guess: Cut, run: Run, probes: Sequence[Inputs], device: Device) -> Cut | None:
+    """A cut of its own, like `guess`; None where that does not work with `probes`."""
+    cut = replace(guess, _blanks={})
+    try:
+        with torch.no_grad(), _going_on():
+            outputs = [run(inputs) for inputs in probes]
+        return _first_that_works([cut], run, probes, outputs, device)
+    except Unfit:
+        return None
+
+
 def _first_that_works(
-    cuts: list[Cut],
-    run: Run,
-    probes: Sequence[Inputs],
-    traces: Sequence[Trace],
-    device: Device,
+    cuts: list[Cut], run: Run, probes: Sequence[Inputs], outputs: Sequence[Any], device: Device
 ) -> Cut:
-    """The smallest first, and the quickest to go on from. Raises `Unfit` where none does."""
+    """The smallest first, and the quickest to go on from; `outputs` are what the whole passes give.
+    Raises `Unfit` where none does."""
     cuts.sort(key=lambda cut: (cut.size(Sizes.of(probes[0]).length), not cut.last))
     for cut in cuts:
         try:
-            for inputs, whole in zip(probes, traces, strict=True):
+            for inputs, whole in zip(probes, outputs, strict=True):
                 with device.autocast():
-                    _check(cut, run, inputs, whole.outputs)
+                    _check(cut, run, inputs, whole)
             with device.autocast(), _going_on():
-                outputs = [whole.outputs for whole in traces]
                 check_apart(cut, run, probes, outputs, ROUNDING[device.precision])
         except Unfit:
             if cut is cuts[-1]:

@@ -85,7 +85,7 @@ class Prefix:
         assert self.cut
         assert self.store
         if self.cut.input is None:
-            return map(self._beside, read())
+            return map(self.beside, read())
         return (self._known(self.store.known(some)) for some in numbers)
 
     def drop(self) -> None:
@@ -113,14 +113,18 @@ class Prefix:
         targets = rows.pop(_TARGETS)
         return Batch(rows, targets, numbers=numbers)
 
-    def _beside(self, batch: Batch) -> Batch:
+    def beside(self, batch: Batch) -> Batch:
+        """What is remembered of a batch, with its inputs where they go by names."""
         assert self.cut
         assert self.store
-        assert isinstance(batch.inputs, dict)
-        sizes, points = Sizes.of(batch.inputs), self.cut.points.items()
-        rows = self.store.rows(batch.numbers, {name: row.laid(sizes)[1:] for name, row in points})
+        shapes: dict[str, tuple[int, ...]] = {}
+        named: Mapping[str, Tensor] = {}
+        if isinstance(batch.inputs, dict):
+            named, sizes = batch.inputs, Sizes.of(batch.inputs)
+            shapes = {name: row.laid(sizes)[1:] for name, row in self.cut.points.items()}
+        rows = self.store.rows(batch.numbers, shapes)
         rows.pop(_TARGETS)
-        return replace(batch, inputs={**batch.inputs, **rows})
+        return replace(batch, inputs={**named, **rows})
 
 
 def ready(session: "Session") -> Generator[Event, None, bool]:
@@ -196,7 +200,7 @@ def validation(session: "Session", module: nn.Module, own: bool = True) -> Itera
             if prefix.cut and len(batch) > 0:
                 prefix.batches.append(list(batch.numbers))
                 _take(session, prefix, batch, session.val_data.samples)
-            yield batch
+            yield prefix.beside(batch) if prefix.cut and len(batch) > 0 else batch
         if prefix.cut:
             _take(session, prefix, None, session.val_data.samples)
 
@@ -240,8 +244,10 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if (found := probes(_read(session, batches))) is None:
             return NOTHING
         prefix.probes = session.send(found[0]), session.send(found[1])
+    known = session.train_prefix
+    guess = None if known is prefix or known.due or not known.cut else known.cut
     try:
-        cut = find(session.module, _run(session), prefix.probes, session.device)
+        cut = find(session.module, _run(session), prefix.probes, session.device, guess)
     except Unfit as unfit:
         return str(unfit)
     except Exception as error:  # a model may take only what training gives it, which goes on

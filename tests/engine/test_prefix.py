@@ -96,22 +96,22 @@ class Counting:
 
 def test_each_sample_goes_through_what_is_frozen_once(tmp_path: Path) -> None:
     counted = []
-    for epochs in (2, 9):
-        folder = tmp_path / str(epochs)
+    for number, (epochs, sizes) in enumerate(((2, [4, 3]), (9, [4, 3]), (2, [4, 3, 4, 4]))):
+        folder = tmp_path / str(number)
         folder.mkdir()
-        made = session(folder, asked("auto", HEAD, epochs), data=even())
+        made = session(folder, asked("auto", HEAD, epochs), data=even(), val_data=batches(*sizes))
         counting = Counting()
         made.module.get_submodule("stem.0").register_forward_hook(counting)
         events = run(made)
         counted.append(counting.samples)
-    assert counted[0] == counted[1]
+    assert counted[0] == counted[1] == counted[2] - 8
     training, validation = (
         next(x for x in of(e.PrefixCached, events) if x.data == data)  # type: ignore[attr-defined]
         for data in ("training", "validation")
     )
     assert (training.cut, training.samples, training.on_disk) == ("after pool.1", 16, False)
     assert training.size == 16 * (4 * 4 + 8)
-    assert (validation.cut, validation.samples) == ("after pool", 7)
+    assert (validation.cut, validation.samples) == ("after pool.1", 15)
 
 
 def test_batches_that_are_not_whole_come_close(tmp_path: Path) -> None:

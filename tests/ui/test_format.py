@@ -80,6 +80,7 @@ def test_the_best_of_a_run_is_that_of_its_best_model(tmp_path: Path) -> None:
     for loss, top1 in ((0.5, 0.9), (0.4, 0.7), (0.6, 0.8)):
         run.step += 48
         run.tell(replace(run.evaluated(1, loss), figures={"top1": top1}))
+        run.save(best=loss == 0.4)
     [told] = store.summaries(tmp_path)
     assert f.best_main(told) == "top-1 70.0 %"
     assert told.best_model["val_loss"] == 0.4

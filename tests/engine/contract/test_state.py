@@ -96,10 +96,21 @@ def test_the_model_that_is_kept_is_judged_by_one_metric() -> None:
         return e.Evaluated(step, step, reason, loss, {"top1": top1}, 9, 1.0)
 
     seen = [told(1, 0.5, 0.7), told(2, 0.4, 0.6), told(3, None, 0.9), told(4, 0.1, 1.0, "command")]
-    state = fold([*started(), *seen])
+    best, other = replace(saved(2), best=True), saved(3)
+    state = fold([*started(), *seen[:2], best, seen[2], other, seen[3]])
     assert state.kept == seen[1]
     assert (state.best["val_loss"], state.best["val_top1"]) == (0.1, 1.0)
-    assert fold(started()).kept is None
+    assert fold([*started(), *seen]).kept is None  # of whichever was best nothing is there
+
+
+def test_a_model_that_is_better_by_too_little_is_not_the_one_that_is_kept() -> None:
+    better = replace(saved(4), best=True)
+    told = [*started(), evaluated(4, 0.5), better, evaluated(8, 0.501), saved(8)]
+    state = fold(told)
+    assert state.kept
+    assert state.kept.step == 4
+    state.apply(e.Rewound(3, 1, 8, 3, 0.1, {}, "asked", by_guard=False))
+    assert state.kept is None
 
 
 def test_best_is_of_each_metric() -> None:
