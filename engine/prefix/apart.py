@@ -17,11 +17,16 @@ kernels round by the size of a batch, and later layers multiply that."""
 
 
 def check_apart(
-    cut: Cut, run: Run, probes: Sequence[Inputs], outputs: Sequence[Any], rounding: float
+    cut: Cut,
+    run: Run,
+    probes: Sequence[Inputs],
+    recorded: Sequence[Mapping[str, Tensor]],
+    outputs: Sequence[Any],
+    rounding: float,
 ) -> None:
-    """Raises `Unfit` where what is remembered of the second batch, whose samples are the last of
-    the first, does not serve for these there."""
-    whole, part = (cut.record(run, inputs) for inputs in probes)
+    """Raises `Unfit` where what is `recorded` of the second batch, whose samples are the last of
+    the first, does not serve for these there. `outputs` are what the whole passes give."""
+    whole, part = recorded
     if not all(_alike(_shared(whole[name], part[name]), part[name], rounding) for name in part):
         raise Unfit("what it gives of a sample depends on the others in its batch")
     if not any(LENGTH in row.shape for row in cut.points.values()):

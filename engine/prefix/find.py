@@ -33,6 +33,9 @@ from engine.prefix.cut import (
 )
 from engine.untouched import untouched
 
+Recorded = Mapping[str, Tensor]
+"""What is remembered of a batch, by the names of the cut's points."""
+
 
 def find(
     module: nn.Module,
@@ -66,12 +69,14 @@ def find(
         traces = [watch(inputs) for inputs in probes]
         cuts = list(_candidates(module, traces, probes))
         for cut in cuts:
-            _choose_points(cut, anew, probes[0])
+            _choose_points(cut, anew, probes[0], traces[0])
         cuts = [cut for cut in cuts if cut.points]
         if not cuts:
             raise Unfit(NOTHING)
-        best = _first_that_works(cuts, anew, probes, [x.outputs for x in traces], device)
-        best.share = _share(best, anew, probes[1])
+        outputs = [seen.outputs for seen in traces]
+        best, recorded = _first_that_works(cuts, anew, probes, outputs, device)
+        with device.autocast():
+            best.share = _share(best, anew, probes[1], recorded[1])
     if best.share < WORTH:
         before = f" lies before {traces[0].end.path}" if traces[0].end else ""
         raise Unfit(f"only {best.share:.1%} of a forward pass{before}")
@@ -84,29 +89,29 @@ def _as_guessed(guess: Cut, run: Run, probes: Sequence[Inputs], device: Device) 
     try:
         with torch.no_grad(), _going_on():
             outputs = [run(inputs) for inputs in probes]
-        return _first_that_works([cut], run, probes, outputs, device)
+        return _first_that_works([cut], run, probes, outputs, device)[0]
     except Unfit:
         return None
 
 
 def _first_that_works(
     cuts: list[Cut], run: Run, probes: Sequence[Inputs], outputs: Sequence[Any], device: Device
-) -> Cut:
-    """The smallest first, and the quickest to go on from; `outputs` are what the whole passes give.
-    Raises `Unfit` where none does."""
+) -> tuple[Cut, Sequence[Recorded]]:
+    """The smallest first, and the quickest to go on from, with what it remembers of `probes`;
+    `outputs` are what the whole passes give. Raises `Unfit` where none does."""
     cuts.sort(key=lambda cut: (cut.size(Sizes.of(probes[0]).length), not cut.last))
     for cut in cuts:
         try:
-            for inputs, whole in zip(probes, outputs, strict=True):
-                with device.autocast():
-                    _check(cut, run, inputs, whole)
             with device.autocast(), _going_on():
-                check_apart(cut, run, probes, outputs, ROUNDING[device.precision])
+                recorded = [cut.record(run, inputs) for inputs in probes]
+                for inputs, rows, whole in zip(probes, recorded, outputs, strict=True):
+                    _check(cut, run, inputs, rows, whole)
+                check_apart(cut, run, probes, recorded, outputs, ROUNDING[device.precision])
         except Unfit:
             if cut is cuts[-1]:
                 raise
         else:
-            return cut
+            return cut, recorded
     raise AssertionError
 
 
@@ -182,8 +187,14 @@ def _fixed(modules: Mapping[str, nn.Module], seen: Trace) -> Iterator[Tensor]:
             yield from owner.buffers(below)
 
 
-def _choose_points(cut: Cut, run: Run, inputs: Inputs) -> None:
-    """Remember what the rest of the pass depends on, as autograd knows, and what is no float."""
+def _choose_points(cut: Cut, run: Run, inputs: Inputs, seen: Trace) -> None:
+    """Remember what the rest of the pass depends on, as autograd knows, and what is no float.
+
+    Calls give what they gave in `seen`, perhaps changed in place since: only what depends on it
+    matters here.
+    """
+    numbers = seen.numbered()
+    gave = {(call.path, numbers[call]): call.output for call in seen.answered()}
     leaves: dict[int, Row] = {}
     alive = []
 
@@ -196,11 +207,9 @@ def _choose_points(cut: Cut, run: Run, inputs: Inputs) -> None:
         alive.append(made)
         return made.clone()  # it may be changed in place
 
-    def handle(calls: Calls, path: str, number: int, forward: Forward, *given: Any) -> Any:
+    def handle(_: Calls, path: str, number: int, forward: Forward, *given: Any) -> Any:
         if answer := cut.answers.get((path, number)):
-            with torch.no_grad():
-                detached = pytree.tree_map_only(Tensor, Tensor.detach, given)
-                found = iter(tensors(calls.unseen(forward, *detached)))
+            found = iter(tensors(gave[path, number]))
             return answer.put(lambda row: leaf(row, next(found)))
         if (path, number) == cut.into:
             arguments = tensors(given)
@@ -228,13 +237,17 @@ def _leaves_of(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
         todo += news
 
 
-def _check(cut: Cut, run: Run, inputs: Inputs, whole: Any) -> None:
+def _check(cut: Cut, run: Run, inputs: Inputs, rows: Recorded, whole: Any) -> None:
     """Raises `Unfit` where the cut pass does not give what the whole one did."""
-    named = inputs if isinstance(inputs, dict) else {}
-    with _going_on():
-        played = cut.play(run, {**named, **cut.record(run, inputs)})
-    if not all(map(torch.equal, tensors(played), tensors(whole))):
+    played = tensors(_played(cut, run, inputs, rows))
+    if not all(map(torch.equal, played, tensors(whole))):
         raise Unfit("the model does not come to the same from there")
+
+
+def _played(cut: Cut, run: Run, inputs: Inputs, rows: Recorded) -> Any:
+    """What the cut pass gives; `rows` stay as they are, whatever it does in place."""
+    named = inputs if isinstance(inputs, dict) else {}
+    return cut.play(run, {**named, **{name: x.clone() for name, x in rows.items()}})
 
 
 @contextmanager
@@ -247,9 +260,9 @@ def _going_on() -> Iterator[None]:
         raise Unfit(f"the model can't go on from there ({plain(error, 100)})") from error
 
 
-def _share(cut: Cut, run: Run, inputs: Inputs) -> float:
-    with FlopCounterMode(display=False) as before:
-        cut.record(run, inputs)
+def _share(cut: Cut, run: Run, inputs: Inputs, rows: Recorded) -> float:
+    with FlopCounterMode(display=False) as behind:
+        _played(cut, run, inputs, rows)
     with FlopCounterMode(display=False) as whole:
         run(inputs)
-    return float(before.get_total_flops() / max(1, whole.get_total_flops()))
+    return float(1 - behind.get_total_flops() / max(1, whole.get_total_flops()))
