@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import ChopsUpdate
 from textual.binding import Binding, BindingType
 from textual.command import Provider
@@ -93,6 +94,11 @@ class FtuiApp(TypeAheadApp):
 
     def get_default_screen(self) -> MainScreen:
         return self.main
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent):
+            self.main.touched()
+        await super().on_event(event)
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))

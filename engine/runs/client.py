@@ -1,6 +1,7 @@
 """The engine's async face: start a run or attach to one, follow what it tells, steer it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from engine.runs.checks import ready
 from engine.runs.journal import EVENTS, Outbox, Tail, event_tail
 from engine.runs.launch import WORKER, launch
 
-_SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_LOOKS = 0.05
+_LONGEST_SLEEP = 0.25
 _EPOCHS = "training.epochs"
 _ANSWERS = (e.CommandApplied, e.CommandRejected)
 
@@ -38,6 +40,8 @@ class Run:
     def __init__(self, folder: Path, lives: int = 0) -> None:
         self.folder = folder
         self._earlier_lives = lives
+        self.patience = SECONDS_BETWEEN_LOOKS
+        """Seconds between two looks at the journal where the last one found nothing."""
         self.state = RunState()
         self.caught_up = False
         """Whether a subscription has read the journal to its end yet."""
@@ -133,7 +137,7 @@ class Run:
                     f"'{c.describe(command)}'."
                 )
             if not batch:
-                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+                await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     async def _read(self, follow: bool) -> AsyncIterator[tuple[int, list[e.AnyEvent]]]:
         """Batches with the number of their first event, counted from the journal's start."""
@@ -151,7 +155,13 @@ class Run:
                 self._hold, self.caught_up, replayed = hold, True, True
                 if not follow or not hold.held:
                     return
-                await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next look; `patience` may change meanwhile."""
+        began = time.monotonic()
+        while (left := began + self.patience - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _LONGEST_SLEEP))
 
     def _look(self, tail: Tail[e.AnyEvent]) -> tuple[lock.Hold, list[e.AnyEvent]]:
         """The lock first: if it is free and then nothing is left to read, nothing will come."""

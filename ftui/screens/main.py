@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +21,7 @@ from ftui import polling
 from ftui.draft import Draft
 from ftui.format import count
 from ftui.inspecting import ModelInspector
+from ftui.pace import Pace
 from ftui.panes.configuration import ConfigurationPane
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.model import ModelPane
@@ -44,7 +46,6 @@ from ftui.widgets.status import StatusLine
 from ftui.widgets.tabs import TabLine
 from ftui.workspace import Workspace
 
-_BLURRED_HZ = 1.0
 _SECONDS_BETWEEN_POLLS = 2.0
 _PANES = (HardwarePane, PlotsPane, RunsPane, ConfigurationPane)
 
@@ -68,10 +69,11 @@ class MainScreen(Steering):
     ) -> None:
         super().__init__(workspace, inspector)
         self._first_run = run
-        self._rate = refresh_rate
+        self._pace = Pace(refresh_rate)
         self._ascii = ascii_only
         self._inspector = inspector
-        self._timer: Timer | None = None
+        self._next_beat: Timer | None = None
+        self._polled = time.monotonic()
         self._standing = ""
         self.panes: list[Pane] = [
             ModelPane(ascii_only=ascii_only, inspector=inspector),
@@ -97,8 +99,7 @@ class MainScreen(Steering):
 
     def on_mount(self) -> None:
         self.set_class(self._ascii, "-ascii")
-        self._pace(self._rate)
-        self.set_interval(_SECONDS_BETWEEN_POLLS, self._poll)
+        self._beat()
         self.call_after_refresh(self._first_frame_shown)
         if self._first_run is not None:
             self.open_run(Run(self._first_run))
@@ -128,10 +129,20 @@ class MainScreen(Steering):
         if self.feed.changed:
             self.show()
 
-    def _pace(self, rate: float) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_interval(1 / rate, self._tick)
+    def _beat(self) -> None:
+        """Draw what is new, and see when to do so again."""
+        if self._next_beat is not None:
+            self._next_beat.stop()
+        self._tick()
+        if time.monotonic() - self._polled >= _SECONDS_BETWEEN_POLLS:
+            self._poll()
+        self._next_beat = self.set_timer(self._pace.seconds(self.workspace), self._beat)
+
+    def touched(self) -> None:
+        """A key was pressed, or the mouse was used."""
+        self._pace.touch()
+        if self._pace.considerate:
+            self._beat()
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.body.narrow, "-narrow")
@@ -144,12 +155,10 @@ class MainScreen(Steering):
         self.call_next(self._tick)
 
     @on(events.AppBlur)
-    def _slow_down(self) -> None:
-        self._pace(min(_BLURRED_HZ, self._rate))
-
     @on(events.AppFocus)
-    def _speed_up(self) -> None:
-        self._pace(self._rate)
+    def _window_changed(self, event: events.AppBlur | events.AppFocus) -> None:
+        self._pace.blurred = isinstance(event, events.AppBlur)
+        self._beat()
 
     @on(events.DescendantFocus)
     def _focus_moved(self, event: events.DescendantFocus) -> None:
@@ -165,6 +174,7 @@ class MainScreen(Steering):
     @work(exclusive=True, group="poll")
     async def _poll(self) -> None:
         """Look at what nobody tells, off the event loop."""
+        self._polled = time.monotonic()
         shows_hardware = any(isinstance(pane, HardwarePane) for pane in self.body.visible_panes)
         try:
             await asyncio.to_thread(self._look, shows_hardware)

@@ -1,17 +1,22 @@
 """What a run loses while somebody watches it: a small model on a CPU, and the app in a terminal.
 
-    python -m tests.benchmarks.attach_cost [ROUNDS]
+    python -m tests.benchmarks.attach_cost [PAIRS]
 
-A real worker trains a small network with all of the cores. Its steps a second, as its journal tells
-them, are counted in turn without the app and with it attached, at several niceness. Prints the
-median of the ratios, and their spread. Wanted: a loss of less than 1 %.
+A real worker trains a small network with all of the cores. The app is attached to it, and in turn
+frozen (SIGSTOP) and let go on: right after a key was pressed, and once nobody has pressed any for
+long. Steps a second, evaluations left out, are told by the run's own journal. Prints the median of
+the ratios, their lowest and highest, and the share of a core that the app took. Wanted: a loss of
+less than 1 % where nobody is there.
 """
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -23,11 +28,11 @@ from engine.contract.rules import Rule
 from engine.contract.training_tables import GuardConfig, OptimizerConfig, TrainingConfig
 from engine.runs.journal import event_tail
 from ftui.cli.demo import FOLDER
+from ftui.pace import ALONE
 from tests.benchmarks.terminal import OURS, Child
 
 SIZE = (120, 40)
-SECONDS, SETTLE = 12.0, 4.0
-NICE = (0, 10, 19)
+SECONDS = 8.0
 
 
 def config() -> Config:
@@ -45,75 +50,70 @@ def config() -> Config:
     )
 
 
-def speed(folder: Path, seconds: float) -> float:
-    """Steps a second of training, evaluations left out, over the next seconds."""
-    tail = event_tail(folder)
-    while tail.chunk():
-        pass
-    rates: list[tuple[float, int]] = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        rates += [
-            (event.samples_per_second, len(event.loss))
-            for event in tail.chunk()
-            if isinstance(event, e.StepsTrained)
-        ]
-        time.sleep(0.05)
-    steps = sum(count for _, count in rates)
-    return steps / sum(count / rate for rate, count in rates)
+class Speed:
+    """Of a run, stretch by stretch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tail = event_tail(folder)
+
+    def over(self, seconds: float) -> float:
+        """Samples a second of training over the next seconds."""
+        self._told()
+        time.sleep(seconds)
+        rates = [(event.samples_per_second, len(event.loss)) for event in self._told()[1:]]
+        return sum(count for _, count in rates) / sum(count / rate for rate, count in rates)
+
+    def _told(self) -> list[e.StepsTrained]:
+        found: list[e.StepsTrained] = []
+        while chunk := self._tail.chunk():
+            found += [event for event in chunk if isinstance(event, e.StepsTrained)]
+        return found
 
 
-def watched(folder: Path, nice: int) -> float:
-    """Likewise with the app attached."""
-    command = [sys.executable, "-c", OURS, "attach", str(folder)]
-    child = Child(["nice", "-n", str(nice), *command], *SIZE)
-    try:
-        child.read_until("1 Model")
-        _reading(child, SETTLE, None)
-        return _reading(child, SECONDS, folder)
-    finally:
-        child.process.kill()
-        child.process.wait()
-        os.close(child.fd)
-
-
-def _reading(child: Child, seconds: float, folder: Path | None) -> float:
-    """As a terminal does: else the app would wait for it."""
-    pid = os.fork()
-    if pid == 0:
+@contextmanager
+def attached(folder: Path) -> Iterator[Child]:
+    """The app in a terminal that takes all that it writes."""
+    child = Child([sys.executable, "-c", OURS, "attach", str(folder)], *SIZE)
+    child.read_until("1 Model")
+    if (reader := os.fork()) == 0:
         while True:
             child.read(1.0)
     try:
-        if folder is None:
-            time.sleep(seconds)
-            return 0.0
-        return speed(folder, seconds)
+        yield child
     finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
+        os.kill(reader, signal.SIGKILL)
+        os.waitpid(reader, 0)
+        child.close()
 
 
-async def main(rounds: int) -> None:
+def compare(child: Child, speed: Speed, pairs: int, ready: Callable[[], None]) -> str:
+    """Speeds with the app to those without, in turn; `ready` is called before each of the first."""
+    ratios, used, seconds = [], 0.0, 0.0
+    for _ in range(pairs):
+        os.kill(child.process.pid, signal.SIGSTOP)
+        without = speed.over(SECONDS)
+        os.kill(child.process.pid, signal.SIGCONT)
+        ready()
+        cpu, began = child.cpu, time.monotonic()
+        ratios.append(speed.over(SECONDS) / without)
+        used, seconds = used + child.cpu - cpu, seconds + time.monotonic() - began
+    spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    return f"{median(ratios):.3f} of the speed ({spread}), {used / seconds:.1%} of a core"
+
+
+async def main(pairs: int) -> None:
     with tempfile.TemporaryDirectory() as runs:
         run = await engine.start(config(), Path(runs))
         async for event in run.events():
             if isinstance(event, e.Evaluated) and event.epoch > 1:
                 break
-        ratios: dict[int, list[float]] = {nice: [] for nice in NICE}
-        for _ in range(rounds):
-            for nice in NICE:
-                before = speed(run.folder, SECONDS)
-                during = watched(run.folder, nice)
-                after = speed(run.folder, SECONDS)
-                ratios[nice].append(during / ((before + after) / 2))
-        print(f"{after:.0f} samples a second alone")
-        for nice, found in ratios.items():
-            low, high = min(found), max(found)
-            print(
-                f"app at nice {nice:2}: {median(found):.3f} of the speed ({low:.3f} to {high:.3f})"
-            )
+        speed = Speed(run.folder)
+        with attached(run.folder) as child:
+            print("keys pressed:", compare(child, speed, pairs, lambda: child.send("2")))
+            time.sleep(ALONE + 5)
+            print("nobody there:", compare(child, speed, pairs, lambda: None))
         await run.send(Stop())
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))

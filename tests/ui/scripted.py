@@ -135,7 +135,8 @@ class ScriptedRun:
         )
 
     def train(self, steps: int) -> None:
-        """Losses as they fall in life; an evaluation at the end of each epoch."""
+        """Losses as they fall in life; an evaluation at the end of each epoch, and a checkpoint
+        that is gone by now."""
         for _ in range(steps):
             self.step += 1
             loss = 0.35 + 1.9 * math.exp(-self.step / 90) + 0.18 * math.sin(self.step * 12.9898)
@@ -143,6 +144,7 @@ class ScriptedRun:
             self.tell(e.StepsTrained(self.step, [loss], [lr], 134.0, time=self._now))
             if self.step % self.steps_per_epoch == 0:
                 self.evaluate()
+                self._tell_saved(best=True)
 
     def train_epoch(self, training: float, validation: float) -> None:
         """An epoch whose losses are these, evaluated and saved at its end."""
@@ -170,9 +172,16 @@ class ScriptedRun:
 
     def save(self, best: bool = False) -> None:
         """A checkpoint, as far as the app looks at it."""
-        path = f"checkpoints/step-{self.step:08}"
-        (self.folder / path).mkdir(parents=True, exist_ok=True)
+        (self.folder / self._checkpoint).mkdir(parents=True, exist_ok=True)
+        self._tell_saved(best)
+
+    def _tell_saved(self, best: bool) -> None:
+        path = self._checkpoint
         self.tell(e.CheckpointSaved(self.step, path, "epoch", best, 10, time=self._now))
+
+    @property
+    def _checkpoint(self) -> str:
+        return f"checkpoints/step-{self.step:08}"
 
     def commands(self) -> list[AnyCommand]:
         """Those that were sent so far."""

@@ -1,0 +1,57 @@
+"""How often the app looks at a run and draws it."""
+
+import os
+import socket
+import sys
+import time
+
+from engine.runs.client import SECONDS_BETWEEN_LOOKS
+from ftui.workspace import Workspace
+
+_BLURRED = 1.0
+"""Seconds between two frames where the terminal says that another window has the focus."""
+ALONE = 15.0
+"""Seconds without a key after which nobody is taken to wait for the next frame."""
+_CONSIDERATE = 6.0
+"""Seconds between two frames then, of a run that needs all cores. A frame takes one away for 20 ms,
+and what computes on all waits for the last."""
+
+
+class Pace:
+    """Quick while somebody is there, and considerate of a run that it would slow down."""
+
+    def __init__(self, frames_per_second: float) -> None:
+        self._usual = 1 / frames_per_second
+        self._touched = time.monotonic()
+        self.blurred = False
+        self.considerate = False
+        """Whether the last answer of `seconds` was for the run's sake."""
+
+    def touch(self) -> None:
+        """Somebody is there."""
+        self._touched = time.monotonic()
+
+    def seconds(self, workspace: Workspace) -> float:
+        """Until the next frame; the open run is looked at as often."""
+        alone = time.monotonic() - self._touched >= ALONE
+        self.considerate = alone and needs_all_cores(workspace)
+        usual = max(self._usual, _BLURRED) if self.blurred else self._usual
+        if workspace.run is not None:
+            workspace.run.patience = _CONSIDERATE if self.considerate else SECONDS_BETWEEN_LOOKS
+        return max(usual, _CONSIDERATE) if self.considerate else usual
+
+
+def needs_all_cores(workspace: Workspace) -> bool:
+    """Whether the open run computes on all cores that this process could have."""
+    state = workspace.state
+    return (
+        state is not None
+        and workspace.standing == "running"
+        and state.host == socket.gethostname()
+        and state.device == "cpu"
+        and state.threads >= _cores()
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

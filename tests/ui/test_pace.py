@@ -1,0 +1,96 @@
+"""How often the app draws: considerate of a run that needs all cores, once nobody is there."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.runs.client import SECONDS_BETWEEN_LOOKS, Run
+from ftui import pace
+from ftui.app import FtuiApp
+from ftui.pace import Pace
+from ftui.widgets.status import StatusLine
+from ftui.workspace import Workspace
+from tests.ui.conftest import Shown
+from tests.ui.scripted import ScriptedRun
+from tests.ui.waiting import until
+
+HERE = {"host": socket.gethostname(), "device": "cpu", "threads": 2}
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    clock = [100.0]
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(pace, "_cores", lambda: 2)
+    return clock
+
+
+def watching(folder: Path, standing: str = "running", **told: Any) -> Workspace:
+    workspace = Workspace(folder)
+    workspace.run = Run(folder)
+    workspace.run.state = replace(workspace.run.state, **{**HERE, **told})
+    workspace.standing = standing  # type: ignore[assignment]
+    return workspace
+
+
+def test_a_run_that_needs_all_cores_is_left_alone_once_nobody_is_there(
+    tmp_path: Path, now: list[float]
+) -> None:
+    workspace, paces = watching(tmp_path), Pace(4.0)
+    assert workspace.run
+    assert paces.seconds(workspace) == 0.25
+    now[0] += 60
+    assert paces.seconds(workspace) == workspace.run.patience == 6.0
+    assert paces.considerate
+    paces.touch()
+    assert paces.seconds(workspace) == 0.25
+    assert workspace.run.patience == SECONDS_BETWEEN_LOOKS
+    assert not paces.considerate
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"host": "elsewhere"},
+        {"device": "cuda:0"},
+        {"threads": 1},
+        {"standing": "paused"},
+        {"standing": "finished"},
+    ],
+)
+def test_others_are_drawn_as_ever(tmp_path: Path, now: list[float], told: dict[str, Any]) -> None:
+    paces = Pace(4.0)
+    now[0] += 60
+    assert paces.seconds(watching(tmp_path, **told)) == 0.25
+    assert paces.seconds(Workspace(tmp_path)) == 0.25
+
+
+def test_in_another_window_once_a_second(tmp_path: Path, now: list[float]) -> None:
+    slow, quick = Pace(0.5), Pace(10.0)
+    slow.blurred = quick.blurred = True
+    assert (slow.seconds(watching(tmp_path)), quick.seconds(watching(tmp_path))) == (2.0, 1.0)
+
+
+async def test_a_key_wakes_the_app(
+    shown: Shown, run: ScriptedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_CONSIDERATE", 3600.0)
+    monkeypatch.setattr(pace, "needs_all_cores", lambda _: True)
+    async with shown(run) as (app, pilot):
+        await until(pilot, lambda: "200/" in status(app))
+        monkeypatch.setattr(pace, "ALONE", 0.0)
+        await until(pilot, lambda: app.main._pace.considerate)
+        monkeypatch.setattr(pace, "ALONE", 60.0)
+        run.train(7)
+        await pilot.pause(0.5)
+        assert "200/" in status(app)
+        await pilot.press("4")
+        await until(pilot, lambda: "207/" in status(app))
+
+
+def status(app: FtuiApp) -> str:
+    return app.main.query_one(StatusLine).text
