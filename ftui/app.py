@@ -96,7 +96,7 @@ class FtuiApp(TypeAheadApp):
         return self.main
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent):
+        if isinstance(event, events.InputEvent | events.Paste | events.AppFocus):
             self.main.touched()
         await super().on_event(event)
 

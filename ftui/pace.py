@@ -36,8 +36,9 @@ class Pace:
         alone = time.monotonic() - self._touched >= ALONE
         self.considerate = alone and needs_all_cores(workspace)
         usual = max(self._usual, _BLURRED) if self.blurred else self._usual
-        if workspace.run is not None:
-            workspace.run.patience = _CONSIDERATE if self.considerate else SECONDS_BETWEEN_LOOKS
+        for run in (workspace.run, workspace.parent):
+            if run is not None:
+                run.patience = _CONSIDERATE if self.considerate else SECONDS_BETWEEN_LOOKS
         return max(usual, _CONSIDERATE) if self.considerate else usual
 
 

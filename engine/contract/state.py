@@ -16,7 +16,7 @@ from engine.contract.config import Config
 from engine.contract.order import LIVE, Phase, next_phase
 from engine.contract.rules import Rule, Stage
 from engine.contract.series import StepSeries
-from engine.contract.tasks import TASKS, TaskWords
+from engine.contract.tasks import TASKS, TaskWords, falls
 from engine.contract.tree import ModelInfo
 
 _SKIPPED_NAMED = 100
@@ -257,14 +257,22 @@ class RunState:
 
     @property
     def kept(self) -> e.Evaluated | e.InterpolationEvaluated | None:
-        """What the validation data gave for the finished model, or until then for the best one that
-        is saved; None where that is not known."""
+        """What the validation data gave for the finished model, or until then for the best one: the
+        newest that is saved as such, or of a fork that its parent still beats, by
+        `early_stopping.metric`. None where that is not known."""
         if self.saved_model is not None and self.phase == "finished":
             return self.delivered
-        metric = self.config.early_stopping.metric if self.config else ""
-        judged = self.averaged if metric.startswith("ema_") else self.evaluations
-        best = next((x.step for x in reversed(self.checkpoints) if x.best), None)
-        return next((x for x in reversed(judged) if x.step == best and x.reason == "epoch"), None)
+        metric = self.config.early_stopping.metric if self.config else "val_loss"
+        weights, _, figure = metric.partition("_")
+        sign = -1 if falls(metric) else 1
+        judged = [
+            (sign * value, x)
+            for x in (self.averaged if weights == "ema" else self.evaluations)
+            if x.reason == "epoch" and (value := x.value(figure)) is not None
+        ]
+        saved = next((x.step for x in reversed(self.checkpoints) if x.best), None)
+        kept = [(value, x) for value, x in judged if x.step == saved]
+        return max(kept or judged, key=lambda pair: pair[0], default=(0, None))[1]
 
     @property
     def task(self) -> TaskWords:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,16 +36,8 @@ Recorded = Mapping[str, Tensor]
 """What is remembered of a batch, by the names of the cut's points."""
 
 
-def find(
-    module: nn.Module,
-    run: Run,
-    probes: Sequence[Inputs],
-    device: Device,
-    guess: Cut | None = None,
-) -> Cut:
+def find(module: nn.Module, run: Run, probes: Sequence[Inputs], device: Device) -> Cut:
     """The cut of `module` as it is now: what trains, in which modes.
-
-    It is like `guess`, that of the same module for other data, where that one serves.
 
     `probes` are two batches, three samples at least in the first and the last of them in the
     second, less padded where they are texts. Of two places to cut, behind the last frozen module or
@@ -64,8 +55,6 @@ def find(
         def watch(inputs: Inputs) -> Trace:
             return trace(module, lambda: anew(inputs), Sizes.of(inputs)[0], device.rng_state)
 
-        if guess and (cut := _as_guessed(guess, anew, probes, device)):
-            return cut
         traces = [watch(inputs) for inputs in probes]
         cuts = list(_candidates(module, traces, probes))
         for cut in cuts:
@@ -81,17 +70,6 @@ def find(
         before = f" lies before {traces[0].end.path}" if traces[0].end else ""
         raise Unfit(f"only {best.share:.1%} of a forward pass{before}")
     return best
-
-
-def _as_guessed(guess: Cut, run: Run, probes: Sequence[Inputs], device: Device) -> Cut | None:
-    """A cut of its own, like `guess`; None where that does not work with `probes`."""
-    cut = replace(guess, _blanks={})
-    try:
-        with torch.no_grad(), _going_on():
-            outputs = [run(inputs) for inputs in probes]
-        return _first_that_works([cut], run, probes, outputs, device)[0]
-    except Unfit:
-        return None
 
 
 def _first_that_works(
@@ -239,8 +217,8 @@ def _leaves_of(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
 
 def _check(cut: Cut, run: Run, inputs: Inputs, rows: Recorded, whole: Any) -> None:
     """Raises `Unfit` where the cut pass does not give what the whole one did."""
-    played = tensors(_played(cut, run, inputs, rows))
-    if not all(map(torch.equal, played, tensors(whole))):
+    played, given = tensors(_played(cut, run, inputs, rows)), tensors(whole)
+    if len(played) != len(given) or not all(map(torch.equal, played, given)):
         raise Unfit("the model does not come to the same from there")
 
 
@@ -265,4 +243,5 @@ def _share(cut: Cut, run: Run, inputs: Inputs, rows: Recorded) -> float:
         _played(cut, run, inputs, rows)
     with FlopCounterMode(display=False) as whole:
         run(inputs)
-    return float(1 - behind.get_total_flops() / max(1, whole.get_total_flops()))
+    total = whole.get_total_flops()
+    return 1 - behind.get_total_flops() / total if total else 0.0

@@ -244,10 +244,8 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if (found := probes(_read(session, batches))) is None:
             return NOTHING
         prefix.probes = session.send(found[0]), session.send(found[1])
-    known = session.train_prefix
-    guess = None if known is prefix or known.due or not known.cut else known.cut
     try:
-        cut = find(session.module, _run(session), prefix.probes, session.device, guess)
+        cut = find(session.module, _run(session), prefix.probes, session.device)
     except Unfit as unfit:
         return str(unfit)
     except Exception as error:  # a model may take only what training gives it, which goes on

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import torch
+
 import engine
 from engine.contract import events as e
 from engine.contract.commands import Stop
@@ -36,7 +38,8 @@ SECONDS = 8.0
 
 
 def config() -> Config:
-    """Steps of some 10 ms that read nothing from the disk after the first epoch."""
+    """Steps of some 10 ms that read nothing from the disk after the first epoch. With `auto` it may
+    come to one thread, and then leaves a core to the app."""
     return Config(
         task="image-classification",
         model=ModelConfig(name="torchvision/squeezenet1_1", weights="none"),
@@ -45,7 +48,13 @@ def config() -> Config:
         ),
         trainable=[Rule("*")],
         optimizer=OptimizerConfig(lr=1e-3),
-        training=TrainingConfig(epochs=100_000, cache="off", precision="fp32", channels_last=False),
+        training=TrainingConfig(
+            epochs=100_000,
+            cache="off",
+            precision="fp32",
+            channels_last=False,
+            threads=torch.get_num_threads(),
+        ),
         guard=GuardConfig(rollbacks=0),
     )
 

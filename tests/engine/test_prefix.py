@@ -111,7 +111,7 @@ def test_each_sample_goes_through_what_is_frozen_once(tmp_path: Path) -> None:
     )
     assert (training.cut, training.samples, training.on_disk) == ("after pool.1", 16, False)
     assert training.size == 16 * (4 * 4 + 8)
-    assert (validation.cut, validation.samples) == ("after pool.1", 15)
+    assert (validation.cut, validation.samples) == ("after pool", 15)
 
 
 def test_batches_that_are_not_whole_come_close(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from textual import events
 
 from engine.runs.client import SECONDS_BETWEEN_LOOKS, Run
 from ftui import pace
@@ -52,6 +53,13 @@ def test_a_run_that_needs_all_cores_is_left_alone_once_nobody_is_there(
     assert not paces.considerate
 
 
+def test_its_parent_is_left_alone_too(tmp_path: Path, now: list[float]) -> None:
+    workspace, paces = watching(tmp_path), Pace(4.0)
+    workspace.parent = Run(tmp_path)
+    now[0] += 60
+    assert paces.seconds(workspace) == workspace.parent.patience
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -75,12 +83,13 @@ def test_in_another_window_once_a_second(tmp_path: Path, now: list[float]) -> No
     assert (slow.seconds(watching(tmp_path)), quick.seconds(watching(tmp_path))) == (2.0, 1.0)
 
 
-async def test_a_key_wakes_the_app(
-    shown: Shown, run: ScriptedRun, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("event", [events.Key("4", "4"), events.AppFocus(), events.Paste("x")])
+async def test_somebody_wakes_the_app(
+    shown: Shown, run: ScriptedRun, monkeypatch: pytest.MonkeyPatch, event: events.Event
 ) -> None:
     monkeypatch.setattr(pace, "_CONSIDERATE", 3600.0)
     monkeypatch.setattr(pace, "needs_all_cores", lambda _: True)
-    async with shown(run) as (app, pilot):
+    async with shown(run, (200, 50)) as (app, pilot):
         await until(pilot, lambda: "200/" in status(app))
         monkeypatch.setattr(pace, "ALONE", 0.0)
         await until(pilot, lambda: app.main._pace.considerate)
@@ -88,7 +97,7 @@ async def test_a_key_wakes_the_app(
         run.train(7)
         await pilot.pause(0.5)
         assert "200/" in status(app)
-        await pilot.press("4")
+        app.post_message(event)
         await until(pilot, lambda: "207/" in status(app))
 
 

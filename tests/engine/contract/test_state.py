@@ -100,7 +100,8 @@ def test_the_model_that_is_kept_is_judged_by_one_metric() -> None:
     state = fold([*started(), *seen[:2], best, seen[2], other, seen[3]])
     assert state.kept == seen[1]
     assert (state.best["val_loss"], state.best["val_top1"]) == (0.1, 1.0)
-    assert fold([*started(), *seen]).kept is None  # of whichever was best nothing is there
+    assert fold([*started(), *seen]).kept == seen[1]  # a fork, say: its parent's best is better
+    assert fold(started()).kept is None
 
 
 def test_a_model_that_is_better_by_too_little_is_not_the_one_that_is_kept() -> None:
