@@ -12,8 +12,8 @@ _BLURRED = 1.0
 """Seconds between two frames where the terminal says that another window has the focus."""
 ALONE = 15.0
 """Seconds without a key after which nobody is taken to wait for the next frame."""
-_CONSIDERATE = 6.0
-"""Seconds between two frames then, of a run that needs all cores. A frame takes one away for 20 ms,
+_CONSIDERATE = 12.0
+"""Seconds between two frames then, of a run that needs all cores. Each frame takes one away for a while,
 and what computes on all waits for the last."""
 
 

@@ -34,7 +34,7 @@ from ftui.pace import ALONE
 from tests.benchmarks.terminal import OURS, Child
 
 SIZE = (120, 40)
-SECONDS = 8.0
+SECONDS = 24.0
 
 
 def config() -> Config:

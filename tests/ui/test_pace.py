@@ -45,7 +45,7 @@ def test_a_run_that_needs_all_cores_is_left_alone_once_nobody_is_there(
     assert workspace.run
     assert paces.seconds(workspace) == 0.25
     now[0] += 60
-    assert paces.seconds(workspace) == workspace.run.patience == 6.0
+    assert paces.seconds(workspace) == workspace.run.patience == 12.0
     assert paces.considerate
     paces.touch()
     assert paces.seconds(workspace) == 0.25
