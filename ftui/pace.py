@@ -13,8 +13,8 @@ _BLURRED = 1.0
 ALONE = 15.0
 """Seconds without a key after which nobody is taken to wait for the next frame."""
 _CONSIDERATE = 12.0
-"""Seconds between two frames then, of a run that needs all cores. Each frame takes one away for a while,
-and what computes on all waits for the last."""
+"""Seconds between two frames then, of a run that needs all cores. Each frame takes one away for a
+while, and what computes on all waits for the last."""
 
 
 class Pace:
