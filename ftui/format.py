@@ -106,7 +106,7 @@ def short(amount: float) -> str:
 
 def filling(event: PrefixAdvanced) -> str:
     """How far the frozen part is computed."""
-    return f"frozen part computed of {event.samples:,}/{event.of:,}"
+    return f"frozen part computed: {event.samples:,}/{event.of:,}"
 
 
 def cached(event: PrefixCached) -> str:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.contract.text import plain
 from engine.data.batch import Inputs
 from engine.prefix.keys import of_inputs
 
@@ -32,7 +33,8 @@ _PART = 0.1
 
 
 class Shelf:
-    """The batches under one key. Whatever the disk refuses is computed as if it had not been."""
+    """The batches under one key. Whatever the disk refuses is computed as if it had not been;
+    `problem` says in a sentence that it refuses all."""
 
     def __init__(self, key: bytes | None) -> None:
         """Without a key nothing is kept."""
@@ -41,9 +43,15 @@ class Shelf:
         if key and asked != _OFF:
             base = Path(asked) if asked else platformdirs.user_cache_path("ftui")
             self._folder = base / "prefix" / key.hex()
-        self._room = 0
-        with suppress(OSError):
+        self._room, self.problem = 0, ""
+        try:
             self._room = self._make_room()
+        except OSError as error:
+            where = plain(error.filename or self._folder)
+            self.problem = (
+                f"What is frozen can't be kept for other runs: {where} can't be used "
+                f"({error.strerror}). {VARIABLE} names another folder, or is off."
+            )
 
     def digest(self, inputs: Inputs) -> str:
         """What `get` and `put` know a batch by; empty where nothing is kept."""

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from engine.contract.events import Event, PrefixAdvanced, PrefixCached
+from engine.contract.events import Event, PrefixAdvanced, PrefixCached, Warned
 from engine.contract.text import plain
 from engine.data.batch import Batch, Inputs, in_parts
 from engine.oom import is_out_of_memory
@@ -256,7 +256,10 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
     key = keys.of_rows(session, cut, precision)
     if key != prefix.key:
         prefix.drop()
+        told = (session.train_prefix.shelf.problem, session.val_prefix.shelf.problem)
         prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
+        if prefix.shelf.problem and prefix.shelf.problem not in told:
+            session.pending.add(Warned(message=prefix.shelf.problem))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
 

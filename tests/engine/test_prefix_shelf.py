@@ -82,3 +82,15 @@ def test_without_a_place_nothing_is_kept(folder: str, monkeypatch: pytest.Monkey
     there = Shelf(b"a")
     there.put("1", {"@a": torch.zeros(1)})
     assert there.get("1") is None
+
+
+def test_a_folder_that_cant_be_used_is_told_once(tmp_path: Path, cache: Path) -> None:
+    cache.write_text("no folder")
+    (folder := tmp_path / "run").mkdir()
+    events = run(session(folder, asked("auto", HEAD), tiny_net(), even()))
+    told = [x.message for x in of(e.Warned, events)]  # type: ignore[attr-defined]
+    assert told == [
+        f"What is frozen can't be kept for other runs: {cache / 'prefix'} can't be used (Not a "
+        "directory). FTUI_CACHE names another folder, or is off."
+    ]
+    assert len([x for x in of(e.PrefixCached, events) if x.cut]) == 2  # type: ignore[attr-defined]

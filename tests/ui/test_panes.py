@@ -167,7 +167,7 @@ async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_
     run.tell(e.PrefixAdvanced(0, 320, 2600, time=T0 + 5))
     async with shown(run, (200, 50)) as (app, pilot):
         status, pane = app.main.query_one(StatusLine), app.main.query_one(HardwarePane)
-        await until(pilot, lambda: "frozen part computed of 320/2,600" in status.text)
+        await until(pilot, lambda: "frozen part computed: 320/2,600" in status.text)
         kept: dict[str, Any] = {
             "samples": 2600,
             "views": 2,
