@@ -96,9 +96,15 @@ class FtuiApp(TypeAheadApp):
         return self.main
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.InputEvent | events.Paste | events.AppFocus):
+        if isinstance(event, events.InputEvent | events.Paste):
             self.main.touched()
         await super().on_event(event)
+
+    def on_app_blur(self) -> None:
+        self.main.window_changed(in_front=False)
+
+    def on_app_focus(self) -> None:
+        self.main.window_changed(in_front=True)
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))

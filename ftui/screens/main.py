@@ -154,10 +154,11 @@ class MainScreen(Steering):
         self.feed.changed = True
         self.call_next(self._tick)
 
-    @on(events.AppBlur)
-    @on(events.AppFocus)
-    def _window_changed(self, event: events.AppBlur | events.AppFocus) -> None:
-        self._pace.blurred = isinstance(event, events.AppBlur)
+    def window_changed(self, in_front: bool) -> None:
+        """The terminal says whether its window has the focus."""
+        self._pace.blurred = not in_front
+        if in_front:
+            self._pace.touch()
         self._beat()
 
     @on(events.DescendantFocus)
