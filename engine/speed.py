@@ -169,14 +169,18 @@ class _Passes:
 def _race(passes: _Passes, ways: Callable[[bool], list[Timed]], count: int) -> SpeedMeasured | None:
     """`ways` gives what to try, the usual way first, for quick steps or not; the run will take
     `count` passes."""
+
+    def whole_run(seconds: float, of: _Passes) -> float:
+        return seconds * count * len(passes) / len(of)
+
     few = passes.first(_FEW)
     seconds = few.take(usual := ways(False)[0])
-    if seconds * count * len(passes) / len(few) < _SHORTEST_RUN:  # a first pass is a slow one
+    if whole_run(seconds, few) < _SHORTEST_RUN:  # a first pass is a slow one
         return None
     some = passes.first(max(2, int(len(few) * _LONG_PASS / seconds)))
     some.take(usual)
     took = some.take(usual)
-    ahead = took * count * len(passes) / len(some)
+    ahead = whole_run(took, some)
     if took < _SHORT_STEP or ahead < _SHORTEST_RUN:
         return None
     if took * _FEWEST_PASSES > max(_MOST_SECONDS, _LEAST_SHARE * ahead):

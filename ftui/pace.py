@@ -1,10 +1,8 @@
 """How often the app looks at a run and draws it."""
 
-import os
-import socket
-import sys
 import time
 
+from engine import cores
 from engine.runs.client import SECONDS_BETWEEN_LOOKS
 from ftui.workspace import Workspace
 
@@ -48,11 +46,7 @@ def needs_all_cores(workspace: Workspace) -> bool:
     return (
         state is not None
         and workspace.standing == "running"
-        and state.host == socket.gethostname()
+        and workspace.here
         and state.device == "cpu"
-        and state.threads >= _cores()
+        and state.threads >= len(cores.usable())
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

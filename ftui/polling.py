@@ -1,7 +1,5 @@
 """What nobody tells and so must be looked at now and then: the runs' folder and the computer."""
 
-import socket
-
 from engine.runs import store
 from ftui.workspace import Workspace
 
@@ -37,6 +35,4 @@ def gained_worker(workspace: Workspace) -> bool:
 def _local_worker(workspace: Workspace) -> int | None:
     """Process id of the open run's worker, where it lives on this computer."""
     state = workspace.state
-    if state is None or not workspace.live or state.host != socket.gethostname():
-        return None
-    return state.pid
+    return state.pid if state is not None and workspace.live and workspace.here else None

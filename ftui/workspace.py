@@ -4,6 +4,7 @@ No Textual here. Panes read it, messages of panes lead to calls of it, and what 
 command) the screen sends. Whatever a user can mend is raised as `UserError`.
 """
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -109,6 +110,11 @@ class Workspace:
     def live(self) -> bool:
         """Whether a worker is on the open run."""
         return self.standing in ("preparing", "running", "paused")
+
+    @property
+    def here(self) -> bool:
+        """Whether the open run's newest worker was started on this computer."""
+        return self.state is not None and self.state.host == socket.gethostname()
 
     @property
     def ended(self) -> bool:

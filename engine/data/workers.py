@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from engine import cores
 from engine.contract.errors import UserError
 from engine.contract.events import Event
 
@@ -41,8 +42,8 @@ def most_workers(device_type: str, threads: int) -> int:
 
     One a core that training leaves, which on a CPU has so many threads; at most 8.
     """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(8, max(0, cores - threads) if device_type == "cpu" else max(1, cores - 1))
+    there = len(cores.usable())
+    return min(8, max(0, there - threads) if device_type == "cpu" else max(1, there - 1))
 
 
 def workers_for(reading: float, using: float, most: int) -> int:

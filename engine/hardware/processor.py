@@ -1,6 +1,5 @@
 """Load, memory and temperature of the processors that this process may use."""
 
-import os
 import platform
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import psutil
 from msgspec import Struct
 
+from engine import cores
 from engine.contract.text import plain
 from engine.hardware import limits
 
@@ -62,7 +62,7 @@ _meter = _Meter()
 
 def cpu() -> Cpu:
     loads = _meter.loads()
-    allowed = [loads[core] for core in _allowed_cores() if core < len(loads)] or loads
+    allowed = [loads[core] for core in cores.usable() if core < len(loads)] or loads
     used, total = _memory()
     return Cpu(
         name=_name(),
@@ -87,12 +87,6 @@ def _times() -> list[_Times]:
 def _load(before: _Times, now: _Times) -> float:
     passed = now.all - before.all
     return min(1.0, max(0.0, (now.busy - before.busy) / passed)) if passed > 0 else 0.0
-
-
-def _allowed_cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _memory() -> tuple[int, int]:

@@ -199,8 +199,9 @@ def validation(session: "Session", module: nn.Module, own: bool = True) -> Itera
         for batch in session.val_data:
             if prefix.cut and len(batch) > 0:
                 prefix.batches.append(list(batch.numbers))
-                _take(session, prefix, batch, session.val_data.samples)
-            yield prefix.beside(batch) if prefix.cut and len(batch) > 0 else batch
+                if not _take(session, prefix, batch, session.val_data.samples):
+                    batch = prefix.beside(batch)
+            yield batch
         if prefix.cut:
             _take(session, prefix, None, session.val_data.samples)
 

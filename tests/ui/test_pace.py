@@ -26,7 +26,7 @@ HERE = {"host": socket.gethostname(), "device": "cpu", "threads": 2}
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [100.0]
     monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(pace, "_cores", lambda: 2)
+    monkeypatch.setattr(pace.cores, "usable", lambda: [0, 1])
     return clock
 
 
@@ -99,6 +99,13 @@ async def test_somebody_wakes_the_app(
         assert "200/" in status(app)
         app.post_message(event)
         await until(pilot, lambda: "207/" in status(app))
+
+
+async def test_the_focus_of_the_window_is_heard(shown: Shown, run: ScriptedRun) -> None:
+    async with shown(run) as (app, pilot):
+        for event, blurred in ((events.AppBlur(), True), (events.AppFocus(), False)):
+            app.post_message(event)
+            await until(pilot, lambda blurred=blurred: app.main._pace.blurred == blurred)
 
 
 def status(app: FtuiApp) -> str:
