@@ -38,6 +38,8 @@ _GAIN, _IN_VAIN = 1.05, 2
 """A size is faster than all before by this factor, or in vain; after so many in a row it's over."""
 _NEARLY = 0.9
 """Of the highest throughput: the smallest size that has so much is suggested."""
+_AGREES = 0.1
+"""As a share, how much less or more the suggested size may have when it is measured again."""
 _STILL = 1e-8
 """Rate of the steps: real updates, of weights that stay finite, since other numbers may be slow."""
 
@@ -54,8 +56,9 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
 
     Samples are some of the training data, over and over: reading is left out. It ends where an
     epoch would have fewer than four steps, where memory is or would be short, or after two sizes
-    that were no faster. The session, of a config `for_sizes`, is used up. Raises `UserError` where
-    not even the smallest fits.
+    that were no faster. The suggested size is measured twice, and it is said where the two differ:
+    then the others are no surer. The session, of a config `for_sizes`, is used up. Raises
+    `UserError` where not even the smallest fits.
     """
     began, sample = time.monotonic(), _sample(session)
     peak, before, tried = Peak(session.device.torch_device), memory.taken(), list[SizeTried]()
@@ -79,7 +82,10 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
             f"There is not enough memory to train on {size} samples at once: freeze more of the "
             "model, or take smaller samples."
         )
-    yield _suggestion(tried, why, time.monotonic() - began)
+    chosen, how = _choice(tried)
+    doubt = _doubt(chosen, _measure(session, sample, chosen.size, peak))
+    took = time.monotonic() - began
+    yield Suggested(value=chosen.size, why=f"{chosen.size} {how}. {why}{doubt}", seconds=took)
 
 
 def foreseen(before: int, peaks: list[int]) -> int:
@@ -113,15 +119,27 @@ def _in_vain(tried: list[SizeTried]) -> int:
     return count
 
 
-def _suggestion(tried: list[SizeTried], why: str, seconds: float) -> Suggested:
+def _choice(tried: list[SizeTried]) -> tuple[SizeTried, str]:
+    """The size to suggest, and what speaks for it."""
     best = max(tried, key=lambda x: x.samples_per_second)
     enough = _NEARLY * best.samples_per_second
     chosen = next(x for x in tried if x.samples_per_second >= enough)
-    how = "is the fastest"
-    if chosen is not best:
-        share = int(100 * chosen.samples_per_second / best.samples_per_second)
-        how = f"has {share} % of the throughput of {best.size}, the fastest"
-    return Suggested(value=chosen.size, why=f"{chosen.size} {how}. {why}", seconds=seconds)
+    if chosen is best:
+        return best, "is the fastest"
+    share = int(100 * chosen.samples_per_second / best.samples_per_second)
+    return chosen, f"has {share} % of the throughput of {best.size}, the fastest"
+
+
+def _doubt(first: SizeTried, again: SizeTried | None) -> str:
+    """What is to be thought of figures that don't come out the same twice; else empty."""
+    more = again.samples_per_second / first.samples_per_second - 1 if again else 0.0
+    if abs(more) <= _AGREES:
+        return ""
+    by = f"{100 * abs(more):.0f} % {'more' if more > 0 else 'less'}"
+    return (
+        f" Measured again, {first.size} had {by}: something else keeps this machine busy, so look "
+        "again once it doesn't."
+    )
 
 
 def _measure(session: Session, sample: Batch, size: int, peak: Peak) -> SizeTried | None:

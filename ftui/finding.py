@@ -108,8 +108,8 @@ class Search:
         speeds = [(x.size, x.samples_per_second) for x in self.sizes]
         memory = [(x.size, x.memory / _GIB) for x in self.sizes]
         return [
-            Figure(_series(unit, speeds, "primary", sparse=True)),
-            Figure(_series("memory in GiB", memory, "accent", sparse=True)),
+            Figure(_series(unit, speeds, "primary", amounts=True)),
+            Figure(_series("memory in GiB", memory, "accent", amounts=True)),
         ]
 
     def _drawn(self, loss: float | None) -> float:
@@ -150,9 +150,9 @@ class Search:
 
 
 def _series(
-    name: str, points: Iterable[tuple[float, float]], style: str, *, sparse: bool = False
+    name: str, points: Iterable[tuple[float, float]], style: str, *, amounts: bool = False
 ) -> Series:
     pairs: Sequence[tuple[float, float]] = list(points)
     x = np.log2(np.array([x for x, _ in pairs], dtype=np.float64))
     y = np.array([y for _, y in pairs], dtype=np.float64)
-    return Series(name, x, y, style, points=sparse)
+    return Series(name, x, y, style, points=amounts, from_zero=amounts)

@@ -106,7 +106,8 @@ def short(amount: float) -> str:
 
 def filling(event: PrefixAdvanced) -> str:
     """How far the frozen part is computed."""
-    return f"frozen part computed: {event.samples:,}/{event.of:,}"
+    known = f", {event.reused:,} known already" if event.reused else ""
+    return f"frozen part computed: {event.samples:,}/{event.of:,}{known}"
 
 
 def cached(event: PrefixCached) -> str:

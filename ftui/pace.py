@@ -10,9 +10,10 @@ _BLURRED = 1.0
 """Seconds between two frames where the terminal says that another window has the focus."""
 ALONE = 15.0
 """Seconds without a key after which nobody is taken to wait for the next frame."""
-_CONSIDERATE = 12.0
-"""Seconds between two frames then, of a run that needs all cores. Each frame takes one away for a
-while, and what computes on all waits for the last."""
+_WATCHED, _CONSIDERATE = 1.0, 12.0
+"""Seconds between two looks at a run that needs all cores, before that and after. Each frame takes
+a core away for a while, and what computes on all waits for the last. What somebody does with a key
+is drawn at once all the same, and looked for until the worker has answered."""
 
 
 class Pace:
@@ -23,20 +24,25 @@ class Pace:
         self._touched = time.monotonic()
         self.blurred = False
         self.considerate = False
-        """Whether the last answer of `seconds` was for the run's sake."""
+        """Whether the last answer of `seconds` was long for the run's sake."""
 
     def touch(self) -> None:
         """Somebody is there."""
         self._touched = time.monotonic()
 
     def seconds(self, workspace: Workspace) -> float:
-        """Until the next frame; the open run is looked at as often."""
+        """Until the next frame, where there is news; tells the open run how often to be looked
+        at, which is how often there can be any."""
         alone = time.monotonic() - self._touched >= ALONE
-        self.considerate = alone and needs_all_cores(workspace)
-        usual = max(self._usual, _BLURRED) if self.blurred else self._usual
+        needed = needs_all_cores(workspace)
+        self.considerate = needed and alone
+        patience = SECONDS_BETWEEN_LOOKS
+        if needed and not workspace.pending:
+            patience = _CONSIDERATE if alone else _WATCHED
         for run in (workspace.run, workspace.parent):
             if run is not None:
-                run.patience = _CONSIDERATE if self.considerate else SECONDS_BETWEEN_LOOKS
+                run.patience = patience
+        usual = max(self._usual, _BLURRED) if self.blurred else self._usual
         return max(usual, _CONSIDERATE) if self.considerate else usual
 
 

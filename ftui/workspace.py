@@ -32,8 +32,9 @@ from ftui.settings import live_command
 if TYPE_CHECKING:
     from engine.hardware import Hardware, ProcessUse
 
-Standing = Status | Literal["draft", "lost"]
-"""How what is shown stands; `lost`: the run's folder is gone."""
+Standing = Status | Literal["draft", "reading", "lost"]
+"""How what is shown stands; `reading`: its journal is not read to the end yet, so nobody knows;
+`lost`: the run's folder is gone."""
 
 
 class Workspace:
@@ -69,7 +70,7 @@ class Workspace:
 
     def open(self, run: Run) -> None:
         """Show a run instead of the draft."""
-        self.run, self.parent, self.lost, self.standing = run, None, False, run.status
+        self.run, self.parent, self.lost, self.standing = run, None, False, "reading"
         self.pending, self._run_history = {}, History()
 
     def close(self) -> None:
@@ -100,7 +101,8 @@ class Workspace:
         if self.run is None:
             return
         state = self.run.state
-        self.standing = "lost" if self.lost else self.run.status
+        known: Standing = self.run.status if self.run.caught_up else "reading"
+        self.standing = "lost" if self.lost else known
         unanswered = state.unanswered(list(self.pending.values()))
         self.pending = {command.id: command for command in unanswered if self.live}
         if state.rules:
@@ -109,6 +111,8 @@ class Workspace:
     @property
     def live(self) -> bool:
         """Whether a worker is on the open run."""
+        if self.standing == "reading":
+            return bool(self.run and self.run.held)
         return self.standing in ("preparing", "running", "paused")
 
     @property
@@ -119,6 +123,8 @@ class Workspace:
     @property
     def ended(self) -> bool:
         """Whether the open run can be resumed."""
+        if self.standing == "reading":
+            return bool(self.run and self.run.held is False)
         return self.standing in ("stopped", "finished", "failed", "crashed")
 
     def new_draft(self) -> None:

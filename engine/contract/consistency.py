@@ -21,6 +21,8 @@ def check(config: Config) -> None:
             f"early_stopping.metric: {metric} judges the moving average of the weights, which is "
             "off; set regularisation.ema, such as to 0.999, or take val_loss."
         )
+    if config.training.precision == "fp16" and config.training.device == "cpu":
+        raise UserError("training.precision: fp16 needs a GPU; take bf16 or fp32 on a CPU.")
     if config.training.compile and config.training.recompute:
         raise UserError(
             "training.recompute: torch.compile decides by itself what it computes once more; turn "

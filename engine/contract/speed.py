@@ -57,6 +57,8 @@ class PrefixAdvanced(Event, frozen=True):
     samples: int
     of: int
     """Both with each view of a sample counted."""
+    reused: int = 0
+    """Of `samples`, those that were known from another run."""
 
 
 class PrefixCached(Event, frozen=True):

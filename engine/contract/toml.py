@@ -37,12 +37,14 @@ def read(path: str | Path, what: str) -> str:
 
 
 def parse(text: str, source: str = "config.toml", overrides: Iterable[str] = ()) -> Config:
-    """The config in a TOML text; `source` names it in errors. Raises `UserError`."""
+    """The config in a TOML text; `source` names it in errors, but in those of an override.
+
+    Raises `UserError`.
+    """
     try:
         data = tables(text, source)
-        for override in overrides:
-            _override(data, override)
-        return convert(data, source)
+        changed = [_override(data, override) for override in overrides]
+        return convert_to(Config, data, source, changed)
     except RecursionError:
         raise UserError(f"{plain(source)}: values are nested too deeply in it.") from None
 
@@ -62,12 +64,20 @@ def convert(data: Mapping[str, Any], source: str) -> Config:
     return convert_to(Config, data, source)
 
 
-def convert_to(kind: type[Part], data: Mapping[str, Any], source: str) -> Part:
-    """The same for some of a config's tables, in a struct that names them as `Config` does."""
+def convert_to(
+    kind: type[Part], data: Mapping[str, Any], source: str, changed: Iterable[str] = ()
+) -> Part:
+    """The same for some of a config's tables, in a struct that names them as `Config` does.
+
+    Keys that were `changed` since are no fault of the `source`.
+    """
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise UserError(f"{plain(source)}: {_explain(str(error), data)}") from None
+        key, wrong = _explain(str(error), data)
+        beginnings = [key[:end] for end in range(len(key) + 1) if key[end : end + 1] in ".["]
+        whose = "" if {*beginnings} & {*changed} else f"{plain(source)}: "
+        raise UserError(f"{whose}{wrong}") from None
 
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:
@@ -81,9 +91,8 @@ def with_options(config: Config, options: Mapping[str, str]) -> Config:
 def with_overrides(config: Config, overrides: Iterable[str]) -> Config:
     """`config` with `key=value` overrides. Raises `UserError` where one does not fit."""
     data: dict[str, Any] = msgspec.to_builtins(config)
-    for override in overrides:
-        _override(data, override)
-    return convert(data, "settings")
+    changed = [_override(data, override) for override in overrides]
+    return convert_to(Config, data, "settings", changed)
 
 
 def dump(config: Config) -> str:
@@ -125,7 +134,8 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _override(data: dict[str, Any], override: str) -> str:
+    """Returns the key."""
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -139,6 +149,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise UserError(f"--set {plain(key)}: {plain(table)} is not a table of settings.")
     place[last] = _value(key, text.strip())
+    return key
 
 
 def _value(key: str, text: str) -> Any:
@@ -151,8 +162,8 @@ def _value(key: str, text: str) -> Any:
     return text if wants_text and not isinstance(value, str) else value
 
 
-def _explain(message: str, data: Mapping[str, Any]) -> str:
-    """A sentence from msgspec's message, which ends in a path such as `$.model.name`."""
+def _explain(message: str, data: Mapping[str, Any]) -> tuple[str, str]:
+    """Key and sentence from msgspec's message, which ends in a path such as `$.model.name`."""
     what, _, where = message.partition(" - at `$")
     where = where.rstrip("`").lstrip(".")
     inside = f"{where}." if where else ""
@@ -162,12 +173,12 @@ def _explain(message: str, data: Mapping[str, Any]) -> str:
         valid = list(struct.__struct_fields__) if struct else []
         hint_text = _nearest_key(name, valid)
         listed = "" if hint_text else f"; valid here: {', '.join(valid)}."
-        return f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
+        return inside + name, f'"{plain(inside + name)}" is not a setting{hint_text}{listed}'
     if missing := re.match(r"Object missing required field `(.*)`", what):
-        return f"{inside}{missing[1]} is missing; it has no default."
+        return inside + missing[1], f"{inside}{missing[1]} is missing; it has no default."
     wanted = expected(hint) or ("a table of settings" if "Expected `object`" in what else "a list")
     found = _value_at(data, where)
-    return f"{where or 'the file'} must be {wanted}, not {plain(repr(found), 80)}."
+    return where, f"{where or 'the file'} must be {wanted}, not {plain(repr(found), 80)}."
 
 
 def _nearest_key(name: str, valid: Iterable[str]) -> str:

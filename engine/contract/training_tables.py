@@ -126,7 +126,9 @@ class TrainingConfig(Table, frozen=True):
             description="auto: what is frozen before everything that trains is computed once for "
             "each sample where that is exact, and remembered. views:4 remembers four views of each "
             "sample where augmentation makes every one another, and draws one of them each epoch.",
-            extra={"expected": '"auto", "off" or "views:4" (as many as there is room for)'},
+            extra={
+                "expected": '"auto", "off" or "views:" and a number up to 999, such as "views:4"'
+            },
         ),
     ] = "auto"
     cache_precision: Annotated[

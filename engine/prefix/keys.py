@@ -23,27 +23,17 @@ _FORMAT = 1
 
 
 def of_rows(session: "Session", cut: Cut, precision: str) -> bytes:
-    """Of all that the rows of a run depend on: where they are taken, weights, data, pieces, and the
-    precision in which they are kept."""
+    """Of all that the rows of a run depend on but for what goes in: where they are taken, weights,
+    pieces, and the precision in which they are kept."""
     digest = hashlib.blake2b(digest_size=_SIZE)
-    data, training = session.config.data, session.config.training
-    about = (
-        cut.points,
-        cut.into,
-        data.augment,
-        data.augment_strength,
-        training.cache,
-        precision,
-        session.progress.pieces,
-    )
-    digest.update(repr(about).encode())
+    digest.update(repr((cut.points, cut.into, precision, session.progress.pieces)).encode())
     _add(digest, cut.fixed)
     return digest.digest()
 
 
-def of_computing(session: "Session", cut: Cut, precision: str) -> bytes | None:
-    """Of all that the rows of any run depend on, but for what goes in; None where it is not known
-    what code that is."""
+def of_computing(session: "Session", rows: bytes) -> bytes | None:
+    """Of all that the rows of any run depend on but for what goes in, `rows` being `of_rows`; None
+    where it is not known what code that is."""
     if own_module(session.config.model.name):
         return None
     device = session.device
@@ -62,7 +52,7 @@ def of_computing(session: "Session", cut: Cut, precision: str) -> bytes | None:
         ),
         [_version(package) for package in _COMPUTE],
     )
-    digest = hashlib.blake2b(of_rows(session, cut, precision), digest_size=_SIZE)
+    digest = hashlib.blake2b(rows, digest_size=_SIZE)
     digest.update(repr(about).encode())
     return digest.digest()
 

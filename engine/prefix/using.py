@@ -167,7 +167,9 @@ def _advanced(session: "Session", prefix: Prefix) -> Iterator[Event]:
     if prefix.store and now - prefix.said > _SECONDS_BETWEEN_WORDS:
         prefix.said = now
         of = session.train_data.samples * prefix.views
-        yield PrefixAdvanced(step=session.progress.step, samples=len(prefix.store), of=of)
+        samples = len(prefix.store)
+        known = min(prefix.reused, samples)
+        yield PrefixAdvanced(step=session.progress.step, samples=samples, of=of, reused=known)
 
 
 def _rest(prefix: Prefix, data: "TrainData") -> Iterator[tuple[int, Batch]]:
@@ -253,16 +255,24 @@ def _look(session: "Session", prefix: Prefix, batches: Iterator[Batch]) -> str:
         if is_out_of_memory(error):
             return "there was not enough memory to look for where to cut the model"
         return f"looking for where to cut the model failed ({plain(error, 100)})"
-    precision = _precision(session, prefix)
-    key = keys.of_rows(session, cut, precision)
+    rows = keys.of_rows(session, cut, _precision(session, prefix))
+    key = rows + _inputs(session, prefix)
     if key != prefix.key:
         prefix.drop()
         told = (session.train_prefix.shelf.problem, session.val_prefix.shelf.problem)
-        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, cut, precision))
+        prefix.key, prefix.shelf = key, Shelf(keys.of_computing(session, rows))
         if prefix.shelf.problem and prefix.shelf.problem not in told:
             session.pending.add(Warned(message=prefix.shelf.problem))
     prefix.cut, prefix.stamp = cut, _stamp(cut)
     return ""
+
+
+def _inputs(session: "Session", prefix: Prefix) -> bytes:
+    """What decides what goes in and may change in a run: nothing, of validation data."""
+    if prefix.data == "validation":
+        return b""
+    data = session.config.data
+    return repr((data.augment, data.augment_strength, prefix.views)).encode()
 
 
 def _read(session: "Session", batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -45,6 +45,8 @@ class Run:
         self.state = RunState()
         self.caught_up = False
         """Whether a subscription has read the journal to its end yet."""
+        self.held: bool | None = None
+        """Whether a worker was on it at the last look; None before there was one."""
         self._folded = 0
         self._restarts = 0
         self._hold = lock.Hold(held=True, silent=False)
@@ -82,7 +84,7 @@ class Run:
                 yield event
 
     async def batches(self, follow: bool = True) -> AsyncIterator[list[e.AnyEvent]]:
-        """The same in lists, none empty: the past in large ones, then what each look finds."""
+        """The same in lists: the past in large ones, an empty one, then what each look finds."""
         async for first, batch in self._read(follow):
             self._fold(first, batch)
             yield batch
@@ -151,11 +153,14 @@ class Run:
                 self._hold = lock.Hold(held=True, silent=hold.silent and not replayed)
                 yield count, batch
                 count += len(batch)
-            else:
-                self._hold, self.caught_up, replayed = hold, True, True
-                if not follow or not hold.held:
-                    return
-                await self._rest()
+                continue
+            self._hold, self.caught_up = hold, True
+            if not replayed:
+                replayed = True
+                yield count, []
+            if not follow or not hold.held:
+                return
+            await self._rest()
 
     async def _rest(self) -> None:
         """Until the next look; `patience` may change meanwhile."""
@@ -166,6 +171,7 @@ class Run:
     def _look(self, tail: Tail[e.AnyEvent]) -> tuple[lock.Hold, list[e.AnyEvent]]:
         """The lock first: if it is free and then nothing is left to read, nothing will come."""
         hold = lock.look(self.folder)
+        self.held = hold.held
         batch = tail.chunk()
         if not batch and not self.folder.exists():
             raise UserError(f"{plain(self.folder)}: the run's folder is gone.")

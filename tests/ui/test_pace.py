@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual import events
 
+from engine.contract.commands import Pause
 from engine.runs.client import SECONDS_BETWEEN_LOOKS, Run
 from ftui import pace
 from ftui.app import FtuiApp
@@ -43,14 +44,24 @@ def test_a_run_that_needs_all_cores_is_left_alone_once_nobody_is_there(
 ) -> None:
     workspace, paces = watching(tmp_path), Pace(4.0)
     assert workspace.run
-    assert paces.seconds(workspace) == 0.25
+    assert (paces.seconds(workspace), workspace.run.patience) == (0.25, 1.0)
     now[0] += 60
     assert paces.seconds(workspace) == workspace.run.patience == 12.0
     assert paces.considerate
     paces.touch()
+    assert (paces.seconds(workspace), workspace.run.patience) == (0.25, 1.0)
+    assert not paces.considerate
+
+
+def test_the_answer_to_a_command_is_looked_for_at_once(tmp_path: Path, now: list[float]) -> None:
+    workspace, paces = watching(tmp_path), Pace(4.0)
+    assert workspace.run
+    workspace.pending["1"] = Pause()
     assert paces.seconds(workspace) == 0.25
     assert workspace.run.patience == SECONDS_BETWEEN_LOOKS
-    assert not paces.considerate
+    workspace.pending.clear()
+    paces.seconds(workspace)
+    assert workspace.run.patience == 1.0
 
 
 def test_its_parent_is_left_alone_too(tmp_path: Path, now: list[float]) -> None:
@@ -73,7 +84,10 @@ def test_its_parent_is_left_alone_too(tmp_path: Path, now: list[float]) -> None:
 def test_others_are_drawn_as_ever(tmp_path: Path, now: list[float], told: dict[str, Any]) -> None:
     paces = Pace(4.0)
     now[0] += 60
-    assert paces.seconds(watching(tmp_path, **told)) == 0.25
+    workspace = watching(tmp_path, **told)
+    assert workspace.run
+    assert paces.seconds(workspace) == 0.25
+    assert workspace.run.patience == SECONDS_BETWEEN_LOOKS
     assert paces.seconds(Workspace(tmp_path)) == 0.25
 
 

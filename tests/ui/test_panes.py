@@ -168,6 +168,8 @@ async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_
     async with shown(run, (200, 50)) as (app, pilot):
         status, pane = app.main.query_one(StatusLine), app.main.query_one(HardwarePane)
         await until(pilot, lambda: "frozen part computed: 320/2,600" in status.text)
+        run.tell(e.PrefixAdvanced(0, 640, 2600, reused=32, time=T0 + 5.5))
+        await until(pilot, lambda: "640/2,600, 32 known already" in status.text)
         kept: dict[str, Any] = {
             "samples": 2600,
             "views": 2,
@@ -180,6 +182,6 @@ async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_
             "training: goes on after layer3, 93.0 % kept (1,300 samples in 2 views, 32 known"
         )
         await until(pilot, lambda: kept_words in " ".join(pane.text.split()))
-        assert "computed of" not in status.text
+        assert "frozen part" not in status.text
         run.tell(e.PrefixCached(9, "training", why="it draws lots", time=T0 + 7))
         await until(pilot, lambda: "is not kept, it draws lots" in " ".join(pane.text.split()))

@@ -57,6 +57,8 @@ def draw_body(
         if limits is None:
             words = "no values above 0 in view" if look.log_y else "no values in view"
             return Picture(message(words, width, height))
+        if not look.log_y and any(series.from_zero for series in shown.series):
+            limits = min(limits[0], 0.0), limits[1]
         frame = frame_of(limits, window, canvas, look.log_y, shown.scale)
         needed = max(map(len, frame.value_labels.values()), default=0)
     cursor = None if look.cursor is None else frame.column(look.cursor)

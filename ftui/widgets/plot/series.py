@@ -25,6 +25,9 @@ class Series:
     """Sparse values: each gets a mark, lines join them, and smoothing leaves them alone."""
     dashed: bool = False
     """Of another run, to compare with: drawn below the rest, and followed by nothing."""
+    from_zero: bool = False
+    """Whether the axis of values begins at 0 or below, unless it is logarithmic: amounts whose
+    ratios matter."""
 
 
 @dataclass(frozen=True)

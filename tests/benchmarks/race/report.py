@@ -17,18 +17,22 @@ class Figure(Struct):
     """The median of a quantity over the rounds, and how often the bare loop's it fits in there.
 
     Ratios are of two runs of one round; 2 is twice as fast as the bare loop, or half its memory.
+    None where the bare loop never came to it.
     """
 
     median: float
-    ratio: float
-    lowest: float
-    highest: float
+    ratios: list[float] | None
+    """In the middle, the lowest, and the highest."""
 
     def words(self, digits: int) -> str:
         """The median, the ratio, and its spread."""
-        spread = f" ({_times(self.lowest)} to {_times(self.highest)})"
-        same = f"{self.lowest:.3g}" == f"{self.highest:.3g}"
-        return f"{self.median:.{digits}f}\n{_times(self.ratio)}x{'' if same else spread}"
+        median = f"{self.median:.{digits}f}"
+        if self.ratios is None:
+            return median
+        middle, lowest, highest = self.ratios
+        spread = f" ({_times(lowest)} to {_times(highest)})"
+        same = f"{lowest:.3g}" == f"{highest:.3g}"
+        return f"{median}\n{_times(middle)}x{'' if same else spread}"
 
 
 def _times(ratio: float) -> str:
@@ -63,10 +67,9 @@ def figure(of: Quantity, ours: Sequence[Seen], bare: Sequence[Seen]) -> Figure |
     known = [x for x in values if x is not None]
     if len(known) < len(values):
         return None
-    ratios = [y / x for x, y in zip(known, theirs, strict=True) if y is not None]
-    middle = statistics.median(ratios) if ratios else float("nan")
-    spread = (min(ratios), max(ratios)) if ratios else (middle, middle)
-    return Figure(statistics.median(known), middle, *spread)
+    seen = [y / x for x, y in zip(known, theirs, strict=True) if y is not None]
+    ratios = [statistics.median(seen), min(seen), max(seen)] if seen else None
+    return Figure(statistics.median(known), ratios)
 
 
 def figures(job: Job, rounds: Rounds, target: float) -> dict[str, dict[str, Figure | None]]:

@@ -171,7 +171,7 @@ def test_an_override_can_be_the_plan() -> None:
 def test_a_wrong_override_is_a_sentence(override: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         toml.parse(LEAST, overrides=[override])
-    assert sentence in str(caught.value)
+    assert str(caught.value).startswith(sentence)
 
 
 @pytest.mark.parametrize(
