@@ -38,7 +38,7 @@ _GAIN, _IN_VAIN = 1.05, 2
 """A size is faster than all before by this factor, or in vain; after so many in a row it's over."""
 _NEARLY = 0.9
 """Of the highest throughput: the smallest size that has so much is suggested."""
-_AGREES = 0.1
+_AGREES = 0.15
 """As a share, how much less or more the suggested size may have when it is measured again."""
 _STILL = 1e-8
 """Rate of the steps: real updates, of weights that stay finite, since other numbers may be slow."""
@@ -132,13 +132,15 @@ def _choice(tried: list[SizeTried]) -> tuple[SizeTried, str]:
 
 def _doubt(first: SizeTried, again: SizeTried | None) -> str:
     """What is to be thought of figures that don't come out the same twice; else empty."""
-    more = again.samples_per_second / first.samples_per_second - 1 if again else 0.0
+    if again is None:
+        return f" Measured again, there was not enough memory for {first.size}: take less."
+    more = again.samples_per_second / first.samples_per_second - 1
     if abs(more) <= _AGREES:
         return ""
     by = f"{100 * abs(more):.0f} % {'more' if more > 0 else 'less'}"
     return (
-        f" Measured again, {first.size} had {by}: something else keeps this machine busy, so look "
-        "again once it doesn't."
+        f" Measured again, {first.size} had {by}, so the other figures are no surer: where "
+        "something else keeps this machine busy, look again once it doesn't."
     )
 
 

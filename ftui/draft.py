@@ -20,7 +20,6 @@ UNSET = ""
 """What stands for a model or a data folder that was not chosen yet."""
 _EMPTY = Config("image-classification", ModelConfig(name=UNSET), DataConfig(path=UNSET))
 _STAND_INS = {"model.name": "torchvision/resnet18", "data.path": "data"}
-_SOURCE = "draft"
 
 
 class Draft:
@@ -78,9 +77,9 @@ class Draft:
         stood_in = [k for k in _STAND_INS if value_at(self.config, k) == UNSET and k != key]
         overrides = [f"{k}={_STAND_INS[k]}" for k in stood_in]
         try:
-            config = toml.parse(self.text, _SOURCE, [*overrides, f"{key}={text}"])
+            config = toml.parse(self.text, overrides=[*overrides, f"{key}={text}"])
         except UserError as error:
-            return str(error).removeprefix(f"{_SOURCE}: ")
+            return str(error)
         if "model.name" in stood_in:
             config = replace(config, model=replace(config.model, name=UNSET))
         if "data.path" in stood_in:

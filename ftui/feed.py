@@ -27,7 +27,7 @@ class Feed:
             await self._follow_run(run, group)
 
     async def _follow_run(self, run: Run, group: asyncio.TaskGroup) -> None:
-        self.following = True
+        self.following, run.caught_up = True, False  # one that was followed before is read anew
         parent: asyncio.Task[None] | None = None
         try:
             async for _ in run.batches():

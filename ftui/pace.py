@@ -35,9 +35,10 @@ class Pace:
         at, which is how often there can be any."""
         alone = time.monotonic() - self._touched >= ALONE
         needed = needs_all_cores(workspace)
-        self.considerate = needed and alone
+        spares = needed and not workspace.pending
+        self.considerate = spares and alone
         patience = SECONDS_BETWEEN_LOOKS
-        if needed and not workspace.pending:
+        if spares:
             patience = _CONSIDERATE if alone else _WATCHED
         for run in (workspace.run, workspace.parent):
             if run is not None:

@@ -43,10 +43,7 @@ def overrides(before: Config, after: Config) -> list[str]:
 
 def changed(config: Config, key: str, text: str) -> Config:
     """`config` with a key set to what a person typed. Raises `UserError` where it does not fit."""
-    try:
-        return toml.with_options(config, {key: text})
-    except UserError as error:
-        raise UserError(str(error).removeprefix("settings: ")) from None
+    return toml.with_options(config, {key: text})
 
 
 def live_command(config: Config, key: str, text: str) -> SetLearningRate | SetOption:

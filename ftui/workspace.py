@@ -111,8 +111,6 @@ class Workspace:
     @property
     def live(self) -> bool:
         """Whether a worker is on the open run."""
-        if self.standing == "reading":
-            return bool(self.run and self.run.held)
         return self.standing in ("preparing", "running", "paused")
 
     @property
@@ -123,8 +121,6 @@ class Workspace:
     @property
     def ended(self) -> bool:
         """Whether the open run can be resumed."""
-        if self.standing == "reading":
-            return bool(self.run and self.run.held is False)
         return self.standing in ("stopped", "finished", "failed", "crashed")
 
     def new_draft(self) -> None:
@@ -294,6 +290,8 @@ class Workspace:
         return [SetPlan(plan.trainable)]
 
     def _must_live(self) -> None:
+        if self.standing == "reading":
+            raise UserError("The run is still being read.")
         if not self.live:
             raise UserError("No worker is on this run: R resumes it, n makes a new draft of it.")
 

@@ -58,7 +58,7 @@ class PrefixAdvanced(Event, frozen=True):
     of: int
     """Both with each view of a sample counted."""
     reused: int = 0
-    """Of `samples`, those that were known from another run."""
+    """Of `samples`, those that were found on disk, where another run or this one had put them."""
 
 
 class PrefixCached(Event, frozen=True):
@@ -72,7 +72,7 @@ class PrefixCached(Event, frozen=True):
     views: int = 1
     """Of each, where augmentation makes several; they are among `samples`."""
     reused: int = 0
-    """Of them, those that were known from another run."""
+    """Of them, those that were found on disk, where another run or this one had put them."""
     precision: Literal["exact", "fp16", "bf16"] = "exact"
     """In which they are kept."""
     size: int = 0

@@ -75,9 +75,14 @@ def convert_to(
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         key, wrong = _explain(str(error), data)
-        beginnings = [key[:end] for end in range(len(key) + 1) if key[end : end + 1] in ".["]
-        whose = "" if {*beginnings} & {*changed} else f"{plain(source)}: "
-        raise UserError(f"{whose}{wrong}") from None
+        names = re.split(r"[.[]", key)
+        blamed = any(_meet(names, other.split(".")) for other in changed)
+        raise UserError(wrong if blamed else f"{plain(source)}: {wrong}") from None
+
+
+def _meet(one: list[str], other: list[str]) -> bool:
+    """Whether one of two paths is the other, or the way to it."""
+    return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:

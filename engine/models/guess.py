@@ -11,6 +11,9 @@ from engine.models.keys import fitted
 
 _ENOUGH = 0.8  # of a model's tensors
 _FEWEST = 10  # tensors of any of them
+_LARGEST_HEAD = (
+    4_200_000  # parameters of a published head, VGG's: one for few classes has next to none
+)
 
 
 def most_like(state: Mapping[str, Tensor]) -> str:
@@ -18,10 +21,18 @@ def most_like(state: Mapping[str, Tensor]) -> str:
     empty where none has nearly all. Takes seconds: each is built, without memory."""
     if len(state) < _FEWEST:
         return ""
+    room = sum(tensor.numel() for tensor in state.values()) + _LARGEST_HEAD
+    names = [x for x in models.list_models(module=models) if _parameters(x) <= room]
     with warnings.catch_warnings(action="ignore"):  # GoogLeNet's on how it is initialised
-        shares = {name: _share(name, state) for name in models.list_models(module=models)}
+        shares = {name: _share(name, state) for name in names}
     best = max(shares, key=lambda name: shares[name])
     return f"; it looks like torchvision/{best}" if shares[best] >= _ENOUGH else ""
+
+
+def _parameters(name: str) -> int:
+    """As published."""
+    count: int = models.get_model_weights(name).DEFAULT.meta["num_params"]
+    return count
 
 
 def _share(name: str, state: Mapping[str, Tensor]) -> float:

@@ -45,8 +45,6 @@ class Run:
         self.state = RunState()
         self.caught_up = False
         """Whether a subscription has read the journal to its end yet."""
-        self.held: bool | None = None
-        """Whether a worker was on it at the last look; None before there was one."""
         self._folded = 0
         self._restarts = 0
         self._hold = lock.Hold(held=True, silent=False)
@@ -147,7 +145,7 @@ class Run:
         while True:
             hold, batch = await asyncio.to_thread(self._look, tail)
             if tail.restarts > restarts:
-                count, restarts = 0, tail.restarts
+                count, restarts, replayed = 0, tail.restarts, False
                 self._start_over(restarts)
             if batch:
                 self._hold = lock.Hold(held=True, silent=hold.silent and not replayed)
@@ -171,7 +169,6 @@ class Run:
     def _look(self, tail: Tail[e.AnyEvent]) -> tuple[lock.Hold, list[e.AnyEvent]]:
         """The lock first: if it is free and then nothing is left to read, nothing will come."""
         hold = lock.look(self.folder)
-        self.held = hold.held
         batch = tail.chunk()
         if not batch and not self.folder.exists():
             raise UserError(f"{plain(self.folder)}: the run's folder is gone.")
@@ -186,6 +183,7 @@ class Run:
         """Fold anew a journal that was replaced, once however many subscriptions notice."""
         if restarts > self._restarts:
             self._restarts, self._folded, self.state = restarts, 0, RunState()
+            self.caught_up = False
 
 
 async def start(config: Config, runs_dir: Path | None = None, module: str = WORKER) -> Run:

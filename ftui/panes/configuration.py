@@ -109,6 +109,9 @@ class ConfigurationPane(Pane):
         return self._text if self.has_class("-text") else self.form.list
 
     def update(self, workspace: Workspace) -> None:
+        if workspace.standing == "reading":  # whose settings these are is not known
+            self._config, self.border_subtitle = None, "reading the run ..."
+            return
         config, of_run, live = workspace.config, workspace.run is not None, workspace.live
         if workspace.hardware is not None:
             cuda = [f"cuda:{gpu.index}" for gpu in workspace.hardware.gpus]

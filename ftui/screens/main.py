@@ -74,7 +74,7 @@ class MainScreen(Steering):
         self._inspector = inspector
         self._next_beat: Timer | None = None
         self._polled = time.monotonic()
-        self._keys_for: object = None
+        self._standing = ""
         self.panes: list[Pane] = [
             ModelPane(ascii_only=ascii_only, inspector=inspector),
             ModulesPane(ascii_only=ascii_only, inspector=inspector),
@@ -121,8 +121,8 @@ class MainScreen(Steering):
             self.query_one(Banner).update_from(workspace)
             for pane in self.body.visible_panes:
                 pane.update(workspace)
-        if (standing := (workspace.standing, workspace.live)) != self._keys_for:
-            self._keys_for = standing  # other keys make sense now
+        if workspace.standing != self._standing:  # other keys make sense now
+            self._standing = workspace.standing
             self.refresh_bindings()
 
     def _tick(self) -> None:
@@ -387,7 +387,7 @@ class MainScreen(Steering):
         if action == "resume":
             return self.workspace.ended
         if action in ("fork", "norms"):
-            return self.workspace.run is not None
+            return self.workspace.live or self.workspace.ended
         if action == "baseline":
             return self.workspace.config.task == "text-classification"
         if action == "texts":

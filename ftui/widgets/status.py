@@ -78,6 +78,8 @@ def parts(workspace: Workspace, name_width: int = _NAME, ascii_only: bool = Fals
         return [brand, Part("name", 1, Content(model)), how]
     state = run.state
     name = Part("name", 2, Content.styled(short_name(run.folder.name, name_width), ".strong"))
+    if workspace.standing == "reading":  # figures would be of some time ago
+        return [brand, name, how]
     if state.phase == "preparing" and state.stage:
         return [brand, name, how, Part("stage", 3, Content(plain(state.stage, 60)))]
     stage = [Part("stage", 3, Content(filling(state.filling)))] if state.filling else []

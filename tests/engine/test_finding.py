@@ -228,4 +228,15 @@ def test_figures_that_do_not_come_out_twice_are_doubted(
     *_, found = find_batch(hungry(tmp_path, 999)[0])
     assert isinstance(found, Suggested)
     assert found.value == 2
-    assert f"Measured again, 2 had {said}: something else keeps this machine busy" in found.why
+    assert f"Measured again, 2 had {said}, so the other figures are no surer" in found.why
+
+
+def test_what_does_not_fit_any_more_is_doubted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_sizes, "_STEPS", 50)
+    seconds = iter([[0.05], []])
+    monkeypatch.setattr(batch_sizes, "_seconds", lambda *_: next(seconds))
+    *_, found = find_batch(hungry(tmp_path, 999)[0])
+    assert isinstance(found, Suggested)
+    assert "Measured again, there was not enough memory for 2" in found.why

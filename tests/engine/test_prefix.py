@@ -114,6 +114,19 @@ def test_each_sample_goes_through_what_is_frozen_once(tmp_path: Path) -> None:
     assert (validation.cut, validation.samples) == ("after pool", 15)
 
 
+def test_another_augmentation_is_of_the_training_data_alone(tmp_path: Path) -> None:
+    counted = []
+    for script in ([], [(5, c.SetOption(id="1", key="data.augment_strength", value="0.5"))]):
+        folder = tmp_path / str(len(script))
+        folder.mkdir()
+        made = session(folder, asked("auto", HEAD), data=even(), val_data=batches(100))
+        counting = Counting()
+        made.module.get_submodule("stem.0").register_forward_hook(counting)
+        run(made, script)
+        counted.append(counting.samples)
+    assert 16 <= counted[1] - counted[0] < 100
+
+
 def test_batches_that_are_not_whole_come_close(tmp_path: Path) -> None:
     """18 pictures in batches of 4."""
     losses = []

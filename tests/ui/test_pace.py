@@ -59,6 +59,10 @@ def test_the_answer_to_a_command_is_looked_for_at_once(tmp_path: Path, now: list
     workspace.pending["1"] = Pause()
     assert paces.seconds(workspace) == 0.25
     assert workspace.run.patience == SECONDS_BETWEEN_LOOKS
+    now[0] += 60
+    assert paces.seconds(workspace) == 0.25
+    assert workspace.run.patience == SECONDS_BETWEEN_LOOKS
+    paces.touch()
     workspace.pending.clear()
     paces.seconds(workspace)
     assert workspace.run.patience == 1.0

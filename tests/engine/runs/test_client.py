@@ -42,9 +42,12 @@ async def test_a_run_is_followed_to_its_end(short: Config, runs: Path) -> None:
 async def test_batches_hold_the_same_events(short: Config, runs: Path) -> None:
     run = await start(short, runs, module="speaker")
     batches = [batch async for batch in run.batches()]
-    assert batches.count([]) == 1  # where the past ends
+    assert batches.count([]) == 1
     assert [*chain(*batches)] == event_tail(run.folder).read()
     assert run.caught_up
+    *told, last = [batch async for batch in attach(run.folder).batches()]
+    assert last == []  # where the past ends
+    assert all(told)
 
 
 async def test_two_subscriptions_fold_once(live: Run) -> None:
