@@ -25,6 +25,8 @@ class Compiled:
     def fail(self, error: Exception) -> None:
         """Go without from now on."""
         self.failure = f"{type(error).__name__}: {plain(error, 160)}"
+        if "InvalidCxxCompiler" in str(error):
+            self.failure = "there is no C++ compiler, such as g++"
 
     def begin_anew(self) -> None:
         """Before the next pass: other parameters train, or layers have come or gone.

@@ -106,6 +106,9 @@ def choose(config: TrainingConfig, known: Speed | None = None) -> Device:
             f"There is a GPU that this torch ({torch.__version__}) can't use, perhaps for the "
             "age of its driver: training on the CPU."
         )
+    if device.type == "cpu" and config.precision == "bf16" and not _cpu_computes_bf16():
+        emulated = f"{_name(device)} emulates bf16: a step takes longer than in fp32."
+        warning = f"{warning} {emulated}".strip()
     known = known if known and known.device == device.type else None
     asked, channels_last = config.precision, config.channels_last
     precision = known.precision if known and asked == "auto" else _precision(asked, device)
@@ -118,8 +121,12 @@ def precisions(device: torch.device) -> list[str]:
     """What `auto` may come to on a device, the usual one first; fp16 is for those who ask."""
     if device.type == "cuda":
         return ["bf16", "fp32"] if _has_bf16(device) else ["fp32"]
-    in_hardware = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return ["fp32", "bf16"] if device.type == "cpu" and in_hardware else ["fp32"]
+    return ["fp32", "bf16"] if device.type == "cpu" and _cpu_computes_bf16() else ["fp32"]
+
+
+def _cpu_computes_bf16() -> bool:
+    """Others emulate it, which takes longer than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def find(config: TrainingConfig) -> tuple[torch.device, str]:
@@ -163,7 +170,7 @@ def _precision(asked: str, device: torch.device) -> str:
     if asked == "bf16" and not _has_bf16(device):
         raise UserError(f"training.precision: {_name(device)} has no bf16; take fp16 or fp32.")
     if asked == "fp16" and device.type == "cpu":
-        raise UserError("training.precision: fp16 needs a GPU; take bf16 or fp32 on a CPU.")
+        raise UserError("training.precision: fp16 needs a GPU; take fp32 or bf16 on a CPU.")
     return asked
 
 

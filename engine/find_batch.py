@@ -74,7 +74,7 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
         if size > min(samples // _STEPS, _LARGEST):
             why = f"Of {samples:,} training samples larger ones would leave few steps an epoch."
         elif _in_vain(tried) >= _IN_VAIN:
-            why = "Larger ones were no faster."
+            why = f"{size // 4} and {size // 2} were hardly faster than smaller ones."
         elif session.device.torch_device.type != "cuda":
             why = _short(size, foreseen(before, [x.memory for x in tried]))
     if not tried:
@@ -82,6 +82,8 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
             f"There is not enough memory to train on {size} samples at once: freeze more of the "
             "model, or take smaller samples."
         )
+    if any(not p.requires_grad for p in session.module.parameters()):
+        why += " What is frozen was computed in each step, as without training.cache."
     chosen, how = _choice(tried)
     doubt = _doubt(chosen, _measure(session, sample, chosen.size, peak))
     took = time.monotonic() - began

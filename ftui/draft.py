@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from engine.contract import toml
 from engine.contract.config import Config, DataConfig, ModelConfig
 from engine.contract.errors import UserError
-from engine.contract.plan import effective
+from engine.contract.plan import effective, resolve, trainable_parameters
 from engine.contract.planfile import Plan
 from engine.contract.rules import Rule
 from engine.contract.tasks import metrics_of
@@ -43,7 +43,12 @@ class Draft:
         """A sentence that says what must be chosen before it can run; empty where nothing."""
         if self.config.model.name == UNSET:
             return "Choose a model first (1)."
-        return "" if self.config.data.path != UNSET else "Set data.path first (6)."
+        if self.config.data.path == UNSET:
+            return "Set data.path first (6)."
+        rules = effective(self.config.trainable, self.model) if self.model else []
+        if self.model and not trainable_parameters(resolve(rules, self.model), self.model):
+            return "Everything is frozen: thaw what is to train (2)."
+        return ""
 
     def set_model(self, model: ModelInfo, weights: str = "DEFAULT", task: str = "") -> None:
         """Choose the model; another one starts with the default plan.

@@ -98,6 +98,13 @@ class Search:
         return self.text(math.log2(found)) if found else ""
 
     @property
+    def then(self) -> str:
+        """What to do once it is taken; empty where nothing."""
+        if self.key == "optimizer.lr":
+            return ""
+        return "Another batch size wants its learning rate found anew."
+
+    @property
     def figures(self) -> list[Figure]:
         """One or two, whatever was told yet."""
         if self.key == "optimizer.lr":

@@ -22,7 +22,7 @@ def check(config: Config) -> None:
             "off; set regularisation.ema, such as to 0.999, or take val_loss."
         )
     if config.training.precision == "fp16" and config.training.device == "cpu":
-        raise UserError("training.precision: fp16 needs a GPU; take bf16 or fp32 on a CPU.")
+        raise UserError("training.precision: fp16 needs a GPU; take fp32 or bf16 on a CPU.")
     if config.training.compile and config.training.recompute:
         raise UserError(
             "training.recompute: torch.compile decides by itself what it computes once more; turn "

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from msgspec.structs import replace
 
-from engine import device, memory, recompute
+from engine import device, freeze, memory, recompute
 from engine.contract.config import Config
 from engine.contract.cost import Cost
 from engine.contract.inspection import AskCost
@@ -39,6 +39,7 @@ def cost(asked: AskCost) -> Cost:
     model = _model(_key(config), asked.classes)
     rules = effective(config.trainable, model.loaded.info)
     plan = resolve(rules, model.loaded.info)
+    freeze.check_trains(plan)
     if adapted := tuple((name, says) for name, says in plan.items() if says.lora):
         model = _model(_key(config), asked.classes, adapted)
     around = _forward(config, model.loaded, precision)

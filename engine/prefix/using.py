@@ -216,18 +216,21 @@ def _off(session: "Session") -> str:
 def why_not(session: "Session") -> str:
     """Why nothing of the training data is to be remembered, as far as that is known before looking
     at the model's parts; empty where something may be."""
-    regularisation = session.config.regularisation
-    if _off(session) or all(p.requires_grad for p in session.module.parameters()):
+    regularisation, training = session.config.regularisation, session.config.training
+    if training.epochs < 2 or all(p.requires_grad for p in session.module.parameters()):
         return NOTHING
+    if training.cache == "off":
+        return "training.cache is off"
     if regularisation.mixup or regularisation.cutmix:
         return "training samples are mixed"
     if not session.train_data.varies:
         return ""
-    views, epochs = _views_asked(session), session.config.training.epochs
+    views, epochs = _views_asked(session), training.epochs
     if views == 0:
         augment = session.config.data.augment
         return (
-            f'they are changed at random (data.augment={augment}); "views:4" would keep four each'
+            f"chance changes each sample (data.augment={augment}); "
+            'training.cache="views:4" would keep four views of each'
         )
     return f"{views} views of each save nothing in {epochs} epochs" if views >= epochs else ""
 

@@ -68,6 +68,8 @@ def _find(key: Key, which: str, overrides: tuple[str, ...], runs_dir: Path) -> N
         click.echo(f"\n{drawn}")
     click.echo(f"\n{search.words}")
     if search.value:
+        if search.then:
+            click.echo(search.then)
         click.echo(f"{called()} train {plain(config)} --set {key}={search.value}")
 
 

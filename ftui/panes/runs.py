@@ -63,6 +63,8 @@ class RunsPane(Pane):
         self._lines = RunList()
         self._shown: list[RunSummary] = []
         self._open: Path | None = None
+        self._sought: Path | None = None
+        """The run that was opened, until the list has it and shows it."""
         self._name_room = self._bests = self._parent_room = 0
         """Cells of a name, how many best results stand beside it, and cells of a fork's parent."""
 
@@ -78,7 +80,9 @@ class RunsPane(Pane):
         if runs is None:
             return
         folder = workspace.run.folder if workspace.run else None
-        selected = folder if folder != self._open else self._selected
+        if folder != self._open:
+            self._sought = folder
+        selected = self._sought or self._selected
         self._shown, self._open = list(runs), folder
         if not runs:
             self._subtitle()
@@ -88,8 +92,9 @@ class RunsPane(Pane):
         self._fit()
         self._lines.show([self._line(run) for run in runs])
         paths = [Path(run.path) for run in runs]
-        if selected in paths and self._lines.cursor != paths.index(selected):
+        if selected in paths and (self._lines.cursor != paths.index(selected) or self._sought):
             self._lines.select(paths.index(selected))
+            self._sought = None
         self._subtitle()
 
     @on(RunList.Moved)

@@ -110,9 +110,13 @@ class FinderScreen(Sheet[str | None]):
         self._words.update(Content("\n").join(lines))
         for plot, figure in zip(self.plots, search.figures, strict=True):
             plot.show([figure.series], search.markers, "", figure.span, search.scale)
+            for marker in search.markers:
+                plot.begin_at(marker.x)
 
     def action_take(self) -> None:
         if self.value:
+            if self.search.then:
+                self.app.notify(self.search.then, markup=False)
             self.dismiss(self.value)
         else:
             self.notify(_NOTHING, severity="warning", markup=False)

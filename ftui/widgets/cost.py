@@ -56,13 +56,14 @@ class CostLines(Static):
             said = costs.lines(self._cost, self._before, measured, self._answered.config)
             alarming = costs.tight(self._cost, measured)
             if self._asked != self._answered:
-                said[0] += " ..."  # of the plan before
+                said[0] = f"before: {said[0]}"
         text = "\n".join(said)
         if text != self.text:
             self.text = text
             first, *rest = said or [""]
             top = Content.styled(first, "$text-warning") if alarming else Content(first)
-            self.update(Content("\n").join([top, *map(Content, rest)]))
+            whole = Content("\n").join([top, *map(Content, rest)])
+            self.update(whole.stylize("dim") if first.startswith("before: ") else whole)
             self.display = bool(text)
 
     @work(exclusive=True, group="cost")

@@ -8,6 +8,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
+from engine.compiling import Compiled
 from engine.contract import commands as c
 from engine.contract import events as e
 from engine.contract.config import Config
@@ -54,6 +55,12 @@ def test_only_whole_batches_and_each_plan_anew(
     assert [x.step for x in told] == [1, 8]
     assert [x.sizes for x in made] == [[4] * 4 + [4] * 2, [4] * 2]
     assert all(torch.equal(x, ends[1][name]) for name, x in ends[0].items())
+
+
+def test_that_there_is_no_compiler_is_said_in_plain_words() -> None:
+    compiled = Compiled(nn.Identity())
+    compiled.fail(RuntimeError("InvalidCxxCompiler: No working C++ compiler found in torch._ind"))
+    assert compiled.failure == "there is no C++ compiler, such as g++"
 
 
 def test_a_run_goes_on_where_it_can_not_be_compiled(

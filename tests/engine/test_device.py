@@ -43,6 +43,17 @@ def test_a_gpu_that_somebody_has_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         device.choose(config("cuda"))
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_bf16_that_a_processor_emulates_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, computes: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: computes)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    chosen = device.choose(TrainingConfig(device="cpu", precision="bf16"))
+    assert ("emulates bf16" in chosen.warning) == (not computes)
+    assert not device.choose(config("cpu")).warning
+
+
 def test_what_is_sent_arrives_unchanged() -> None:
     chosen = device.choose(config("cpu"))
     tensor = torch.arange(3)

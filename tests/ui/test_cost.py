@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from engine.contract import events as e
 from engine.contract.config import Config, DataConfig, ModelConfig
+from engine.contract.rules import Rule
 from ftui import costs
 from ftui.app import FtuiApp
 from ftui.draft import Draft
 from ftui.panes.modules import ModulesPane
-from tests.ui.conftest import until
+from tests.ui.conftest import notices, until
 from tests.ui.inspectors import FakeInspector
 from tests.ui.scripted import CONFIG, ScriptedRun, resnet18
 
@@ -34,7 +35,7 @@ async def test_each_edit_of_a_draft_is_costed_and_the_change_told(runs_dir: Path
         inspector.let_go.clear()
         await pilot.press("2", *"jj", "space")
         await until(pilot, lambda: len(inspector.costed) == 2)
-        assert lines_of(app) == HEAD.replace("cpu", "cpu ...")  # and keys are not held up
+        assert lines_of(app) == f"before: {HEAD}"  # and keys are not held up
         await pilot.press("k", "space")
         await until(pilot, lambda: len(inspector.costed) == 3)
         inspector.let_go.set()
@@ -44,6 +45,15 @@ async def test_each_edit_of_a_draft_is_costed_and_the_change_told(runs_dir: Path
         app.main.show()
         await until(pilot, lambda: "step of 8:" in lines_of(app))
         assert "(+" not in lines_of(app)
+
+
+async def test_a_draft_in_which_nothing_trains_is_not_started(runs_dir: Path) -> None:
+    app = FtuiApp(runs_dir, inspector=FakeInspector())
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.workspace.draft = Draft(replace(CONFIG, trainable=[Rule("*", train=False)]), resnet18())
+        await pilot.press("s")
+        await until(pilot, lambda: any("Everything is frozen" in x for x in notices(app)))
+        assert not runs_dir.exists()
 
 
 async def test_measured_beside_estimated(runs_dir: Path) -> None:

@@ -96,6 +96,9 @@ async def test_the_rate_that_is_suggested_is_set_by_enter(runs_dir: Path) -> Non
         ticks = screen.text.splitlines()[-1].split()
         assert ticks == ["1e-07", "1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10"]
         assert "▾" in screen.text
+        await pilot.press("left")  # the cursor appears at what was tried next to the suggestion
+        assert screen.value == "0.0091"
+        screen.plots[0].action_toggle_cursor()
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is app.main)
         assert app.workspace.config.optimizer.lr == 0.0085
@@ -120,6 +123,7 @@ async def test_another_value_is_picked_with_the_cursor(runs_dir: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is app.main)
         assert app.workspace.config.data.batch_size == 128
+        assert any("rate found anew" in x for x in notices(app))
         assert inspector.sought == [FindSize(CONFIG)]
         await until(pilot, lambda: inspector.left)
 

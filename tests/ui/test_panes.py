@@ -5,18 +5,21 @@ from threading import Event
 from typing import Any
 
 import pytest
+from textual.widget import Widget
 
 from engine import hardware
 from engine.contract import events as e
 from engine.contract.rules import Rule
+from engine.runs.client import Run
 from ftui.app import FtuiApp
 from ftui.panes.hardware import HardwarePane
 from ftui.panes.modules import PresetMenu
+from ftui.panes.runs import RunsPane
 from ftui.widgets.banner import Banner
 from ftui.widgets.lines import Lines
 from ftui.widgets.status import StatusLine, short_name
 from tests.ui.conftest import Shown, until
-from tests.ui.scripted import T0, ScriptedRun
+from tests.ui.scripted import T0, ScriptedInspector, ScriptedRun
 
 GIB = 2**30
 BOX = hardware.Hardware(
@@ -185,3 +188,28 @@ async def test_what_is_computed_once_is_told_while_and_after(shown: Shown, runs_
         assert "frozen part" not in status.text
         run.tell(e.PrefixCached(9, "training", why="it draws lots", time=T0 + 7))
         await until(pilot, lambda: "is not kept, it draws lots" in " ".join(pane.text.split()))
+
+
+async def test_the_open_run_is_in_view_whatever_became_of_the_window(runs_dir: Path) -> None:
+    for number in range(40):
+        ScriptedRun(runs_dir / f"2026-11-10-run-{number:02}").start()
+    app = FtuiApp(runs_dir, None, inspector=ScriptedInspector())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("5")
+        pane = app.main.query_one(RunsPane)
+        await until(pilot, lambda: "run-39" in seen(app, pane))
+        await pilot.press("end")
+        await until(pilot, lambda: "run-00" in seen(app, pane))
+        await pilot.press("6")
+        await pilot.resize_terminal(80, 24)
+        (newest := ScriptedRun(runs_dir / "2026-11-10-run-40")).start()
+        await pilot.resize_terminal(120, 40)
+        app.main.open_run(Run(newest.folder))
+        app.main._poll()
+        await until(pilot, lambda: "run-40" in seen(app, pane))
+
+
+def seen(app: FtuiApp, pane: Widget) -> str:
+    """What is visible of a pane."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strips[y].text for y in range(pane.region.y, pane.region.bottom))

@@ -16,6 +16,8 @@ class Navigator:
         """None: all steps, following the newest."""
         self.cursor: float | None = None
         """A step that has a point; None: no cursor."""
+        self.home: float | None = None
+        """Where the cursor appears; None: at the last point in view."""
 
     def show(self, shown: Shown) -> None:
         """Look at other points; a view or a cursor that has nothing any more is given up."""
@@ -61,13 +63,13 @@ class Navigator:
     def move(self, columns: int, of: int) -> None:
         """Move the cursor by columns of the `of` in view, but at least to the next point.
 
-        Without a cursor, one appears at the last point in view.
+        Without a cursor, one appears, and does not move yet.
         """
         view = self.view
         if view is None:
             return
         if self.cursor is None:
-            self.go(view.end)
+            self._appear(view)
             return
         before = self.cursor
         self.go(before + columns * view.span / max(1, of))
@@ -82,11 +84,14 @@ class Navigator:
             self._go(float(main.x[index]))
 
     def toggle(self) -> None:
-        """Cursor off, or on at the last point in view."""
+        """Cursor off, or on."""
         if self.cursor is not None:
             self.cursor = None
         elif (view := self.view) is not None:
-            self.go(view.end)
+            self._appear(view)
+
+    def _appear(self, view: Window) -> None:
+        self.go(view.end if self.home is None else self.home)
 
     def _next(self, step: float, direction: int) -> float:
         """The nearest point of any series on one side; `step` itself where there is none."""

@@ -118,6 +118,10 @@ class Plot(Widget, can_focus=True):
         """The step under the cursor."""
         return self._navigator.cursor
 
+    def begin_at(self, x: float) -> None:
+        """The cursor will appear there, and not at the end."""
+        self._navigator.home = x
+
     # Keys
 
     def validate_smoothing(self, smoothing: float) -> float:

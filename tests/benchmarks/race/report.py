@@ -84,7 +84,8 @@ def figures(job: Job, rounds: Rounds, target: float) -> dict[str, dict[str, Figu
 def table(title: str, job: Job, rounds: Rounds, target: float) -> Table:
     """A row each; below a figure, how many times as good as the bare loop's it is."""
     columns = quantities(job, target)
-    drawn = Table("", *columns, title=title)
+    caption = f"x: how many times as good as {BARE} of the same round; above 1 is better"
+    drawn = Table("", *columns, title=title, caption=caption)
     for name, found in figures(job, rounds, target).items():
         cells = [
             "never" if (x := found[title]) is None else x.words(digits)
