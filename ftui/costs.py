@@ -48,9 +48,9 @@ def question(workspace: Workspace) -> Question | None:
         config = replace(config, training=training)
     if longest := workspace.longest:  # what is shorter is padded to no more
         config = replace(config, text=replace(config.text, max_length=max(4, longest)))
-    classes = len(state.data.classes) if state and state.data else None
     pieces = state.pieces if state else 1
-    return Question(replace(config, trainable=rules, stages=[]), rules, classes, pieces)
+    asked = replace(config, trainable=rules, stages=[])
+    return Question(asked, rules, workspace.classes, pieces)
 
 
 @dataclass

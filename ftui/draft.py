@@ -28,6 +28,8 @@ class Draft:
     def __init__(self, config: Config | None = None, model: ModelInfo | None = None) -> None:
         self.config = config or _EMPTY
         self.model = model
+        self.classes: int | None = None
+        """That the head of `model` is for, where that was told by the data's folders."""
         self.problem = ""
         """Why there is no `model`, in a sentence, where it was looked up in vain."""
         self.history = History()
@@ -112,7 +114,7 @@ class Draft:
 
 def _tree_of(config: Config) -> tuple[object, ...]:
     """What the model's tree depends on."""
-    return config.model, config.task, config.text.pooling
+    return config.model, config.task, config.text.pooling, config.data.path
 
 
 def _for_task(config: Config, task: str) -> Config:

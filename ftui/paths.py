@@ -93,6 +93,16 @@ def glance(path: str, task: str) -> str:
     return f"{pictures} in {len(classes):,} {noun}, {how}"
 
 
+def classes_in(path: str, task: str) -> int | None:
+    """How many class folders a data folder has, by their names; None where files tell it."""
+    root = expand(path) if path and task == "image-classification" else None
+    if root is None or known_set(path) or not root.is_dir():
+        return None
+    folders = _folders(root)
+    train = next((_folders(p) for p in folders if p.name == "train"), folders)
+    return len(train) if len(train) > 1 else None
+
+
 def _texts(root: Path) -> str:
     """How many texts and tables are below a folder; the names of a few."""
     below = (Path(name) for _, _, names in os.walk(root) for name in names)

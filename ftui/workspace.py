@@ -125,10 +125,11 @@ class Workspace:
 
     def new_draft(self) -> None:
         """Close the run; what is in force in it is the new draft."""
-        state, config = self.state, self.config
+        state, config, classes = self.state, self.config, self.classes
         self.close()
         if state is not None and state.config is not None:
             self.draft = Draft(config, state.model)
+            self.draft.classes = classes
 
     @property
     def config(self) -> Config:
@@ -211,9 +212,17 @@ class Workspace:
         """Let the code in a file run, in this session."""
         self.allowed.add(file.absolute())
 
-    def set_model(self, model: ModelInfo, weights: str, task: str) -> None:
+    def set_model(self, model: ModelInfo, weights: str, task: str, classes: int | None) -> None:
         """Choose the draft's model; another model starts with the default plan."""
         self.draft.set_model(model, weights, task)
+        self.draft.classes = classes
+
+    @property
+    def classes(self) -> int | None:
+        """That the head is for; None where that is not known yet."""
+        if self.state is None:
+            return self.draft.classes
+        return len(self.state.data.classes) if self.state.data else None
 
     @property
     def stages(self) -> list[Stage]:

@@ -1,6 +1,8 @@
 """Which model it is, and the search for another one."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,16 +22,17 @@ from engine.contract.tree import ModelInfo
 from ftui.format import count
 from ftui.inspecting import ModelInspector
 from ftui.panes.pane import Pane
-from ftui.paths import PathSuggester
+from ftui.paths import PathSuggester, classes_in
 from ftui.search import Finder
 from ftui.widgets.catalogue import CatalogueList, Columns, SearchInput, download_text, on_disk
 from ftui.widgets.lines import Lines
-from ftui.widgets.module_tree.words import count_text
+from ftui.widgets.shape import shape
 from ftui.widgets.weights import WeightsMenu
 from ftui.workspace import Workspace
 
-Choice = tuple[str, str, str, str]
-"""A model, its weights, the task that it is for and its pooling, as the config names them."""
+Choice = tuple[str, str, str, str, str]
+"""A model, its weights, the task that it is for, its pooling and the data, as the config names
+them."""
 
 
 class ModelPane(Pane):
@@ -55,21 +58,21 @@ class ModelPane(Pane):
     }
     """
 
+    @dataclass
     class Described(Message):
         """A model was chosen, or the draft's own one looked up: this is its tree."""
 
-        def __init__(self, model: ModelInfo, weights: str, task: str) -> None:
-            super().__init__()
-            self.model = model
-            self.weights = weights
-            self.task = task
+        model: ModelInfo
+        weights: str
+        task: str
+        classes: int | None
+        """That its head is for, where the data's folders tell."""
 
+    @dataclass
     class Failed(Message):
         """The draft's own model was looked up in vain."""
 
-        def __init__(self, sentence: str) -> None:
-            super().__init__()
-            self.sentence = sentence
+        sentence: str
 
     class AskedAgain(Message):
         """The tree of the draft's model is wanted, even where code of the user's own must run."""
@@ -100,7 +103,7 @@ class ModelPane(Pane):
         self._on_disk: set[str] = set()
         self._lines: dict[tuple[int, bool], Content] = {}
         self._width = 0
-        self._chosen: Choice = ("", "", "", "auto")
+        self._chosen: Choice = ("", "", "", "auto", "")
         """Of the draft."""
         self._waits_for_consent = False
         """Whether the draft's model is the user's own code, and nobody has said that it may run."""
@@ -132,6 +135,11 @@ class ModelPane(Pane):
 
     # What is shown
 
+    def keep_up(self, workspace: Workspace) -> None:
+        """Others wait for the draft's tree."""
+        if workspace.run is None and workspace.draft.config.model.name:
+            self._look_up(workspace)
+
     def update(self, workspace: Workspace) -> None:
         choosing = workspace.run is None
         if choosing != self.has_class("-choosing"):
@@ -152,7 +160,8 @@ class ModelPane(Pane):
         if not self._asked_catalogue:
             self._read_catalogue()
         model, pooling = draft.config.model, draft.config.text.pooling
-        choice = (model.name, model.weights, draft.config.task, pooling)
+        data = draft.config.data.path
+        choice = (model.name, model.weights, draft.config.task, pooling, data)
         if choice != self._chosen:
             self._chosen, self._lines = choice, {}
             self._failed.clear()
@@ -179,7 +188,7 @@ class ModelPane(Pane):
             Content.assemble(("weights ", ".muted"), weights, "" if state else self._where()),
         ]
         if model is not None:
-            lines.append(_shape(model, len(state.data.classes) if state and state.data else None))
+            lines.append(shape(model, workspace.classes))
         elif self._describing:
             lines.append(Content.styled("describing it ...", ".muted"))
         elif self._error:
@@ -276,22 +285,27 @@ class ModelPane(Pane):
         await self._inspector.start()  # warm by the time a model is chosen
 
     @work(exclusive=True, group="describe")
-    async def _describe(self, name: str, weights: str, task: str, pooling: str) -> None:
-        """Ask for a model's tree; a newer question takes this one's place."""
-        choice = name, weights, task, pooling
+    async def _describe(self, name: str, weights: str, task: str, pooling: str, data: str) -> None:
+        """Ask for a model's tree, with a head for the classes of the data where folders tell them;
+        a newer question takes this one's place."""
+        choice = name, weights, task, pooling, data
         self._describing, self._error = choice, ""
         self._tell()
         try:
-            model = await self._inspector.describe(name, weights, task=task, pooling=pooling)
+            classes = await asyncio.to_thread(classes_in, data, task)
+            model = await self._inspector.describe(name, weights, classes, task, pooling)
         except UserError as error:
             self._error = plain(error)
             self._failed.add(choice)
             if choice == self._chosen:
                 self.post_message(self.Failed(self._error))
         else:
+            if data != (now := self._chosen[4]):
+                self._describe(name, weights, task, pooling, now)
+                return
             self._failed.discard(choice)
             self._answered = choice
-            self.post_message(self.Described(model, weights, task))
+            self.post_message(self.Described(model, weights, task, classes))
         self._describing = None
         self._tell()
 
@@ -301,7 +315,7 @@ class ModelPane(Pane):
             self._error = f"{plain(weights)}: there is no such file."
             self._tell()
             return
-        self._describe(name, weights, self._task_for(name), self._chosen[3])
+        self._describe(name, weights, self._task_for(name), *self._chosen[3:])
 
     def _task_for(self, name: str) -> str:
         """The draft's own task, or what a model is taken for that can't learn that."""
@@ -373,23 +387,3 @@ class ModelPane(Pane):
         self._back()
         if event.value.strip():
             self._choose(self._wants_file, event.value.strip())
-
-
-def _input(model: ModelInfo) -> list[str | tuple[str, str]]:
-    if model.preprocessing:
-        return [f"{model.preprocessing.image_size} ", ("px, ", ".muted")]
-    pooled = f"{plain(model.pooling)} pooling, " if model.pooling else ""
-    return [f"{model.positions:,} ", (f"tokens, {pooled}", ".muted")] if model.positions else []
-
-
-def _shape(model: ModelInfo, classes: int | None) -> Content:
-    """Parameters, input and head on one line."""
-    head = ", ".join(map(plain, model.head))
-    made_for = f": {classes:,} classes" if classes else ""
-    return Content.assemble(
-        f"{count_text(model.total_parameters)} ",
-        ("params, ", ".muted"),
-        *_input(model),
-        ("head ", ".muted"),
-        f"{head}{made_for}",
-    )

@@ -29,6 +29,9 @@ class Pane(Vertical):
         """Show how things are now; called only while visible and often, so compare first."""
         raise NotImplementedError
 
+    def keep_up(self, workspace: Workspace) -> None:
+        """Do what others wait for; called in place of `update` while hidden."""
+
     def on_resize(self) -> None:
         self.post_message(self.Resized())
 

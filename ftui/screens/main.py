@@ -119,8 +119,8 @@ class MainScreen(Steering):
         with self.app.batch_update():
             self.query_one(StatusLine).update_from(workspace)
             self.query_one(Banner).update_from(workspace)
-            for pane in self.body.visible_panes:
-                pane.update(workspace)
+            for pane in self.panes:
+                (pane.update if pane in self.body.visible_panes else pane.keep_up)(workspace)
         if workspace.standing != self._standing:  # other keys make sense now
             self._standing = workspace.standing
             self.refresh_bindings()
@@ -231,7 +231,7 @@ class MainScreen(Steering):
     @on(ModelPane.Described)
     def _model_described(self, event: ModelPane.Described) -> None:
         if self.workspace.run is None:
-            self.workspace.set_model(event.model, event.weights, event.task)
+            self.workspace.set_model(event.model, event.weights, event.task, event.classes)
             self.show()
 
     @on(ModelPane.Failed)

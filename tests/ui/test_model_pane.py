@@ -98,6 +98,47 @@ async def test_typing_filters_and_enter_chooses_the_best(
         await until(pilot, lambda: "layer4" in tree.modules.by_path)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_head_is_for_the_classes_that_the_folders_of_the_data_tell(
+    runs_dir: Path, inspector: FakeInspector, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    for place, classes in (("three", 3), ("five/train", 5)):
+        for number in range(classes):
+            (tmp_path / place / str(number)).mkdir(parents=True)
+
+    def head() -> int | None:
+        model = app.workspace.draft.model
+        return model.modules[-1].own["bias"] if model else None
+
+    async with opened(runs_dir, inspector, size) as (app, pilot):
+        await until(pilot, lambda: listed(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: head() == 1000)
+        await pilot.press("6")
+        for path, classes in (("three", 3), ("five", 5), ("nowhere", 1000)):
+            app.workspace.set_field("data.path", str(tmp_path / path))
+            app.main.show()
+            await until(pilot, lambda classes=classes: head() == classes)
+            assert app.workspace.classes == (classes if classes < 1000 else None)
+
+
+async def test_data_that_is_chosen_while_a_model_is_looked_up_is_heeded(
+    runs_dir: Path, inspector: FakeInspector, tmp_path: Path
+) -> None:
+    for number in range(3):
+        (tmp_path / "data" / str(number)).mkdir(parents=True)
+    async with opened(runs_dir, inspector) as (app, pilot):
+        await until(pilot, lambda: listed(app))
+        inspector.let_go.clear()
+        await pilot.press("enter")
+        await until(pilot, lambda: len(inspector.asked) == 1)
+        app.workspace.set_field("data.path", str(tmp_path / "data"))
+        app.main.show()
+        inspector.let_go.set()
+        await until(pilot, lambda: app.workspace.draft.model)
+        assert app.workspace.classes == 3
+
+
 async def test_a_search_without_result_says_so_and_enter_does_nothing(
     runs_dir: Path, inspector: FakeInspector
 ) -> None:

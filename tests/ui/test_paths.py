@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftui.paths import complete, glance, near
+from ftui.paths import classes_in, complete, glance, near
 
 PICTURES = "image-classification"
 
@@ -55,6 +55,25 @@ def test_home_and_here_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_glance_counts_what_is_there(tmp_path: Path, files: list[str], words: str) -> None:
     touch(tmp_path, *files)
     assert glance(str(tmp_path), PICTURES).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("files", "classes"),
+    [
+        (["a/1.jpg", "b/1.jpg", "c/1.jpg"], 3),
+        (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg"], 2),
+        (["a/1.jpg"], None),
+        (["labels.csv"], None),
+    ],
+)
+def test_class_folders_are_counted(tmp_path: Path, files: list[str], classes: int | None) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert classes_in(str(tmp_path), PICTURES) == classes
+    assert classes_in(str(tmp_path), "semantic-segmentation") is None
+    assert classes_in("", PICTURES) is None
+    assert classes_in("torchvision/CIFAR10", PICTURES) is None
 
 
 def test_a_glance_says_what_is_missing(tmp_path: Path) -> None:
