@@ -25,7 +25,7 @@ class Compiled:
     def fail(self, error: Exception) -> None:
         """Go without from now on."""
         self.failure = f"{type(error).__name__}: {plain(error, 160)}"
-        if "InvalidCxxCompiler" in str(error):
+        if "No working C++ compiler" in str(error):
             self.failure = "there is no C++ compiler, such as g++"
 
     def begin_anew(self) -> None:

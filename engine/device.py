@@ -106,7 +106,8 @@ def choose(config: TrainingConfig, known: Speed | None = None) -> Device:
             f"There is a GPU that this torch ({torch.__version__}) can't use, perhaps for the "
             "age of its driver: training on the CPU."
         )
-    if device.type == "cpu" and config.precision == "bf16" and not _cpu_computes_bf16():
+    on_x86 = device.type == "cpu" and platform.machine().lower() in ("x86_64", "amd64")
+    if on_x86 and config.precision == "bf16" and not _cpu_computes_bf16():
         emulated = f"{_name(device)} emulates bf16: a step takes longer than in fp32."
         warning = f"{warning} {emulated}".strip()
     known = known if known and known.device == device.type else None
@@ -125,7 +126,7 @@ def precisions(device: torch.device) -> list[str]:
 
 
 def _cpu_computes_bf16() -> bool:
-    """Others emulate it, which takes longer than float32."""
+    """Other x86 processors emulate it, which takes longer than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

@@ -83,7 +83,9 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
             "model, or take smaller samples."
         )
     if any(not p.requires_grad for p in session.module.parameters()):
-        why += " What is frozen was computed in each step, as without training.cache."
+        why += (
+            " What is frozen was computed in each step; training.cache saves that where it applies."
+        )
     chosen, how = _choice(tried)
     doubt = _doubt(chosen, _measure(session, sample, chosen.size, peak))
     took = time.monotonic() - began

@@ -45,12 +45,19 @@ class Draft:
         """A sentence that says what must be chosen before it can run; empty where nothing."""
         if self.config.model.name == UNSET:
             return "Choose a model first (1)."
-        if self.config.data.path == UNSET:
-            return "Set data.path first (6)."
-        rules = effective(self.config.trainable, self.model) if self.model else []
-        if self.model and not trainable_parameters(resolve(rules, self.model), self.model):
-            return "Everything is frozen: thaw what is to train (2)."
-        return ""
+        return "" if self.config.data.path != UNSET else "Set data.path first (6)."
+
+    @property
+    def idle(self) -> str:
+        """A sentence where nothing would train; empty otherwise, or where nobody knows yet."""
+        if self.model is None:
+            return ""
+        rules = effective(self.config.trainable, self.model)
+        try:
+            trained = trainable_parameters(resolve(rules, self.model), self.model)
+        except UserError as error:  # a rule that is not for the model
+            return str(error)
+        return "" if trained else "Everything is frozen: thaw what is to train (2)."
 
     def set_model(self, model: ModelInfo, weights: str = "DEFAULT", task: str = "") -> None:
         """Choose the model; another one starts with the default plan.
@@ -114,7 +121,8 @@ class Draft:
 
 def _tree_of(config: Config) -> tuple[object, ...]:
     """What the model's tree depends on."""
-    return config.model, config.task, config.text.pooling, config.data.path
+    data = config.data.path if config.task == "image-classification" else ""
+    return config.model, config.task, config.text.pooling, data
 
 
 def _for_task(config: Config, task: str) -> Config:

@@ -100,7 +100,7 @@ class Search:
     @property
     def then(self) -> str:
         """What to do once it is taken; empty where nothing."""
-        if self.key == "optimizer.lr":
+        if self.key == "optimizer.lr" or self.value == str(self.config.data.batch_size):
             return ""
         return "Another batch size wants its learning rate found anew."
 

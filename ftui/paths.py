@@ -95,11 +95,16 @@ def glance(path: str, task: str) -> str:
 
 def classes_in(path: str, task: str) -> int | None:
     """How many class folders a data folder has, by their names; None where files tell it."""
-    root = expand(path) if path and task == "image-classification" else None
-    if root is None or known_set(path) or not root.is_dir():
+    if not path or task != "image-classification":
         return None
-    folders = _folders(root)
-    train = next((_folders(p) for p in folders if p.name == "train"), folders)
+    try:
+        root = expand(path)
+        if known_set(path) or not root.is_dir():
+            return None
+        folders = _folders(root)
+        train = next((_folders(p) for p in folders if p.name == "train"), folders)
+    except OSError:  # no possible name, or not to be read
+        return None
     return len(train) if len(train) > 1 else None
 
 

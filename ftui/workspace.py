@@ -306,6 +306,8 @@ class Workspace:
 
     def _must_have_model(self) -> ModelInfo:
         if self.model is None:
+            if self.config.model.name:
+                raise UserError("The model is not looked up yet; 1 tells how far that is.")
             raise UserError("Choose a model first (1).")
         return self.model
 

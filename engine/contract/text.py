@@ -32,7 +32,7 @@ def quoted(name: object) -> str:
 
 def nearest(name: str, valid: Iterable[str], count: int = 1) -> list[str]:
     """The valid names most like `name`, best first; none where nothing is close."""
-    return difflib.get_close_matches(name, list(valid), n=count, cutoff=0.6)
+    return difflib.get_close_matches(name, list(valid), n=count, cutoff=0.5)
 
 
 def did_you_mean(name: str, valid: Iterable[str], count: int = 1) -> str:

@@ -156,7 +156,10 @@ class ConfigurationPane(Pane):
 
     @work(thread=True, exclusive=True, group="glance")
     def _glance(self, path: str, task: str) -> None:
-        seen = glance(path, task) if path else ""
+        try:
+            seen = glance(path, task) if path else ""
+        except OSError as error:  # no possible name, or not to be read
+            seen = f"can't be read ({error.strerror})"
         self.app.call_from_thread(self._glanced, (path, task), seen)
 
     def _glanced(self, place: tuple[str, str], seen: str) -> None:

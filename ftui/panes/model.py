@@ -137,7 +137,9 @@ class ModelPane(Pane):
 
     def keep_up(self, workspace: Workspace) -> None:
         """Others wait for the draft's tree."""
-        if workspace.run is None and workspace.draft.config.model.name:
+        if workspace.run is not None:
+            self._answered = None
+        elif workspace.draft.config.model.name or self._describing:
             self._look_up(workspace)
 
     def update(self, workspace: Workspace) -> None:
@@ -300,8 +302,8 @@ class ModelPane(Pane):
             if choice == self._chosen:
                 self.post_message(self.Failed(self._error))
         else:
-            if data != (now := self._chosen[4]):
-                self._describe(name, weights, task, pooling, now)
+            if (pooling, data) != self._chosen[3:]:
+                self._describe(name, weights, task, *self._chosen[3:])
                 return
             self._failed.discard(choice)
             self._answered = choice

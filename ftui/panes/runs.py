@@ -82,7 +82,8 @@ class RunsPane(Pane):
         folder = workspace.run.folder if workspace.run else None
         if folder != self._open:
             self._sought = folder
-        selected = self._sought or self._selected
+        paths = [Path(run.path) for run in runs]
+        selected = self._sought if self._sought in paths else self._selected
         self._shown, self._open = list(runs), folder
         if not runs:
             self._subtitle()
@@ -91,9 +92,10 @@ class RunsPane(Pane):
             return
         self._fit()
         self._lines.show([self._line(run) for run in runs])
-        paths = [Path(run.path) for run in runs]
-        if selected in paths and (self._lines.cursor != paths.index(selected) or self._sought):
+        sought = selected is not None and selected == self._sought
+        if selected in paths and (self._lines.cursor != paths.index(selected) or sought):
             self._lines.select(paths.index(selected))
+        if sought:
             self._sought = None
         self._subtitle()
 

@@ -284,7 +284,7 @@ class MainScreen(Steering):
 
     def _once_complete(self, go_on: Callable[[], object]) -> None:
         """Where a run of the draft could start, as `with_consent`; else say what is missing."""
-        if missing := self.workspace.draft.missing:
+        if missing := self.workspace.draft.missing or self.workspace.draft.idle:
             self.tell(UserError(missing))
         else:
             with_consent(self.workspace, self.prompt, go_on)

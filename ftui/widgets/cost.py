@@ -44,7 +44,9 @@ class CostLines(Static):
         """Ask where the plan or anything else is new, and show what is known."""
         asked = costs.question(workspace)
         if asked != self._asked:
-            self._asked = asked
+            self._asked, self._wrong = asked, ""
+            if asked is None:
+                self._cost = self._before = self._answered = None
             self._ask(asked)
         self._show(workspace)
 
@@ -70,8 +72,6 @@ class CostLines(Static):
     async def _ask(self, asked: costs.Question | None) -> None:
         """A newer question takes this one's place."""
         if asked is None:
-            self._cost = self._before = self._answered = None
-            self._wrong = ""
             return
         await asyncio.sleep(_SECONDS_AFTER_AN_EDIT)
         try:
@@ -79,7 +79,6 @@ class CostLines(Static):
         except UserError as error:
             self._wrong = f"No estimate of costs: {plain(error)}"
         else:
-            self._wrong = ""
             self._before = self._cost if asked.differs_by_plan(self._answered) else None
             self._cost, self._answered = found, asked
         self.post_message(self.Answered())

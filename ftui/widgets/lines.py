@@ -108,8 +108,6 @@ class Lines(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         if self._remark:  # hidden, it had no room
             self.say(self._remark)
-        elif self.cursor is not None:
-            self.select(self.cursor)
 
     @property
     def room(self) -> int:

@@ -49,6 +49,7 @@ def test_bf16_that_a_processor_emulates_is_warned_of(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: computes)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(device.platform, "machine", lambda: "x86_64")
     chosen = device.choose(TrainingConfig(device="cpu", precision="bf16"))
     assert ("emulates bf16" in chosen.warning) == (not computes)
     assert not device.choose(config("cpu")).warning

@@ -122,16 +122,18 @@ async def test_the_head_is_for_the_classes_that_the_folders_of_the_data_tell(
             assert app.workspace.classes == (classes if classes < 1000 else None)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_data_that_is_chosen_while_a_model_is_looked_up_is_heeded(
-    runs_dir: Path, inspector: FakeInspector, tmp_path: Path
+    runs_dir: Path, inspector: FakeInspector, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     for number in range(3):
         (tmp_path / "data" / str(number)).mkdir(parents=True)
-    async with opened(runs_dir, inspector) as (app, pilot):
+    async with opened(runs_dir, inspector, size) as (app, pilot):
         await until(pilot, lambda: listed(app))
         inspector.let_go.clear()
         await pilot.press("enter")
         await until(pilot, lambda: len(inspector.asked) == 1)
+        await pilot.press("6")
         app.workspace.set_field("data.path", str(tmp_path / "data"))
         app.main.show()
         inspector.let_go.set()

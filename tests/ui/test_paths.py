@@ -73,6 +73,7 @@ def test_class_folders_are_counted(tmp_path: Path, files: list[str], classes: in
     assert classes_in(str(tmp_path), PICTURES) == classes
     assert classes_in(str(tmp_path), "semantic-segmentation") is None
     assert classes_in("", PICTURES) is None
+    assert classes_in("x" * 300, PICTURES) is None
     assert classes_in("torchvision/CIFAR10", PICTURES) is None
 
 
