@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine import memory
+from engine.contract.consistency import FP16_NEEDS_GPU
 from engine.contract.errors import UserError
 from engine.contract.speed import Speed
 from engine.contract.text import plain
@@ -171,7 +172,7 @@ def _precision(asked: str, device: torch.device) -> str:
     if asked == "bf16" and not _has_bf16(device):
         raise UserError(f"training.precision: {_name(device)} has no bf16; take fp16 or fp32.")
     if asked == "fp16" and device.type == "cpu":
-        raise UserError("training.precision: fp16 needs a GPU; take fp32 or bf16 on a CPU.")
+        raise UserError(FP16_NEEDS_GPU)
     return asked
 
 

@@ -74,7 +74,8 @@ def find_batch(session: Session) -> Iterator[SizeTried | Suggested]:
         if size > min(samples // _STEPS, _LARGEST):
             why = f"Of {samples:,} training samples larger ones would leave few steps an epoch."
         elif _in_vain(tried) >= _IN_VAIN:
-            why = f"{size // 4} and {size // 2} were hardly faster than smaller ones."
+            last = " and ".join(str(x.size) for x in tried[-_IN_VAIN:])
+            why = f"{last} were hardly faster than smaller ones."
         elif session.device.torch_device.type != "cuda":
             why = _short(size, foreseen(before, [x.memory for x in tried]))
     if not tried:

@@ -80,13 +80,13 @@ def glance(path: str, task: str) -> str:
     below = [p for place in (root, *split.values()) for p in _folders(place)]
     if any(p.name == "masks" for p in below):
         return f"{_many(p for p in below if p.name == 'images')} with masks"
+    classes = _classes(folders)
     if "train" in split:
-        classes = _folders(split["train"])
         parts = [split["train"], *(p for name, p in split.items() if name in _VALIDATION)]
         how = " and ".join(f"{plain(p.name)}/" for p in parts)
         pictures = _many(c for part in parts for c in _folders(part))
     else:
-        classes, how, pictures = folders, "to be split", _many(folders)
+        how, pictures = "to be split", _many(folders)
     if not classes:
         return "no class folders in it"
     noun = "class" if len(classes) == 1 else "classes"
@@ -101,11 +101,15 @@ def classes_in(path: str, task: str) -> int | None:
         root = expand(path)
         if known_set(path) or not root.is_dir():
             return None
-        folders = _folders(root)
-        train = next((_folders(p) for p in folders if p.name == "train"), folders)
+        classes = _classes(_folders(root))
     except OSError:  # no possible name, or not to be read
         return None
-    return len(train) if len(train) > 1 else None
+    return len(classes) if len(classes) > 1 else None
+
+
+def _classes(folders: list[Path]) -> list[Path]:
+    """The class folders of a data folder that has these: those in `train`, where there is one."""
+    return next((_folders(p) for p in folders if p.name == "train"), folders)
 
 
 def _texts(root: Path) -> str:

@@ -7,6 +7,8 @@ from engine.contract.errors import UserError
 from engine.contract.fields import all_fields
 from engine.contract.tasks import TASKS, metrics_of, unread_tables
 
+FP16_NEEDS_GPU = "training.precision: fp16 needs a GPU; take fp32 or bf16 on a CPU."
+
 
 def check(config: Config) -> None:
     """Raises `UserError` where settings contradict each other."""
@@ -22,7 +24,7 @@ def check(config: Config) -> None:
             "off; set regularisation.ema, such as to 0.999, or take val_loss."
         )
     if config.training.precision == "fp16" and config.training.device == "cpu":
-        raise UserError("training.precision: fp16 needs a GPU; take fp32 or bf16 on a CPU.")
+        raise UserError(FP16_NEEDS_GPU)
     if config.training.compile and config.training.recompute:
         raise UserError(
             "training.recompute: torch.compile decides by itself what it computes once more; turn "

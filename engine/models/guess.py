@@ -11,9 +11,7 @@ from engine.models.keys import fitted
 
 _ENOUGH = 0.8  # of a model's tensors
 _FEWEST = 10  # tensors of any of them
-_LARGEST_HEAD = (
-    4_200_000  # parameters of a published head, VGG's: one for few classes has next to none
-)
+_LARGEST_HEAD = 4_200_000  # parameters, of VGG's as published; for few classes it has next to none
 
 
 def most_like(state: Mapping[str, Tensor]) -> str:

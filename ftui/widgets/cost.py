@@ -52,12 +52,12 @@ class CostLines(Static):
 
     def _show(self, workspace: Workspace) -> None:
         waits = ["Working out what a step costs ..."] if self._asked else []
-        said, alarming = [self._wrong] if self._wrong else waits, False
+        said, alarming, stale = [self._wrong] if self._wrong else waits, False, False
         if self._cost is not None and self._answered is not None and not self._wrong:
             measured = costs.Measured.of(workspace)
             said = costs.lines(self._cost, self._before, measured, self._answered.config)
             alarming = costs.tight(self._cost, measured)
-            if self._asked != self._answered:
+            if stale := self._asked != self._answered:
                 said[0] = f"before: {said[0]}"
         text = "\n".join(said)
         if text != self.text:
@@ -65,7 +65,7 @@ class CostLines(Static):
             first, *rest = said or [""]
             top = Content.styled(first, "$text-warning") if alarming else Content(first)
             whole = Content("\n").join([top, *map(Content, rest)])
-            self.update(whole.stylize("dim") if first.startswith("before: ") else whole)
+            self.update(whole.stylize("dim") if stale else whole)
             self.display = bool(text)
 
     @work(exclusive=True, group="cost")
